@@ -1,0 +1,65 @@
+"""Bursts of random action from which the expert recovers, so that data show how to come back from a mistake.
+
+Laskey et al., DART: Noise Injection for Robust Imitation Learning, 2017. The random actions are executed and recorded,
+and marked, so that training leaves them out.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mode_imitation.errors import UserError
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """When bursts come and how long they last; steps are the simulator's."""
+
+    probability: float = 1 / 150
+    """That a burst begins at a step at which none is on."""
+    shortest: int = 20
+    """Fewest steps of a burst."""
+    longest: int = 80
+    """Most steps of a burst."""
+    at_start: bool = True
+    """Whether every episode begins with a burst."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian noise around a burst's constant action, itself uniform in [-1, 1]."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise UserError(f"the disturbance's probability is {self.probability}; expected a number from 0 to 1")
+        if not 1 <= self.shortest <= self.longest:
+            raise UserError(
+                f"disturbances last {self.shortest} to {self.longest} steps; expected 1 <= shortest <= longest"
+            )
+        if not (np.isfinite(self.noise) and self.noise >= 0):
+            raise UserError(f"the disturbance's noise is {self.noise}; expected a number of at least 0")
+
+    def draw(self, n_steps: int, act_dim: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """The bursts of one episode, drawn before it begins, so that they depend on its generator alone.
+
+        Args:
+            n_steps: T, steps of the episode, at least 0.
+            act_dim: A, numbers in an action.
+            rng: the episode's own generator.
+
+        Returns:
+            disturbed: (T,) bool.
+            actions: (T, A) in [-1, 1], to be executed where disturbed; 0 elsewhere.
+        """
+        disturbed = np.zeros(n_steps, dtype=bool)
+        actions = np.zeros((n_steps, act_dim))
+        start = 0 if self.at_start else self._pause(n_steps, rng)
+        while start < n_steps:
+            length = int(rng.integers(self.shortest, self.longest, endpoint=True))
+            action = rng.uniform(-1.0, 1.0, act_dim)
+            stop = min(start + length, n_steps)
+            disturbed[start:stop] = True
+            actions[start:stop] = action + self.noise * rng.standard_normal((stop - start, act_dim))
+            start = stop + self._pause(n_steps, rng)
+        return disturbed, np.clip(actions, -1.0, 1.0)
+
+    def _pause(self, n_steps: int, rng: np.random.Generator) -> int:
+        """Steps without a burst before the next one."""
+        return int(rng.geometric(self.probability)) - 1 if self.probability > 0 else n_steps

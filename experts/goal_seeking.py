@@ -1,0 +1,34 @@
+"""Straight to the goal and on to the next one, by a smooth law without memory; hazards do not matter to it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from experts.drives import ROBOTS, make_drive
+from experts.protocol import ExpertSetting
+from experts.sight import GoalSight
+
+TURN_BACK_RADIUS = 1.5
+"""Metres. With nothing in range the way back is not known; a wide circle ends where the arena was last seen."""
+
+
+class GoalSeekingExpert:
+    """Seeks goals, forwards only."""
+
+    robots = ROBOTS
+    name = "goal_seeking"
+    top_speed: float | None = None
+    """m/s; None: as fast as the robot can."""
+
+    def __init__(self, setting: ExpertSetting) -> None:
+        self.drive = make_drive(setting, self.name)
+        self.sight = GoalSight(setting, self.name)
+
+    def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
+        """Nothing to forget."""
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        """(N, obs_dim) -> (N, act_dim)."""
+        offset, anything = self.sight.look(observations)
+        seek = self.drive.seek(observations, offset, self.top_speed)
+        return np.where(anything[:, None], seek, self.drive.circle(observations, TURN_BACK_RADIUS))

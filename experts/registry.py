@@ -1,0 +1,263 @@
+"""From a name on the command line to an expert that is ready to drive, and to mistakes in one clear line."""
+
+import difflib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from experts.protocol import Expert, ExpertSetting
+from mode_imitation.errors import UserError
+
+NAMES = {
+    "goal_seeking": "experts.goal_seeking:GoalSeekingExpert",
+    "forward_moving": "experts.forward_moving:ForwardMovingExpert",
+    "circling": "experts.circling:CirclingExpert",
+    "backward_moving": "experts.backward_moving:BackwardMovingExpert",
+    "slow_goal_seeking": "experts.slow_goal_seeking:SlowGoalSeekingExpert",
+    "agile_goal_seeking": "experts.agile_goal_seeking:AgileGoalSeekingExpert",
+    "hazard_avoiding": "experts.hazard_avoiding:HazardAvoidingExpert",
+}
+
+
+def expert_names() -> list[str]:
+    """The names of the project's own experts."""
+    return list(NAMES)
+
+
+def expert_label(spec: str) -> str:
+    """The name under which an expert is recorded: a registered name as it is, otherwise the name of the class."""
+    return spec if spec in NAMES else _split(spec)[1]
+
+
+def make_expert(spec: str, setting: ExpertSetting) -> Expert:
+    """Find an expert and make it ready for a robot.
+
+    Args:
+        spec: a registered name, `path/to/file.py:Class` or `package.module:Class`.
+        setting: where it will drive.
+
+    Returns:
+        The expert; each of its answers is checked for shape and finite values.
+
+    Raises:
+        UserError: there is no such expert, file, module or class; it has no `act`; it cannot drive this robot; and
+            later, when it drives, its answer has a wrong shape or is not finite, or a user's own class raises.
+    """
+    cls = find_class(spec)
+    label = expert_label(spec)
+    robots = getattr(cls, "robots", ())
+    if isinstance(robots, str):
+        robots = (robots,)
+    if robots and setting.robot not in robots:
+        raise UserError(
+            f"expert {label} cannot drive the robot {setting.robot}, only {' and '.join(robots)}; "
+            "choose another expert or an environment with another robot"
+        )
+    if not callable(getattr(cls, "act", None)):
+        raise UserError(f"{spec} has no method act(observations); experts/protocol.py has an example of ten lines")
+
+    def make() -> Any:
+        return _construct(cls, setting, spec)
+
+    with _users_code(spec):
+        drive = _Batch(make, label, spec) if getattr(cls, "batched", True) else _OneWorldEach(make, label, spec)
+    return _Checked(drive, label, tuple(robots), setting.act_dim)
+
+
+def find_class(spec: str) -> type:
+    """The class that `spec` names.
+
+    Raises:
+        UserError: there is none.
+    """
+    location, name = _split(NAMES.get(spec, spec))
+    module = _load_file(location) if location.endswith(".py") else _load_module(location)
+    cls = getattr(module, name, None)
+    if not inspect.isclass(cls):
+        here = [n for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]
+        raise UserError(f"{location} has no class {name!r}, it has {', '.join(here) or 'none'}; check the spelling")
+    return cls
+
+
+def _split(spec: str) -> tuple[str, str]:
+    """`where:Class` -> (where, Class). The last colon counts: a path may begin with a drive."""
+    location, colon, name = spec.rpartition(":")
+    if not colon or not location or not name.isidentifier():
+        near = difflib.get_close_matches(spec, NAMES, n=1)
+        hint = f", did you mean {near[0]!r}?" if near else ";"
+        raise UserError(
+            f"there is no expert {spec!r}{hint} there are {', '.join(NAMES)}, and your own as file.py:Class or "
+            "package.module:Class"
+        )
+    return location, name
+
+
+def _load_file(location: str) -> ModuleType:
+    path = Path(location).expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"there is no file {location}; give the path of the file that holds the expert's class")
+    # One module for one file, so that two specs from the same file share it.
+    name = f"_expert_file_{path.stem}_{zlib.crc32(str(path).encode()):x}"
+    if name in sys.modules:
+        return sys.modules[name]
+    found = importlib.util.spec_from_file_location(name, path)
+    if found is None or found.loader is None:
+        raise UserError(f"{location} cannot be loaded as a Python file; expected the source of a module")
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module  # dataclasses look their module up here
+    try:
+        found.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
+        raise _broken(location, error) from error
+    return module
+
+
+def _load_module(location: str) -> ModuleType:
+    # As `python -m` does: a user's package in the working folder is found, whoever started the console script.
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        return importlib.import_module(location)
+    except ModuleNotFoundError as error:
+        if error.name and (location == error.name or location.startswith(error.name + ".")):
+            raise UserError(
+                f"there is no module {location}; give a module that Python can import from here, or path/to/file.py"
+            ) from None
+        raise _broken(location, error) from error
+    except Exception as error:
+        raise _broken(location, error) from error
+
+
+def _broken(location: str, error: Exception) -> UserError:
+    line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return UserError(f"{location} does not load{line}: {type(error).__name__}: {text}; correct it and try again")
+
+
+@contextmanager
+def _users_code(spec: str) -> Iterator[None]:
+    """Where a user's own class raises, say so in one line; what one of our experts raises is a bug and stays one."""
+    try:
+        yield
+    except Exception as error:
+        if spec in NAMES or isinstance(error, UserError):
+            raise
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
+        lines = [frame.lineno for frame in frames if frame.filename == frames[0].filename]
+        where = f" in line {lines[-1]}" if lines else ""
+        text = " ".join(str(error).split())
+        raise UserError(f"{spec} fails{where}: {type(error).__name__}: {text}; correct it and try again") from error
+
+
+def _construct(cls: type, setting: ExpertSetting, spec: str) -> Any:
+    for arguments in ((setting,), ()):
+        if _accepts(cls, *arguments):
+            return cls(*arguments)
+    raise UserError(f"{spec} cannot be made; expected a constructor that takes nothing or one argument, the setting")
+
+
+def _accepts(function: Callable[..., Any], *arguments: object) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments)
+    except TypeError:
+        return False
+    except ValueError:  # no signature to read: let the call itself tell
+        return True
+    return True
+
+
+def _reset(expert: Any, spec: str, *arguments: object) -> None:
+    reset = getattr(expert, "reset", None)
+    if reset is None:
+        return
+    if not _accepts(reset, *arguments):
+        raise UserError(f"{spec}: reset does not take two arguments; expected reset(observations, rngs), or no reset")
+    reset(*arguments)
+
+
+class _Batch:
+    """An expert that drives N worlds in one call."""
+
+    def __init__(self, make: Callable[[], Any], label: str, spec: str) -> None:
+        self.expert, self.label, self.spec = make(), label, spec
+
+    def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
+        _reset(self.expert, self.spec, observations, rngs)
+
+    def act(self, observations: np.ndarray) -> Any:
+        return self.expert.act(observations)
+
+
+class _OneWorldEach:
+    """Experts that drive one world each, one instance for each of N worlds."""
+
+    def __init__(self, make: Callable[[], Any], label: str, spec: str) -> None:
+        self.make, self.label, self.spec = make, label, spec
+        self.experts: list[Any] = [make()]  # made here, so that a constructor's mistake shows at once
+
+    def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
+        self.experts = [self.make() for _ in rngs]
+        for expert, observation, rng in zip(self.experts, observations, rngs, strict=True):
+            _reset(expert, self.spec, observation, rng)
+
+    def act(self, observations: np.ndarray) -> Any:
+        answers = [np.asarray(e.act(o)) for e, o in zip(self.experts, observations, strict=True)]
+        shapes = {answer.shape for answer in answers}
+        if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
+            raise UserError(
+                f"expert {self.label} answered with the shapes {sorted(shapes)}; it has batched = False, expected "
+                "(act_dim,) for every observation"
+            )
+        return np.stack(answers)
+
+
+class _Checked:
+    """Holds an expert to what it promised; whoever records its actions need not look."""
+
+    def __init__(self, drive: _Batch | _OneWorldEach, label: str, robots: tuple[str, ...], act_dim: int) -> None:
+        self.drive, self.label, self.robots, self.act_dim = drive, label, robots, act_dim
+
+    def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
+        with _users_code(self.drive.spec):
+            self.drive.reset(_contiguous(observations), rngs)
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        with _users_code(self.drive.spec):
+            answer = self.drive.act(_contiguous(observations))
+        try:
+            actions = np.array(answer, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"expert {self.label} answered with {type(answer).__name__}; expected an array of numbers"
+            ) from None
+        expected = (len(observations), self.act_dim)
+        if actions.shape != expected:
+            raise UserError(
+                f"expert {self.label} answered with shape {actions.shape}, expected {expected}: one row a world, "
+                "one column for each of an action's numbers; a class that drives one world sets batched = False"
+            )
+        bad = np.flatnonzero(~np.isfinite(actions).all(axis=1))
+        if len(bad):
+            raise UserError(
+                f"expert {self.label} answered with {actions[bad[0]].tolist()} in world {bad[0]}; expected finite "
+                "numbers in [-1, 1]; look for a division by zero in its act"
+            )
+        return actions
+
+
+def _contiguous(observations: np.ndarray) -> np.ndarray:
+    # The order of numpy's sums follows the memory layout; one layout makes rows independent of the batch they came in.
+    return np.ascontiguousarray(observations, dtype=np.float64)
