@@ -1,0 +1,75 @@
+"""Files that are either the old one or the new one, whenever the process dies."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, flush it to disk, and move it into place.
+
+    Args:
+        path: the file to create or replace; its folder is created.
+        write: called with the path of the temporary file, which already exists and is empty.
+
+    Raises:
+        OSError: the disk is full or the folder cannot be written; `path` is then as it was before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        write(temporary)
+        flush(temporary)
+        # mkstemp makes files private; a dataset or a report is as public as the folder it lies in.
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+        flush(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, atomically."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as indented JSON, atomically; NumPy scalars and arrays become numbers and lists."""
+    write_text(path, json.dumps(value, indent=2, default=as_json) + "\n")
+
+
+def as_json(value: Any) -> Any:
+    """Turn NumPy values and paths into what `json` can write; for `json.dumps(default=...)`."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def flush(path: Path) -> None:
+    """Have what the system still holds of a file, or of a folder's entries, written to the disk.
+
+    Raises:
+        OSError: it cannot be opened or written.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

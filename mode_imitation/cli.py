@@ -1,0 +1,190 @@
+"""The command line: one subcommand is one config dataclass and one call; heavy imports wait until they are needed."""
+
+import contextlib
+import dataclasses
+import errno
+import importlib
+import io
+import os
+import re
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, TypeVar
+
+from mode_imitation import __version__
+from mode_imitation.errors import UserError
+
+PROGRAM = "mode-imitation"
+SIMULATOR = ("mujoco", "safety_gymnasium", "xmltodict")
+"""What training does without and driving does not."""
+WRONG_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+"""What the system says of a name that no file or folder can have."""
+Config = TypeVar("Config")
+
+
+class Command(NamedTuple):
+    """Where a subcommand lives: `module` has a dataclass `config` and a function `run(config) -> int`."""
+
+    module: str
+    config: str
+    summary: str
+
+
+COMMANDS = {
+    "demo": Command("demo", "DemoCommand", "the main job, end to end: two experts, discover, train, report, pictures"),
+    "experts": Command("experts", "ExpertsCommand", "measure the scripted experts, or your own, on held-out layouts"),
+    "generate": Command("generate", "GenerateCommand", "let experts drive, and record a dataset"),
+    "import": Command("import_arrays", "ImportCommand", "turn arrays (.npz, HDF5) into a dataset"),
+    "info": Command("info", "InfoCommand", "what a dataset holds, as a table and a picture"),
+    "verify": Command("verify", "VerifyCommand", "check a dataset against its checksums"),
+    "train": Command("train", "TrainCommand", "discover modes and train one policy conditioned on them"),
+    "modes": Command("modes", "ModesCommand", "the report card of every mode on held-out layouts"),
+    "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through the simulator"),
+    "plot": Command("plot", "PlotCommand", "bird's-eye pictures of a dataset's episodes"),
+    "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        arguments: what follows the program's name; None takes sys.argv.
+
+    Returns:
+        0 when all went well, 1 when a check that was asked for failed, 2 for a user's mistake, 130 after Ctrl-C.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(overview())
+        return 0
+    if arguments[0] == "--version":
+        print(PROGRAM, __version__)
+        return 0
+    try:
+        return run_command(arguments[0], arguments[1:])
+    except UserError as error:
+        return complain(str(error))
+    except KeyboardInterrupt:
+        command = shlex.join([PROGRAM, *arguments])
+        print(f"\n{PROGRAM}: stopped; {how_to_go_on(arguments, command)}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has gone; a traceback at exit would be noise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing not in SIMULATOR:
+            raise
+        return complain(
+            f"the simulator's {missing} is not installed, and `{PROGRAM} {arguments[0]}` drives; "
+            "install safety-gymnasium and mujoco as the README says"
+        )
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            hint = how_to_go_on(arguments, " ".join([PROGRAM, *arguments]))
+            return complain(f"the disk is full; nothing that was complete is lost; make room, and {hint}")
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            return complain(f"{error.filename}: {error.strerror}; choose another folder or change its permissions")
+        if error.filename is not None and error.errno in WRONG_PLACE:
+            return complain(f"{error.filename}: {error.strerror}; choose another name or folder")
+        raise
+
+
+def run_command(name: str, arguments: list[str]) -> int:
+    """Parse `arguments` into the subcommand's config and run it."""
+    if name not in COMMANDS:
+        raise UserError(f"there is no command {name!r}{near_matches(name, COMMANDS)}; `{PROGRAM} --help` lists them")
+    command = COMMANDS[name]
+    module = importlib.import_module(f"mode_imitation.commands.{command.module}")
+    return module.run(parse(name, getattr(module, command.config), arguments))
+
+
+def parse(name: str, config: type[Config], arguments: list[str]) -> Config:
+    """Fill a config dataclass from the command line; a mistake becomes a UserError of one line."""
+    import tyro
+
+    from mode_imitation.config_file import expand_config_file
+
+    if "config" in {entry.name for entry in dataclasses.fields(config)}:  # type: ignore[arg-type]
+        arguments = expand_config_file(arguments, known_options(config))
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            return tyro.cli(config, args=arguments, prog=f"{PROGRAM} {name}", description=COMMANDS[name].summary)
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            raise
+        raise UserError(f"{one_line(complaint.getvalue())}; `{PROGRAM} {name} --help` explains every option") from None
+
+
+def known_options(config: type) -> set[str]:
+    """Names of the options that a config file may set: the fields of the config and of configs within it."""
+    names = set()
+    for entry in dataclasses.fields(config):
+        names.add(entry.name)
+        default = entry.default_factory() if callable(entry.default_factory) else entry.default
+        if dataclasses.is_dataclass(default):
+            names |= {inner.name for inner in dataclasses.fields(default)}
+    return names
+
+
+def one_line(box: str) -> str:
+    """The first paragraph of one of tyro's framed messages, without the frame."""
+    words: list[str] = []
+    for line in box.splitlines():
+        if line.startswith("╭"):
+            continue
+        text = line.strip("│╰╯ ")
+        if re.fullmatch(r"─*", text):
+            break
+        words += text.split()
+    text = " ".join(words).removeprefix("Error parsing settings: ").rstrip(".")
+    return text or "the arguments could not be understood"
+
+
+def near_matches(name: str, known) -> str:
+    """`, did you mean 'train'?`, or nothing where no name is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def complain(message: str) -> int:
+    """Print one line on standard error and return the exit status of a user's mistake."""
+    print(f"{PROGRAM}: error: {' '.join(message.split())}", file=sys.stderr)
+    return 2
+
+
+def how_to_go_on(arguments: list[str], command: str) -> str:
+    """What to type after Ctrl-C."""
+    words = [word for argument in arguments for word in argument.split("=", 1)]  # --out RUN or --out=RUN
+    if arguments[0] == "train" and "--resume" not in words and "--out" in words[:-1]:
+        run = words[words.index("--out") + 1]
+        if not os.path.exists(os.path.join(run, "run.json")):
+            return f"nothing was half-written; to start again: {command}"
+        return f"to go on from the last checkpoint: {PROGRAM} train --resume {shlex.quote(run)}"
+    if arguments[0] in ("generate", "train", "demo"):
+        return f"to go on where it was: {command}"
+    return f"nothing was half-written; to start again: {command}"
+
+
+def overview() -> str:
+    """The text of `mode-imitation --help`."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            f"usage: {PROGRAM} COMMAND [OPTIONS]",
+            "",
+            "Discover the modes in mixed, unlabelled trajectories and steer one policy through them.",
+            "",
+            "commands:",
+            *lines,
+            "",
+            f"`{PROGRAM} COMMAND --help` explains a command's options; `{PROGRAM} --version` prints the version.",
+        ]
+    )

@@ -1,0 +1,170 @@
+"""`mode-imitation demo`: what `make demo` runs, the main job from end to end."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mode_imitation.errors import UserError
+
+if TYPE_CHECKING:
+    from mode_imitation.evaluation.report import Report
+
+DATASET = "pointgoal1/two-experts-v0"
+EXPERTS = ("goal_seeking", "forward_moving")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoCommand:
+    """Two experts, k = 4: generate, discover, refine, report, pictures."""
+
+    out: Path = Path("runs/demo")
+    """Everything goes here: data/, run/ with the report and the pictures."""
+    episodes: int = 60
+    """Of each expert."""
+    steps: int = 1000
+    """Of each episode."""
+    iterations: int = 8000
+    """Of training's second phase."""
+    discovery_iterations: int = 800
+    """Of training's first phase."""
+    layouts: int = 20
+    """Held-out layouts that modes and experts drive."""
+    seed: int = 0
+    """Of data and training."""
+    overwrite: bool = False
+    """Start anew; left out, what an earlier call with the same settings has finished is kept."""
+
+
+def run(config: DemoCommand) -> int:
+    """Go through the stages; those that an earlier call has finished are kept."""
+    if min(config.episodes, config.steps, config.layouts, config.iterations, config.discovery_iterations) < 1:
+        raise UserError("episodes, steps, layouts and iterations must each be at least 1")
+    started = time.monotonic()
+    generate(config)
+    train(config)
+    report = modes(config)
+    animate(report, config)
+    conclude(report, config, time.monotonic() - started)
+    return 0
+
+
+def generate(config: DemoCommand) -> None:
+    """Stage 1: what the experts do, mixed."""
+    from mode_imitation.data.dataset import read_metadata
+    from mode_imitation.data.storage import data_folder, resolve_root
+    from mode_imitation.simulation.config import GenerateConfig
+    from mode_imitation.simulation.generate import generate as make
+
+    root = resolve_root(config.out / "data")
+    experts = tuple(f"{name}={config.episodes}" for name in EXPERTS)
+    wanted = GenerateConfig(
+        out=DATASET, expert=experts, steps=config.steps, seed=config.seed, root=root, overwrite=config.overwrite
+    )
+    if (root / DATASET).exists() and not config.overwrite:
+        check_same(config, read_metadata(data_folder(DATASET, root)).get("command") == wanted.command)
+        print(f"1/4 dataset: {root / DATASET} is there already")
+        return
+    print(f"1/4 dataset: {config.episodes} episodes each of {' and '.join(EXPERTS)}")
+    make(wanted)
+
+
+def check_same(config: DemoCommand, same: bool) -> None:
+    """Refuse to go on from what an earlier call made with other settings.
+
+    Raises:
+        UserError: it did.
+    """
+    if not same:
+        raise UserError(
+            f"{config.out} holds a demo that was made with other settings; repeat those, choose another --out, "
+            "or start anew with --overwrite"
+        )
+
+
+def train(config: DemoCommand) -> None:
+    """Stage 2: discover the modes and train the policy."""
+    from mode_imitation.commands import train as command
+    from mode_imitation.training.config import TrainConfig
+    from mode_imitation.training.run_folder import read_info
+
+    run, data = config.out / "run", config.out / "data"
+    settings = TrainConfig(
+        codes=4, seed=config.seed, iterations=config.iterations, discovery_iterations=config.discovery_iterations
+    )
+    if (run / "run.json").exists() and not config.overwrite:
+        info = read_info(run)
+        check_same(config, TrainConfig.from_dict(info["config"]) == settings)
+        done = info.get("status") == "complete"
+        print(f"2/4 train: {run} is there already" if done else f"2/4 train: going on with {run}")
+        if not done:
+            command.run(command.TrainCommand(resume=run, root=data))
+        return
+    print("2/4 train: discover the modes, without labels, and train one policy for all of them")
+    command.run(
+        command.TrainCommand(dataset=DATASET, out=run, root=data, overwrite=config.overwrite, settings=settings)
+    )
+
+
+def modes(config: DemoCommand) -> "Report":
+    """Stage 3: the report card."""
+    from mode_imitation.evaluation.config import ModesConfig
+    from mode_imitation.evaluation.report import make_report
+    from mode_imitation.evaluation.report_writer import write_report
+
+    print(f"3/4 modes: every mode and every expert on {config.layouts} layouts that training never saw")
+    report = make_report(
+        ModesConfig(run=config.out / "run", root=config.out / "data", layouts=config.layouts, seed=config.seed)
+    )
+    write_report(report, config.out / "run")
+    return report
+
+
+def animate(report: "Report", config: DemoCommand) -> None:
+    """Stage 4: one policy switched from mode to mode, as a picture and as an animation."""
+    from mode_imitation.evaluation.config import RolloutConfig
+    from mode_imitation.evaluation.rollout_command import rollout_run
+    from mode_imitation.plots import animate_birdseye
+    from mode_imitation.progress import progress
+    from mode_imitation.steering.policy import load_policy
+
+    print("4/4 steer: the same policy, switched from mode to mode in mid-episode")
+    policy = load_policy(config.out / "run")
+    # The mode that finds most goals is left for a short while and taken up again, which shows both the other mode and
+    # that the way back is found.
+    goals = {entry["mode"]: entry["goals"]["mean"] for entry in report.data["modes"]}
+    best = max(goals, key=lambda mode: goals[mode])
+    stretches = [f"{best}:{config.steps // 4},{mode}:{config.steps // 20}" for mode in policy.modes if mode != best]
+    rollout_run(
+        RolloutConfig(
+            run=config.out / "run",
+            schedule=",".join([*stretches, str(best)]),
+            seeds="1000000000:1000000004",
+            steps=config.steps // 2,
+            plot=config.out / "switching.png",
+            overwrite=True,
+        )
+    )
+    single = {
+        f"mode {mode}": rollout_run(
+            RolloutConfig(run=config.out / "run", mode=mode, seeds="1000000000", steps=config.steps)
+        )
+        for mode in policy.modes
+    }
+    episodes = {title: result.drives[0].episode for title, result in single.items()}
+    with progress("animating", 1 - (-config.steps // 5), "pictures") as shown:
+        animate_birdseye(episodes, config.out / "modes.gif", progress=shown)
+
+
+def conclude(report: "Report", config: DemoCommand, seconds: float) -> None:
+    """What was found, and where to look."""
+    from mode_imitation.commands.modes import print_report
+
+    print()
+    print_report(report.data)
+    run = config.out / "run"
+    print(f"look at {run / 'panels.png'}, {config.out / 'switching.png'} and {config.out / 'modes.gif'}")
+    print(f"read    {run / 'report.md'}")
+    print(f"steer   mode-imitation rollout {run} --mode 0 --plot {config.out / 'mode-0.png'}")
+    print(f"log     tensorboard --logdir {run / 'tensorboard'}")
+    print(f"took {seconds:.0f} s")

@@ -1,0 +1,57 @@
+"""`mode-imitation experts`"""
+
+from dataclasses import dataclass
+
+import tyro
+
+from mode_imitation.commands.tables import print_table
+from mode_imitation.progress import progress
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertsCommand:
+    """Which experts drive where."""
+
+    env: str = "SafetyPointGoal1-v0"
+    """The safety-gymnasium task."""
+    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """An expert: a name of ours, path/to/file.py:Class or package.module:Class; may be repeated. Left out: all ours."""
+    layouts: int = 50
+    """How many layouts each drives; the same ones for all, and never those of reports."""
+    steps: int = 1000
+    """Steps per episode."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian noise added to every action."""
+    threads: int | None = None
+    """Threads of the simulator; left out, one a core. Does not change the figures."""
+    seed: int = 0
+    """Of the noise."""
+
+
+def run(config: ExpertsCommand) -> int:
+    """Print the table."""
+    from experts.registry import expert_names
+    from mode_imitation.evaluation.expert_table import measure_experts
+
+    specs = config.expert or tuple(expert_names())
+    with progress("driving", len(specs) * max(config.layouts, 1) * max(config.steps, 1), "steps") as shown:
+        rows = measure_experts(
+            config.env,
+            specs,
+            config.layouts,
+            config.steps,
+            config.noise,
+            config.threads,
+            seed=config.seed,
+            progress=shown,
+        )
+    print_table(
+        f"{config.env}, {config.layouts} layouts x {config.steps} steps, action noise {config.noise:g}: "
+        "mean ± standard error per episode",
+        ("expert", "goals", "cost", "return", "straightness"),
+        [
+            (row.expert, row.goals.text(1), row.cost.text(1), row.return_.text(1), row.straightness.text(3))
+            for row in rows
+        ],
+    )
+    return 0

@@ -1,0 +1,15 @@
+"""`mode-imitation generate`"""
+
+from mode_imitation.simulation.config import GenerateConfig as GenerateCommand
+
+__all__ = ["GenerateCommand", "run"]
+
+
+def run(config: GenerateCommand) -> int:
+    """Make the dataset and say where it is."""
+    from mode_imitation.simulation.generate import generate
+
+    folder = generate(config)
+    print(f"{config.out}: complete, in {folder}")
+    print(f"next: mode-imitation info {config.out}")
+    return 0

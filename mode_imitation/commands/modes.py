@@ -1,0 +1,46 @@
+"""`mode-imitation modes RUN`"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from mode_imitation.commands.tables import interval, print_table
+from mode_imitation.evaluation.config import ModesConfig as ModesCommand
+
+__all__ = ["ModesCommand", "print_report", "run"]
+
+COLUMNS = {"goals": 1, "return": 1, "cost": 1, "straightness": 3, "speed": 2}
+"""Figure of the table: its digits."""
+
+
+def run(config: ModesCommand) -> int:
+    """Make the report card, print its tables, say where the rest is."""
+    from mode_imitation.evaluation.report import make_report
+    from mode_imitation.evaluation.report_writer import write_report
+
+    report = make_report(config)
+    files = write_report(report, config.out or config.run)
+    print_report(report.data)
+    for file in files:
+        print("wrote", file)
+    return 0
+
+
+def print_report(data: Mapping[str, Any]) -> None:
+    """Modes beside experts, how modes and labels agree, and what had to be left out."""
+    from mode_imitation.evaluation.report_writer import summary_lines
+
+    for line in [*summary_lines(data), *data["left_out"]]:
+        print(line)
+    rows = [
+        (f"mode {entry['mode']}" + (f" ({entry['expert']})" if entry["expert"] else ""), *cells(entry))
+        for entry in data["modes"]
+    ]
+    rows += [(f"expert {name}", *cells(figures)) for name, figures in data["experts"].items()]
+    if data["layouts"]:
+        title = f"Modes and experts on the same {len(data['layouts'])} held-out layouts, mean and 95% interval"
+        print_table(title, ("", *COLUMNS), rows)
+
+
+def cells(figures: Mapping[str, Any]) -> list[str]:
+    """One table cell a figure of COLUMNS."""
+    return [interval(figures.get(name), digits) for name, digits in COLUMNS.items()]

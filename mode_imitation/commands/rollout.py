@@ -1,0 +1,53 @@
+"""`mode-imitation rollout RUN --mode 1`"""
+
+from typing import TYPE_CHECKING
+
+from mode_imitation.commands.tables import print_table
+from mode_imitation.evaluation.config import RolloutConfig as RolloutCommand
+
+if TYPE_CHECKING:
+    from mode_imitation.evaluation.statistics import Interval
+
+__all__ = ["RolloutCommand", "run"]
+
+UNITS = {"speed": ("(m/s)",), "turn_rate": ("(rad/s, left +)",), "approach": ("(m per m driven)",)}
+
+
+def run(config: RolloutCommand) -> int:
+    """Drive, print the figures with their intervals, say what was written."""
+    from mode_imitation.evaluation.rollout_command import rollout_run
+
+    result = rollout_run(config)
+    count = len(result.drives)
+    print_table(
+        f"{result.what} on {count} layout{'s' * (count != 1)} of {result.env_id}",
+        ("figure", "mean", "95% interval"),
+        [
+            (" ".join([name.replace("_", " "), *UNITS.get(name, ())]), f"{figure.mean:.2f}", spread(figure))
+            for name, figure in result.figures.items()
+        ],
+    )
+    if result.segments:
+        print_table(
+            "by segment of the schedule",
+            ("segment", "mode", "goals per episode", "95% interval"),
+            [
+                (
+                    f"steps {segment.start}-{segment.stop}",
+                    str(segment.mode),
+                    f"{segment.goals.mean:.2f}",
+                    spread(segment.goals),
+                )
+                for segment in result.segments
+            ],
+        )
+    for note in result.notes:
+        print(note)
+    for path in result.written:
+        print("wrote", path)
+    return 0
+
+
+def spread(figure: "Interval") -> str:
+    """`10.90 .. 11.50`; one value has no interval."""
+    return "-" if figure.n < 2 else f"{figure.low:.2f} .. {figure.high:.2f}"

@@ -1,0 +1,128 @@
+"""`mode-imitation train DATASET --out RUN`, `mode-imitation train --resume RUN`"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+from mode_imitation.errors import UserError
+from mode_imitation.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from mode_imitation.data import TrajectoryDataset
+    from mode_imitation.training.trainer import Hook, RunSummary
+
+PRINTED = {
+    "actor/nll": "action NLL",
+    "actor/error": "RMS error of the mean action",
+    "leak/gap": "leak",
+    "codebook/perplexity": "codebook perplexity",
+}
+"""Figures of the log that are worth a line at the end; the log has them all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand:
+    """What to train on, and where the run goes."""
+
+    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")] = ""
+    """Name below the root (namespace/name-vN), or a path; not needed with --resume."""
+    out: Path | None = None
+    """The run's folder, runs/two-experts say."""
+    resume: Path | None = None
+    """Go on with the run in this folder from its last checkpoint; it ends with the same weights as if it had never
+    been stopped."""
+    overwrite: bool = False
+    """Replace the run at --out."""
+    root: Path | None = None
+    """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
+    config: Path | None = None
+    """A YAML or JSON file with any of these settings; what is typed wins."""
+    pictures: bool = True
+    """Draw the modes from above into the log now and then, where a simulator is installed."""
+    settings: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+
+
+def run(config: TrainCommand) -> int:
+    """Train, or go on training, and say what was found."""
+    summary = resume(config.resume, config) if config.resume else start(config)
+    report(summary)
+    return 0
+
+
+def start(config: TrainCommand) -> "RunSummary":
+    """A new run."""
+    if not config.dataset:
+        raise UserError(
+            "no dataset is named; expected `mode-imitation train DATASET --out RUN` or `train --resume RUN`"
+        )
+    if config.out is None:
+        raise UserError("--out is missing; name the run's folder, --out runs/two-experts say")
+    from mode_imitation.data import load_dataset
+    from mode_imitation.data.storage import resolve_root
+    from mode_imitation.training.trainer import train
+
+    dataset = load_dataset(config.dataset, config.root)
+    # Absolute, so that `modes` and `--resume` find the data from whichever folder they are called in.
+    place = Path(config.dataset)
+    source = {
+        "root": str(resolve_root(config.root).resolve()),
+        "name": str(place.resolve()) if place.exists() else config.dataset,
+    }
+    hook = pictures(dataset) if config.pictures else None
+    return train(dataset, config.settings, config.out, overwrite=config.overwrite, hook=hook, source=source)
+
+
+def resume(folder: Path, config: TrainCommand) -> "RunSummary":
+    """Go on with a run; its settings and dataset are on record."""
+    from mode_imitation.data import load_dataset
+    from mode_imitation.training.run_folder import read_info
+    from mode_imitation.training.trainer import train
+
+    if config.settings != TrainConfig() or config.out is not None:
+        raise UserError("--resume goes on with the run's own settings; leave the other options out, or start a new run")
+    info = read_info(folder)
+    source = info.get("source") or {}
+    root = config.root or (Path(source["root"]) if source.get("root") else None)
+    dataset = load_dataset(config.dataset or source.get("name") or info["dataset"]["name"], root)
+    hook = pictures(dataset) if config.pictures else None
+    return train(dataset, None, folder, resume=True, hook=hook, source=source or None)
+
+
+def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
+    """What draws the modes into the log; None where there is no simulator or no environment that it can draw."""
+    from importlib.util import find_spec
+
+    if dataset.env_id is None or find_spec("mujoco") is None or find_spec("safety_gymnasium") is None:
+        return None
+    from mode_imitation.evaluation.training_pictures import draw_modes
+    from mode_imitation.simulation import make_vec
+
+    try:
+        env = make_vec(dataset.env_id, 1)
+    except UserError as error:
+        # Data of another simulator trains as well as ours.
+        print(f"no pictures in the log: {error}")
+        return None
+    simulated = env.single_observation_space.shape, env.single_action_space.shape
+    env.close()
+    recorded = (dataset.obs_dim,), (dataset.act_dim,)
+    if simulated != recorded:
+        print(f"no pictures in the log: {dataset.env_id} has shapes {simulated}, the dataset {recorded}")
+        return None
+    return draw_modes(dataset.env_id)
+
+
+def report(summary: "RunSummary") -> None:
+    """Print what came out."""
+    shares = ", ".join(f"mode {mode} {share:.0%}" for mode, share in enumerate(summary.shares))
+    print(f"{summary.n_modes} mode{'s' * (summary.n_modes != 1)} ({shares} of the training steps)")
+    if summary.n_modes == 1:
+        print("one mode only: more episodes, more --discovery-iterations or a smaller --merge-gap may tell more apart")
+    for name, figures in summary.figures.items():
+        listed = ", ".join(f"{words} {figures[key]:.3f}" for key, words in PRINTED.items() if key in figures)
+        print(f"{name.replace('_', '-')} episodes: {listed}")
+    took = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in summary.seconds.items())
+    print(f"run: {summary.path} ({took})")
+    print(f"next: mode-imitation modes {summary.path}")

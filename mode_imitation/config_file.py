@@ -1,0 +1,93 @@
+"""`--config file.yaml|json`: the same names as on the command line, which overrides the file."""
+
+import difflib
+import json
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from mode_imitation.errors import UserError
+
+FLAG = "--config"
+
+
+def expand_config_file(arguments: list[str], known: Collection[str] | None = None) -> list[str]:
+    """Put a config file's settings before the other arguments, as if they had been typed there.
+
+    So that a file and the command line share one set of names, types and error messages, and what is typed wins.
+
+    Args:
+        arguments: of one subcommand; `--config FILE` may be among them, once.
+        known: names of the settings that a file may hold; None takes any.
+
+    Returns:
+        The arguments without `--config`, the file's settings first.
+
+    Raises:
+        UserError: the file is missing, is not YAML or JSON, or holds something other than known settings.
+    """
+    rest: list[str] = []
+    path: str | None = None
+    remaining = iter(arguments)
+    for argument in remaining:
+        if argument == FLAG:
+            path = next(remaining, None)
+            if path is None:
+                raise UserError(f"{FLAG} names no file; expected {FLAG} FILE.yaml or FILE.json")
+        elif argument.startswith(f"{FLAG}="):
+            path = argument.removeprefix(f"{FLAG}=")
+        else:
+            rest.append(argument)
+    if path is None:
+        return rest
+    settings = read_settings(Path(path))
+    for name in settings:
+        if known is not None and str(name).replace("-", "_") not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else "`--help` lists the settings"
+            raise UserError(f"{path} has the unknown setting {name}; {hint}")
+    return [*as_arguments(settings), *rest]
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML or JSON file.
+
+    Raises:
+        UserError: as above.
+    """
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise UserError(f"{path}: {reason}; expected a config file in YAML or JSON") from None
+    try:
+        settings = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path} is not valid {'JSON' if path.suffix == '.json' else 'YAML'}: {' '.join(str(error).split())}"
+        ) from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise UserError(f"{path} holds a {type(settings).__name__}; expected settings such as `codes: 4`, one a line")
+    return settings
+
+
+def as_arguments(settings: dict[str, Any], prefix: str = "") -> list[str]:
+    """{'codes': 4, 'window': {'horizon': 8}} -> ['--codes', '4', '--window.horizon', '8']"""
+    arguments: list[str] = []
+    for key, value in settings.items():
+        name = f"{prefix}{str(key).replace('_', '-')}"
+        if isinstance(value, dict):
+            arguments += as_arguments(value, f"{name}.")
+        elif isinstance(value, bool):
+            head, _, tail = name.rpartition(".")
+            arguments.append(f"--{name}" if value else f"--{head}{'.' if head else ''}no-{tail}")
+        elif isinstance(value, list):
+            # One repeatable option (`expert`) or one option of several values (`hidden`): the parser knows which.
+            arguments += [f"--{name}", *map(str, value)]
+        else:
+            arguments += [f"--{name}", str(value)]
+    return arguments

@@ -1,0 +1,77 @@
+"""One episode and the scene it happened in, as plain arrays whose shapes are checked."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mode_imitation.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """Where things stood in one episode. Positions in metres, in the world's frame."""
+
+    goals: np.ndarray
+    """(G, 2) every goal position in the order in which it appeared; the first stood there at the reset."""
+    goal_steps: np.ndarray
+    """(G,) int, the step after which each goal stood there; 0 for the first."""
+    hazards: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    """(H, 2) centres of the hazards."""
+    vases: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
+    """(V, 2) centres of the vases at the reset."""
+    goal_radius: float = 0.3
+    hazard_radius: float = 0.2
+    vase_half_width: float = 0.1
+    arena: tuple[float, float, float, float] = (-1.5, -1.5, 1.5, 1.5)
+    """(x_min, y_min, x_max, y_max), the region in which the layout is placed; the world has no walls."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """T transitions. What other people's data lacks is None."""
+
+    observations: np.ndarray
+    """(T + 1, obs_dim) float32; the last one follows the last action."""
+    actions: np.ndarray
+    """(T, act_dim) float32, as executed."""
+    rewards: np.ndarray | None = None
+    """(T,)"""
+    costs: np.ndarray | None = None
+    """(T,)"""
+    goals_met: np.ndarray | None = None
+    """(T,) bool: the transition reached the goal."""
+    positions: np.ndarray | None = None
+    """(T + 1, 2) of the agent, metres."""
+    headings: np.ndarray | None = None
+    """(T + 1,) of the agent, radians, counterclockwise from +x."""
+    disturbed: np.ndarray | None = None
+    """(T,) bool: the action was random, not the expert's; training does not imitate it."""
+    terminated: bool = False
+    layout_seed: int | None = None
+    expert: str | None = None
+    """For evaluation only; training never sees it."""
+    scene: Scene | None = None
+
+    def __post_init__(self) -> None:
+        steps = len(self.actions)
+        if self.observations.ndim != 2 or self.actions.ndim != 2:
+            raise UserError(
+                f"observations have shape {self.observations.shape} and actions {self.actions.shape}; "
+                "expected (T + 1, obs_dim) and (T, act_dim)"
+            )
+        expected = {
+            "observations": steps + 1,
+            "positions": steps + 1,
+            "headings": steps + 1,
+            "rewards": steps,
+            "costs": steps,
+            "goals_met": steps,
+            "disturbed": steps,
+        }
+        for name, length in expected.items():
+            values = getattr(self, name)
+            if values is not None and len(values) != length:
+                raise UserError(f"{name} has {len(values)} rows for {steps} actions; expected {length}")
+
+    def __len__(self) -> int:
+        return len(self.actions)

@@ -1,0 +1,89 @@
+"""What a dataset holds, expert by expert."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.episodes import Episode
+
+UNLABELLED = "(no labels)"
+
+
+@dataclass(frozen=True)
+class ExpertSummary:
+    """Means over the episodes of one expert; None where the data lacks what a figure needs."""
+
+    expert: str
+    episodes: int
+    steps: int
+    """In all, over the episodes."""
+    goals: float | None
+    """Reached per episode."""
+    reward_return: float | None
+    """Sum of rewards per episode."""
+    cost: float | None
+    """Sum of costs per episode."""
+    in_arena: float | None
+    """Share of the steps with something in reach of the lidar, 0 .. 1."""
+    disturbed: float | None
+    """Share of the steps whose action was random, 0 .. 1."""
+
+
+@dataclass(frozen=True)
+class DatasetSummary:
+    """One row an expert, in the order in which they appear, and what had to be left out."""
+
+    rows: tuple[ExpertSummary, ...]
+    left_out: tuple[str, ...]
+    """A line for each figure that the data cannot give."""
+
+
+def summarise(dataset: TrajectoryDataset) -> DatasetSummary:
+    """Means per expert; one row for all episodes where the data has no labels."""
+    labels = dataset.labels or [UNLABELLED] * len(dataset)
+    groups: dict[str, list[Episode]] = {}
+    for label, episode in zip(labels, dataset.episodes, strict=True):
+        groups.setdefault(label, []).append(episode)
+    slices = dataset.observation_slices
+    has_lidar = any(name.endswith("_lidar") for name in slices or {})
+    rows = []
+    for label, episodes in groups.items():
+        seen = [in_arena(episode.observations[:-1], slices) for episode in episodes] if has_lidar else None
+        rows.append(
+            ExpertSummary(
+                expert=label,
+                episodes=len(episodes),
+                steps=sum(map(len, episodes)),
+                goals=_mean_total([episode.goals_met for episode in episodes]),
+                reward_return=_mean_total([episode.rewards for episode in episodes]),
+                cost=_mean_total([episode.costs for episode in episodes]),
+                in_arena=None if seen is None else float(np.concatenate(seen).mean()),
+                disturbed=_share([episode.disturbed for episode in episodes]),
+            )
+        )
+    return DatasetSummary(tuple(rows), tuple(_left_out(dataset, has_lidar)))
+
+
+def _left_out(dataset: TrajectoryDataset, has_lidar: bool) -> list[str]:
+    needs = [
+        ("figures per expert", dataset.labels is not None, "the episodes name no expert"),
+        ("goals", dataset.has("goals_met"), "no step says whether a goal was reached"),
+        ("return", dataset.has_rewards, "the data has no rewards"),
+        ("cost", dataset.has_costs, "the data has no costs"),
+        ("share of steps in the arena", has_lidar, "the data does not say which observations are lidar"),
+        ("share of disturbed steps", dataset.has("disturbed"), "no step is marked as disturbed or not"),
+        ("bird's-eye plots", dataset.has_positions, "the data has no positions"),
+    ]
+    return [f"left out: {what}; {reason}" for what, there, reason in needs if not there]
+
+
+def _mean_total(arrays: Sequence[np.ndarray | None]) -> float | None:
+    known = [values for values in arrays if values is not None]
+    return float(np.mean([values.sum(dtype=np.float64) for values in known])) if len(known) == len(arrays) else None
+
+
+def _share(arrays: Sequence[np.ndarray | None]) -> float | None:
+    known = [values for values in arrays if values is not None]
+    return float(np.concatenate(known).mean()) if len(known) == len(arrays) else None

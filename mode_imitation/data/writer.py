@@ -1,0 +1,276 @@
+"""Writing a dataset that Minari opens: into a staging folder, checksummed, then moved into place as a whole."""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from mode_imitation.atomic import as_json, flush
+from mode_imitation.data.dataset import check_finite, combined_checksum, episode_digest
+from mode_imitation.data.episodes import Episode
+from mode_imitation.data.storage import (
+    MAIN_FILE,
+    METADATA_FILE,
+    SUMS_FILE,
+    check_dataset_id,
+    checksum_text,
+    resolve_root,
+    unfinished_folder,
+)
+from mode_imitation.errors import UserError
+from mode_imitation.versions import platform_name, versions
+
+Bounds = tuple[np.ndarray | float, np.ndarray | float]
+UNBOUNDED: Bounds = (-np.inf, np.inf)
+COMPLETE, REPLACED = "complete", "replaced"
+
+
+def write_dataset(
+    name: str,
+    episodes: Iterable[Episode],
+    *,
+    root: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    env_id: str | None = None,
+    observation_slices: dict[str, slice] | None = None,
+    observation_bounds: Bounds = UNBOUNDED,
+    action_bounds: Bounds = UNBOUNDED,
+    command: str | None = None,
+    metadata: dict[str, Any] | None = None,
+) -> Path:
+    """Write episodes as a new Minari dataset, all or nothing.
+
+    Args:
+        name: the dataset's id, namespace/name-vN.
+        episodes: taken one at a time, so they need not fit into memory together.
+        root: see `storage.resolve_root`.
+        overwrite: replace a dataset of that name; otherwise its presence is an error.
+        env_id: the environment that the episodes come from.
+        observation_slices: sensors by name.
+        observation_bounds: (low, high) of the observation space, numbers or (obs_dim,) arrays.
+        action_bounds: (low, high) of the action space, numbers or (act_dim,) arrays.
+        command: what a user types to make this dataset again.
+        metadata: more to record, JSON values.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        UserError: the name cannot be used, the dataset exists, or an episode holds NaN or infinity.
+        OSError: the disk is full or the folder cannot be written; no dataset is left behind.
+    """
+    check_new_dataset(name, root, overwrite=overwrite)
+    staging = unfinished_folder(name, root)
+    complete = staging / COMPLETE
+    shutil.rmtree(complete, ignore_errors=True)
+    try:
+        (complete / "data").mkdir(parents=True)
+        written = _write_hdf5(complete / "data" / MAIN_FILE, name, episodes)
+        content = {
+            "dataset_id": name,
+            "minari_version": version("minari"),
+            "data_format": "hdf5",
+            "jpeg_encoding": False,
+            "total_episodes": len(written["lengths"]),
+            "total_steps": sum(written["lengths"]),
+            "dataset_size": round((complete / "data" / MAIN_FILE).stat().st_size / 1e6, 1),
+            "observation_space": _box(observation_bounds, written["obs_dim"]),
+            "action_space": _box(action_bounds, written["act_dim"]),
+            "env_id": env_id,
+            "observation_slices": observation_slices
+            and {key: [part.start, part.stop] for key, part in observation_slices.items()},
+            "experts": written["experts"],
+            "versions": versions(),
+            "platform": platform_name(),
+            "command": command,
+            "checksum": written["checksum"],
+            **(metadata or {}),
+        }
+        text = json.dumps(content, indent=2, default=as_json) + "\n"
+        (complete / "data" / METADATA_FILE).write_text(text, encoding="utf-8")
+        (complete / SUMS_FILE).write_text(checksum_text(complete), encoding="utf-8")
+        for path in complete.rglob("*"):
+            flush(path)
+        folder = _move_into_place(complete, resolve_root(root) / name, staging / REPLACED)
+    except BaseException:
+        shutil.rmtree(complete, ignore_errors=True)
+        remove_empty_parents(staging, resolve_root(root))
+        raise
+    remove_empty_parents(staging, resolve_root(root))
+    return folder
+
+
+def check_new_dataset(name: str, root: str | os.PathLike | None = None, *, overwrite: bool = False) -> None:
+    """Raise a UserError if a dataset of that name cannot be written; ask before any long work."""
+    check_dataset_id(name)
+    folder = resolve_root(root) / name
+    for path in (folder, *folder.parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file; expected a folder for datasets; choose another --root or name")
+    if not folder.exists():
+        return
+    is_dataset = (folder / "data" / METADATA_FILE).is_file()
+    if not is_dataset and any(folder.iterdir()):
+        raise UserError(f"{folder} exists and is no dataset; choose another name")
+    if is_dataset and not overwrite:
+        raise UserError(f"dataset {name} exists already; choose another name or replace it with --overwrite")
+
+
+def remove_empty_parents(folder: Path, root: Path) -> None:
+    """Remove `folder` and its parents below `root` as far as they are empty."""
+    while folder != root and root in folder.parents:
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return
+        folder = folder.parent
+
+
+def as_stored(episode: Episode) -> Episode:
+    """The episode with the types in which it is kept: float32 and bool."""
+    changes = {}
+    for item in fields(Episode):
+        values = getattr(episode, item.name)
+        if isinstance(values, np.ndarray):
+            kept = np.bool_ if item.name in ("goals_met", "disturbed") else np.float32
+            changes[item.name] = np.ascontiguousarray(values, dtype=kept)
+    return replace(episode, **changes)
+
+
+def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str, Any]:
+    lengths: list[int] = []
+    digests: list[bytes] = []
+    experts: dict[str, int] = {}
+    sizes: tuple[int, int] | None = None
+    # The version of the file format is named so that attributes may pass 64 kB (an episode with many goals).
+    with _patient(path) as handle, h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file:
+        for index, given in enumerate(episodes):
+            episode = as_stored(given)
+            check_finite(name, index, episode)
+            found = episode.observations.shape[1], episode.actions.shape[1]
+            sizes = sizes or found
+            if found != sizes:
+                raise UserError(f"dataset {name}: episode {index} has sizes {found}, the first has {sizes}")
+            if not len(episode):
+                raise UserError(f"dataset {name}: episode {index} has no steps; expected at least one")
+            _write_episode(file.create_group(f"episode_{index}"), index, episode)
+            handle.check()
+            lengths.append(len(episode))
+            digests.append(episode_digest(episode))
+            if episode.expert is not None:
+                experts[episode.expert] = experts.get(episode.expert, 0) + 1
+    if sizes is None:
+        raise UserError(f"dataset {name} would be empty; expected at least one episode")
+    return {
+        "lengths": lengths,
+        "checksum": combined_checksum(digests),
+        "experts": experts,
+        "obs_dim": sizes[0],
+        "act_dim": sizes[1],
+    }
+
+
+class _PatientFile(io.FileIO):
+    """A file that keeps the first error of a write to itself until it is asked.
+
+    The HDF5 library cannot close a file on a full disk: it tries again and again, prints, and may crash at exit.
+    """
+
+    error: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        view = memoryview(data).cast("B")
+        written = 0
+        try:
+            while self.error is None and written < len(view):
+                written += super().write(view[written:]) or 0
+        except OSError as error:
+            self.error = error
+        return len(view)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            # Growing a file by truncation can meet the same limit as writing.
+            self.error = self.error or error
+            return size or 0
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@contextmanager
+def _patient(path: Path) -> Iterator[_PatientFile]:
+    with _PatientFile(path, "w+") as handle:
+        yield handle
+        # The file inside has been closed by now, and with that written to its end.
+        handle.check()
+
+
+def _write_episode(group: h5py.Group, index: int, episode: Episode) -> None:
+    steps = len(episode)
+    last = np.arange(steps) == steps - 1
+    arrays = {
+        "observations": episode.observations,
+        "actions": episode.actions,
+        "rewards": np.zeros(steps, np.float32) if episode.rewards is None else episode.rewards,
+        "terminations": last & episode.terminated,
+        "truncations": last & (not episode.terminated),
+        "infos/cost": _after_reset(episode.costs),
+        "infos/goal_met": _after_reset(episode.goals_met),
+        "infos/position": episode.positions,
+        "infos/heading": episode.headings,
+        "infos/disturbed": _after_reset(episode.disturbed),
+    }
+    for key, values in arrays.items():
+        if values is not None:
+            # One chunk an array, lightest compression: half the size (lidar bins are mostly 0), still quick to read.
+            group.create_dataset(key, data=values, chunks=values.shape, compression="gzip", compression_opts=1)
+    group.attrs["id"] = index
+    group.attrs["total_steps"] = steps
+    if episode.layout_seed is not None:
+        group.attrs["seed"] = episode.layout_seed
+    if episode.expert is not None:
+        group.attrs["expert"] = episode.expert
+    if episode.rewards is None:
+        # Minari wants rewards; these zeros are none.
+        group.attrs["rewards_unknown"] = True
+    if episode.scene is not None:
+        for item in fields(episode.scene):
+            group.attrs[f"scene/{item.name}"] = getattr(episode.scene, item.name)
+
+
+def _after_reset(values: np.ndarray | None) -> np.ndarray | None:
+    """(T,) of transitions -> (T + 1,) of Minari's infos, whose first row is the reset's."""
+    return None if values is None else np.concatenate([np.zeros(1, values.dtype), values])
+
+
+def _box(bounds: Bounds, size: int) -> str:
+    """A Box space in Minari's notation; infinities as Python's json writes and reads them."""
+    low, high = (np.broadcast_to(np.asarray(bound, np.float32), (size,)).tolist() for bound in bounds)
+    return json.dumps({"type": "Box", "dtype": "float32", "shape": [size], "low": low, "high": high})
+
+
+def _move_into_place(complete: Path, folder: Path, replaced: Path) -> Path:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(replaced, ignore_errors=True)
+    if folder.exists():
+        # A folder cannot be swapped for another in one step: for an instant there is none, never a half one.
+        folder.rename(replaced)
+    complete.rename(folder)
+    flush(folder.parent)
+    shutil.rmtree(replaced, ignore_errors=True)
+    return folder

@@ -1,0 +1,86 @@
+"""Options of `mode-imitation modes` and `mode-imitation rollout`; imports nothing heavy, as --help must be quick."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModesConfig:
+    """The report card of every mode: how it drives on held-out layouts, and how modes and labels agree."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run's folder, as `train --out` made it."""
+    layouts: int = 20
+    """How many held-out layouts every mode and every expert drives; always the same ones, so that figures compare."""
+    steps: int | None = None
+    """Steps per episode; left out, the environment's own number (1000)."""
+    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Experts to drive the same layouts: names, path/to/file.py:Class or package.module:Class.
+    Left out, those that the dataset names, as far as they can be found."""
+    action_noise: float = 0.1
+    """Standard deviation of the experts' action noise, as in their demonstrations."""
+    temperature: float = 0.0
+    """0 drives the policy's mean action; 1 draws from its distribution."""
+    env: str | None = None
+    """The environment; left out, the dataset's own."""
+    dataset: str | None = None
+    """The dataset to sort into modes; left out, the one that the run was trained on."""
+    root: Path | None = None
+    """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
+    window_every: int = 5
+    """Every how many steps a window is taken for clustering and leak."""
+    out: Path | None = None
+    """Folder for report.json, report.md and the pictures; left out, the run's folder."""
+    seed: int = 0
+    """Of the experts' noise, of sampled actions and of the intervals."""
+    threads: int | None = None
+    """Threads of the simulator; left out, one a core. Does not change the figures."""
+    worlds: int = 128
+    """Worlds simulated at a time, at most; more take more memory."""
+    device: str = "cpu"
+    """Where the policy runs: cpu, cuda or auto."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutConfig:
+    """Steer a trained policy through the simulator: by one mode, context, demonstration or schedule."""
+
+    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    """The run's folder, as `train --out` made it."""
+    mode: int | None = None
+    """The mode that drives; `mode-imitation modes RUN` says which there are."""
+    context: str | None = None
+    """A context of one weight a code, `0.1,0.9,0,0`."""
+    like: str | None = None
+    """A demonstration to drive like, `DATASET#17`: the context is inferred from that episode, counted from 0."""
+    schedule: str | None = None
+    """Modes one after the other, MODE:STEPS each: `0:400,1:100,0`."""
+    seeds: str | None = None
+    """Layout seeds, `500:510` (the end is left out) or `1,2,7`; left out, the first 10 held-out ones."""
+    steps: int | None = None
+    """Steps per episode; left out, the environment's own number (1000)."""
+    temperature: float = 0.0
+    """0 drives the policy's mean action; 1 draws from its distribution."""
+    env: str | None = None
+    """The environment; left out, that of the data that the run was trained on."""
+    out: str | None = None
+    """Write the rollouts as a dataset of this name, namespace/name-vN."""
+    root: Path | None = None
+    """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
+    overwrite: bool = False
+    """Replace a dataset, video or picture that exists."""
+    video: Path | None = None
+    """Film the first rollout with the simulator's own camera: a name that ends in .mp4 or .gif."""
+    plot: Path | None = None
+    """Draw the rollouts from above: a name that ends in .png, .pdf or .svg."""
+    seed: int = 0
+    """Of sampled actions and of the intervals."""
+    threads: int | None = None
+    """Threads of the simulator; left out, one a core. Does not change the figures."""
+    worlds: int = 128
+    """Worlds simulated at a time, at most."""
+    device: str = "cpu"
+    """Where the policy runs: cpu, cuda or auto."""

@@ -1,0 +1,124 @@
+"""Does the context know the action? If it does, the policy reads it there, and a fixed context steers nothing.
+
+A distance vector inferred from a window that holds the action can carry the action itself. The policy then fits the
+data better under inferred contexts than noise allows, and falls apart under the fixed context of a mode. The gap
+between the two is the leak; it should be near 0.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mode_imitation.data.episodes import Episode
+from mode_imitation.data.windows import WindowShape, segment_lengths, window_steps
+from mode_imitation.steering.infer import context_of, encode_windows, nearest
+
+if TYPE_CHECKING:
+    from mode_imitation.model.mode_model import ModeModel
+
+LOG_2_PI = float(np.log(2 * np.pi))
+
+
+@dataclass(frozen=True)
+class Leak:
+    """Mean negative log-likelihood of undisturbed actions, in nat per step."""
+
+    nll_inferred: float
+    """Under the context inferred from the windows that hold the action, as in training."""
+    nll_fixed: float
+    """Under the fixed context of the episode's mode, as in steering."""
+
+    @property
+    def gap(self) -> float:
+        """nll_fixed - nll_inferred: near 0 for a context that does not know the action."""
+        return self.nll_fixed - self.nll_inferred
+
+    def as_dict(self) -> dict[str, float]:
+        """For JSON."""
+        return {"nll_inferred": self.nll_inferred, "nll_fixed": self.nll_fixed, "gap": self.gap}
+
+
+def measure_leak(
+    model: "ModeModel",
+    episodes: Sequence[Episode],
+    *,
+    pool: int,
+    segment: int | None = None,
+    every: int = 5,
+    seed: int = 0,
+) -> Leak:
+    """Action NLL under inferred and under fixed contexts.
+
+    Args:
+        model: a trained mode model.
+        episodes: best ones that training did not see.
+        pool: windows of one episode, or segment, whose distances are averaged into one context, as in training.
+        segment: steps of a stretch with a mode of its own, as in training; None for whole episodes.
+        every: takes a window at every so many steps.
+        seed: of the order in which windows are pooled.
+
+    Raises:
+        UserError: an episode does not fit the model, or is shorter than a window.
+    """
+    rng = np.random.default_rng(seed)
+    shape: WindowShape = model.config.window
+    modes = model.mode_contexts().detach().cpu().numpy()  # (K, K)
+    observations, actions, inferred, fixed = [], [], [], []
+    for episode in episodes:
+        windows = encode_windows(model, episode, every=every)
+        for members in stretches(windows.starts, len(episode), segment, shape.span):
+            size = min(pool, len(members))
+            # A rest of fewer windows would make a context unlike training's.
+            order = rng.permutation(members)[: len(members) // size * size]
+            pooled = windows.distances[order].reshape(-1, size, model.config.n_codes).mean(axis=1)
+            steps = window_steps(windows.starts[order], shape).ravel()  # (W * H,)
+            observations.append(episode.observations[steps])
+            actions.append(episode.actions[steps])
+            # (W / size, K) -> (W * H, K)
+            inferred.append(np.repeat(context_of(model, pooled), size * shape.horizon, axis=0))
+            mode = nearest(windows.distances[members].mean(axis=0), windows.alive)
+            fixed.append(np.broadcast_to(modes[mode], inferred[-1].shape))
+    data = np.concatenate(observations), np.concatenate(actions)
+    return Leak(
+        nll_inferred=float(action_nll(model, *data, np.concatenate(inferred)).mean()),
+        nll_fixed=float(action_nll(model, *data, np.concatenate(fixed)).mean()),
+    )
+
+
+def stretches(starts: np.ndarray, length: int, segment: int | None, span: int) -> list[np.ndarray]:
+    """Which windows lie in each segment of an episode; windows across an edge lie in none.
+
+    Args:
+        starts: (W,) int, first step of each window.
+        length: steps of the episode.
+        segment: steps per segment; None for one that is the whole episode.
+        span: steps of a window.
+
+    Returns:
+        Indices into `starts`, an array for every segment that holds a window.
+    """
+    lengths, _ = segment_lengths(np.array([length]), segment, span)
+    ends = np.cumsum(lengths)
+    unit = np.searchsorted(ends, starts, side="right")
+    inside = starts + span <= ends[unit]
+    return [members for index in range(len(ends)) if len(members := np.flatnonzero(inside & (unit == index)))]
+
+
+def action_nll(model: "ModeModel", observations: np.ndarray, actions: np.ndarray, contexts: np.ndarray) -> np.ndarray:
+    """(B,) negative log-likelihood of raw actions, summed over their dimensions, in nat.
+
+    Args:
+        model: a trained mode model.
+        observations: (B, obs_dim).
+        actions: (B, act_dim).
+        contexts: (B, K).
+    """
+    device = model.alive.device
+    inputs = (torch.from_numpy(np.asarray(part, np.float32)).to(device) for part in (observations, contexts))
+    with torch.inference_mode():
+        mean, log_sigma = model.action_distribution(*inputs)
+    off = (actions - mean.double().cpu().numpy()) * np.exp(-log_sigma.double().cpu().numpy())
+    return (0.5 * (off**2 + LOG_2_PI) + log_sigma.double().cpu().numpy()).sum(axis=-1)

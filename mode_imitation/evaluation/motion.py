@@ -1,0 +1,143 @@
+"""How an agent moved in one episode, in a dozen numbers, from positions and headings alone: no labels."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+
+import numpy as np
+
+from mode_imitation.data.episodes import Episode, Scene
+
+STANDING_SPEED = 1e-6
+"""Metres in a step below which there is no direction of travel."""
+DRIVING_DIRECTION = {"Car": -np.pi / 2}
+"""Where a robot drives, seen from its heading, radians; 0 where not listed. A Car's wheels drive it along its -y."""
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One episode's figures; None for what the episode lacks (positions, goals, costs)."""
+
+    steps: int
+    goals: float | None = None
+    """Goals reached."""
+    cost: float | None = None
+    """Sum of costs."""
+    return_: float | None = None
+    """Sum of rewards."""
+    arena_share: float | None = None
+    """Share of steps at which some object was in sensor range."""
+    path_length: float | None = None
+    """Metres."""
+    straightness: float | None = None
+    """Net displacement over path length, in [0, 1]; 0 for a robot that never moved."""
+    speed: float | None = None
+    """Mean, metres per second."""
+    turn_rate: float | None = None
+    """Mean, radians per second, counterclockwise (to the left) positive: left and right turns cancel."""
+    turning: float | None = None
+    """Mean of the absolute turn rate, radians per second."""
+    forward_share: float | None = None
+    """Share of the path that was driven forwards, in [0, 1]; needs headings."""
+    approach: float | None = None
+    """Metres gained towards the goal of the moment, per metre driven, in [-1, 1]; 1 drives straight at every goal."""
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Field names without the trailing underscore, for JSON."""
+        return {name.rstrip("_"): value for name, value in asdict(self).items()}
+
+    @staticmethod
+    def from_dict(values: dict[str, float | None]) -> "Motion":
+        """The reverse of `as_dict`."""
+        return Motion(**{field.name: values[field.name.rstrip("_")] for field in fields(Motion)})  # type: ignore[arg-type]
+
+
+FIGURES = [field.name.rstrip("_") for field in fields(Motion)]
+"""Names of all figures, as `as_dict` has them."""
+
+
+def measure(
+    episode: Episode, *, time_step: float = 1.0, driving_direction: float = 0.0, in_arena: np.ndarray | None = None
+) -> Motion:
+    """Measure one episode.
+
+    Args:
+        episode: figures whose arrays it lacks are None.
+        time_step: seconds per step; with 1.0, speeds are per step.
+        driving_direction: where the robot drives, seen from its heading, radians counterclockwise.
+        in_arena: (T + 1,) or (T,) bool, whether some object was in sensor range at each step.
+    """
+    figures: dict[str, float | None] = {
+        "goals": _total(episode.goals_met),
+        "cost": _total(episode.costs),
+        "return_": _total(episode.rewards),
+        "arena_share": None if in_arena is None or not len(in_arena) else float(np.mean(in_arena)),
+    }
+    if episode.positions is not None and len(episode):
+        positions = np.asarray(episode.positions, dtype=np.float64)  # (T + 1, 2)
+        moves = np.diff(positions, axis=0)  # (T, 2)
+        lengths = np.hypot(*moves.T)  # (T,)
+        path = float(lengths.sum())
+        figures["path_length"] = path
+        figures["straightness"] = min(1.0, float(np.hypot(*(positions[-1] - positions[0]))) / path) if path else 0.0
+        figures["speed"] = path / (len(episode) * time_step)
+        turns = turning_angles(moves, lengths) if episode.headings is None else _turns(episode.headings)
+        figures["turn_rate"] = float(turns.sum()) / (len(episode) * time_step)
+        figures["turning"] = float(np.abs(turns).sum()) / (len(episode) * time_step)
+        if episode.headings is not None:
+            figures["forward_share"] = _forward_share(moves, lengths, episode.headings[:-1] + driving_direction)
+        if episode.scene is not None and len(episode.scene.goals):
+            figures["approach"] = approach(positions, lengths, episode.scene)
+    return Motion(steps=len(episode), **figures)  # type: ignore[arg-type]
+
+
+def approach(positions: np.ndarray, lengths: np.ndarray, scene: Scene) -> float:
+    """Metres gained towards the current goal per metre driven; a goal's reappearance elsewhere counts for nothing.
+
+    Args:
+        positions: (T + 1, 2) metres.
+        lengths: (T,) metres driven in each step.
+        scene: with at least one goal.
+
+    Returns:
+        In [-1, 1]; 0 for a robot that never moved.
+    """
+    standing = np.searchsorted(scene.goal_steps, np.arange(len(lengths)), side="right") - 1  # (T,)
+    goals = np.asarray(scene.goals, dtype=np.float64)[np.clip(standing, 0, None)]  # (T, 2)
+    gained = np.linalg.norm(goals - positions[:-1], axis=1) - np.linalg.norm(goals - positions[1:], axis=1)
+    path = lengths.sum()
+    return float(np.clip(gained.sum() / path, -1.0, 1.0)) if path else 0.0
+
+
+def turning_angles(moves: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """(<= T - 1,) radians between successive moves, for episodes without headings; standing steps are left out."""
+    moves = moves[lengths > STANDING_SPEED]
+    return _turns(np.arctan2(moves[:, 1], moves[:, 0]))
+
+
+def _turns(headings: np.ndarray) -> np.ndarray:
+    """Differences of angles, each the short way round."""
+    return np.angle(np.exp(1j * np.diff(np.asarray(headings, dtype=np.float64))))
+
+
+def _forward_share(moves: np.ndarray, lengths: np.ndarray, directions: np.ndarray) -> float | None:
+    along = moves[:, 0] * np.cos(directions) + moves[:, 1] * np.sin(directions)  # (T,)
+    path = lengths.sum()
+    return float(lengths[along > 0].sum() / path) if path else None
+
+
+def _total(values: np.ndarray | None) -> float | None:
+    return None if values is None else float(np.sum(values, dtype=np.float64))
+
+
+def column(motions: Sequence[Motion], figure: str) -> np.ndarray | None:
+    """(N,) one figure of many episodes; None where any of them lacks it."""
+    values = [motion.as_dict()[figure] for motion in motions]
+    if not values or any(value is None for value in values):
+        return None
+    return np.array(values, dtype=np.float64)
+
+
+def means(motions: Sequence[Motion]) -> dict[str, float | None]:
+    """The mean of every figure over many episodes; None where one lacks it."""
+    columns = {figure: column(motions, figure) for figure in FIGURES}
+    return {figure: None if values is None else float(values.mean()) for figure, values in columns.items()}

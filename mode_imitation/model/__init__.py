@@ -1,0 +1,1 @@
+"""Encoder, codebook, decoder and actor, and the mode model that holds them. Importing this package loads no torch."""

@@ -1,0 +1,56 @@
+"""What a mode model is built from; imports no torch, so that the command line answers at once."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+from mode_imitation.data.windows import WindowShape
+from mode_imitation.errors import UserError
+
+ContextKind = Literal["assignment", "distances"]
+CodebookKind = Literal["ema", "gradient"]
+SigmaKind = Literal["mode", "state"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes and kinds. What decides only how it is trained is in TrainConfig."""
+
+    obs_dim: int
+    act_dim: int
+    n_codes: int
+    code_dim: int = 16
+    """D, numbers in a code."""
+    window: WindowShape = field(default_factory=WindowShape)
+    context: ContextKind = "assignment"
+    """What the actor is told: softmax of negative distances to the codebook, or the distances themselves."""
+    temperature: float = 0.1
+    """tau of the softmax over negative distances."""
+    codebook: CodebookKind = "ema"
+    """How the codebook's entries move: exponential moving average of what they stand for, or gradient."""
+    sigma: SigmaKind = "mode"
+    """Whether the actor's spread depends on the mode alone or on the observation too."""
+    min_log_sigma: float = -4.0
+    """Lower bound of log sigma, in units of the actions' spread in the data."""
+    encoder_hidden: int = 64
+    actor_hidden: tuple[int, ...] = (128, 128)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; `from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
+        """
+        Raises:
+            UserError: a field is missing, unknown, or of the wrong type.
+        """
+        known = {entry.name for entry in fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise UserError(f"the model's config has the unknown field {unknown[0]!r}; it may be of a newer version")
+        try:
+            window = WindowShape(**values.get("window", {}))
+            hidden = tuple(int(size) for size in values.get("actor_hidden", cls.actor_hidden))
+            return cls(**{**values, "window": window, "actor_hidden": hidden})
+        except (TypeError, AttributeError) as error:
+            raise UserError(f"the model's config cannot be read: {error}; train again") from None

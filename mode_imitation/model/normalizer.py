@@ -1,0 +1,57 @@
+"""Input normalisation as part of the model, so that it travels with the weights."""
+
+import torch
+from torch import Tensor, nn
+
+STATE_LIMIT = 10.0
+DELTA_LIMIT = 5.0
+
+
+class Normalizer(nn.Module):
+    """Brings observations, their differences and actions to zero mean and unit spread; the actor's output back.
+
+    Far outliers are clamped: one contact spike in an accelerometer would otherwise drown the window it lies in.
+    """
+
+    obs_mean: Tensor
+    obs_scale: Tensor
+    delta_scale: Tensor
+    act_mean: Tensor
+    act_scale: Tensor
+
+    def __init__(self, obs_dim: int, act_dim: int) -> None:
+        super().__init__()
+        self.register_buffer("obs_mean", torch.zeros(obs_dim))
+        self.register_buffer("obs_scale", torch.ones(obs_dim))
+        self.register_buffer("delta_scale", torch.ones(obs_dim))
+        self.register_buffer("act_mean", torch.zeros(act_dim))
+        self.register_buffer("act_scale", torch.ones(act_dim))
+
+    @torch.no_grad()
+    def fit(self, observations: Tensor, deltas: Tensor, actions: Tensor) -> None:
+        """Take means and spreads from data: (N, obs_dim), (M, obs_dim) and (L, act_dim), raw."""
+        self.obs_mean.copy_(observations.double().mean(0))
+        self.obs_scale.copy_(_scale(observations))
+        self.delta_scale.copy_(_scale(deltas))
+        self.act_mean.copy_(actions.double().mean(0))
+        self.act_scale.copy_(_scale(actions))
+
+    def states(self, observations: Tensor) -> Tensor:
+        """(..., obs_dim) raw -> normalised."""
+        return ((observations - self.obs_mean) / self.obs_scale).clamp(-STATE_LIMIT, STATE_LIMIT)
+
+    def deltas(self, deltas: Tensor) -> Tensor:
+        """(..., obs_dim) raw differences -> normalised; no mean is taken off, rest stays 0."""
+        return (deltas / self.delta_scale).clamp(-DELTA_LIMIT, DELTA_LIMIT)
+
+    def actions(self, actions: Tensor) -> Tensor:
+        """(..., act_dim) raw -> normalised."""
+        return (actions - self.act_mean) / self.act_scale
+
+
+def _scale(values: Tensor) -> Tensor:
+    """Standard deviation of every column, plus 1% of the typical one, so that a constant column is not blown up."""
+    spread = values.double().std(0, correction=0)
+    moving = spread[spread > 1e-9]
+    typical = moving.median() if len(moving) else torch.ones((), dtype=spread.dtype, device=spread.device)
+    return spread + 0.01 * typical

@@ -1,0 +1,251 @@
+"""What a dataset holds, on one page: where its agents went, and how return, goals, cost, speed and actions spread."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
+from mode_imitation.plots import style as look
+from mode_imitation.plots.legend import legend_columns
+from mode_imitation.plots.scene import Limits, draw_scale, prepare_axes
+
+WIDTH = 11.0
+"""Inches."""
+UNLABELLED = "unlabelled"
+MOST_PATHS = 60
+"""Paths drawn for an expert; more only blacken the picture."""
+MOST_ACTIONS = 6
+"""Dimensions of the action that are drawn."""
+MOST_STEPS = 20_000
+"""Rows that a histogram is made of, evenly spread over the data."""
+
+
+class Dataset(Protocol):
+    """What the overview needs of a dataset; `mode_imitation.data.TrajectoryDataset` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def episodes(self) -> Sequence[Episode]: ...
+
+
+@dataclass(frozen=True)
+class _Group:
+    """The episodes of one expert, or all that have no label."""
+
+    label: str
+    color: str
+    episodes: list[Episode]
+
+
+def plot_overview(dataset: Dataset, *, time_step: float | None = None) -> Figure:
+    """Positions by expert, and the distributions of return, goals, cost, length, speed and action.
+
+    What the data lacks is left out; a line under the title says what and why. Each picture of positions has its own
+    scale, given by a bar and by the arena, because one expert may leave the arena by its tenfold.
+
+    Args:
+        dataset: anything with a name and episodes.
+        time_step: seconds per step, where the dataset's metadata do not hold it; speeds are then in m/s, else in
+            metres per step.
+
+    Raises:
+        UserError: the dataset has no episodes.
+    """
+    episodes = list(dataset.episodes)
+    if not episodes:
+        raise UserError(f"dataset {dataset.name!r} has no episodes; there is nothing to draw")
+    time_step = time_step or getattr(dataset, "metadata", {}).get("time_step")
+    groups = _groups(episodes)
+    with_positions = [g for g in groups if any(e.positions is not None for e in g.episodes)]
+    histograms, missing = _histograms(groups, time_step)
+    if not with_positions:
+        missing.insert(0, "positions")
+    map_columns = max(len(with_positions) if len(with_positions) <= 6 else -(-len(with_positions) // 2), 1)
+    map_rows = -(-len(with_positions) // map_columns)
+    row_height = 0.95 + 0.28 * max(len(groups), 3)
+    heights = [0.72, map_rows * WIDTH / max(map_columns, 3), -(-len(histograms) // 4) * row_height]
+    figure = look.new_figure(WIDTH, sum(heights), layout="constrained")
+    with look.style():
+        figure.get_layout_engine().set(w_pad=0.09, h_pad=0.06)  # pyright: ignore
+        parts = figure.add_gridspec(3, 1, height_ratios=[max(height, 0.01) for height in heights])
+        _draw_heading(figure, dataset.name, episodes, missing, groups, sum(heights))
+        if with_positions:
+            maps = figure.add_subfigure(parts[1]).subplots(map_rows, map_columns, squeeze=False).ravel()
+            for ax, group in zip(maps, with_positions, strict=False):
+                _draw_positions(ax, group)
+            for ax in maps[len(with_positions) :]:
+                ax.set_axis_off()
+        axes = figure.add_subfigure(parts[2]).subplots(-(-len(histograms) // 4), 4, squeeze=False).ravel()
+        for ax, draw in zip(axes, histograms, strict=False):
+            draw(ax)
+        for ax in axes[len(histograms) :]:
+            ax.set_axis_off()
+    return figure
+
+
+def _draw_heading(
+    figure: Figure, name: str, episodes: list[Episode], missing: list[str], groups: list[_Group], height: float
+) -> None:
+    """Name, size, what is not there, and which colour is whose; in inches from the top."""
+    figure.text(0.012, 1 - 0.22 / height, name, fontsize=13, fontweight="bold", va="center")
+    summary = f"{len(episodes):,} episodes, {sum(map(len, episodes)):,} steps"
+    if missing:
+        summary += f" · not in this data: {', '.join(missing)}"
+    figure.text(0.012, 1 - 0.5 / height, summary, fontsize=9, color=look.FAINT, va="center")
+    if len(groups) > 1 or groups[0].label != UNLABELLED:
+        handles = [Patch(color=group.color, label=group.label) for group in groups]
+        figure.legend(
+            handles=handles,
+            loc="upper right",
+            bbox_to_anchor=(0.995, 1 - 0.06 / height),
+            ncols=legend_columns(handles, 6.2),
+            handlelength=1.1,
+            columnspacing=1.3,
+        ).set_in_layout(False)
+
+
+def _groups(episodes: list[Episode]) -> list[_Group]:
+    names = list(dict.fromkeys(episode.expert for episode in episodes))
+    known = [name for name in names if name is not None]
+    return [
+        _Group(name or UNLABELLED, look.expert_color(name, known), [e for e in episodes if e.expert == name])
+        for name in names
+    ]
+
+
+def _histograms(groups: list[_Group], time_step: float | None) -> tuple[list[Callable[[Axes], None]], list[str]]:
+    """What can be drawn, as functions of the axes, and the names of what cannot."""
+    drawn: list[Callable[[Axes], None]] = []
+    missing: list[str] = []
+    everything = [episode for group in groups for episode in group.episodes]
+
+    def add(title: str, unit: str, value: Callable[[Episode], np.ndarray | float | None]) -> None:
+        """`value` gives a number or rows of an episode, or None for what it lacks."""
+        found = [[value(episode) for episode in group.episodes] for group in groups]
+        if any(part is None for parts in found for part in parts):
+            missing.append(title)
+            return
+        values = [_sample([np.atleast_1d(np.asarray(part)) for part in parts]) for parts in found]
+        drawn.append(lambda ax: _draw_rows(ax, groups, values, title, unit))
+
+    if not any(episode.expert for episode in everything):
+        missing.append("expert labels")
+    add("return", "sum of rewards", lambda e: None if e.rewards is None else float(np.sum(e.rewards)))
+    add("goals", "reached in an episode", lambda e: None if e.goals_met is None else float(np.sum(e.goals_met)))
+    add("cost", "sum over an episode", lambda e: None if e.costs is None else float(np.sum(e.costs)))
+    add("speed", "metres per step" if time_step is None else "m/s", lambda e: _speeds(e, time_step))
+    n_actions = everything[0].actions.shape[1]
+    for dim in range(min(n_actions, MOST_ACTIONS)):
+        more = f", {n_actions - MOST_ACTIONS} more not shown" if dim + 1 == MOST_ACTIONS < n_actions else ""
+        add(f"action {dim}", f"as executed{more}", lambda e, dim=dim: e.actions[:, dim])
+    add("episode length", "steps", len)
+    return drawn, missing
+
+
+def _sample(parts: list[np.ndarray]) -> np.ndarray:
+    """At most MOST_STEPS rows, evenly spread."""
+    rows = np.concatenate(parts)
+    return rows[:: -(-len(rows) // MOST_STEPS)] if len(rows) > MOST_STEPS else rows
+
+
+def _speeds(episode: Episode, time_step: float | None) -> np.ndarray | None:
+    if episode.positions is None:
+        return None
+    return np.linalg.norm(np.diff(episode.positions, axis=0), axis=1) / (time_step or 1.0)
+
+
+def _draw_positions(ax: Axes, group: _Group) -> None:
+    episodes = [episode for episode in group.episodes if episode.positions is not None]
+    shown = episodes[:: -(-len(episodes) // MOST_PATHS)]
+    paths = [np.asarray(episode.positions, np.float64) for episode in shown]
+    arenas = [np.array(episode.scene.arena) for episode in episodes if episode.scene is not None]
+    points = np.concatenate([*paths, *[np.reshape(arena, (2, 2)) for arena in arenas]])
+    low, high = points.min(axis=0), points.max(axis=0)
+    half = 0.57 * max(float((high - low).max()), 1e-3)
+    x, y = (low + high) / 2
+    limits: Limits = (float(x - half), float(y - half), float(x + half), float(y + half))
+    prepare_axes(ax, limits, title=group.label)
+    ax.spines["top"].set(color=group.color, linewidth=3)
+    if arenas:
+        x_min, y_min, x_max, y_max = arenas[0]
+        arena = Rectangle(
+            (x_min, y_min),
+            x_max - x_min,
+            y_max - y_min,
+            fc=look.GROUND,
+            ec=look.FAINT,
+            lw=0.9,
+            ls=(0, (3, 2)),
+            zorder=0,
+        )
+        ax.add_patch(arena)
+    alpha = float(np.clip(6 / len(paths), 0.12, 0.7))
+    ax.add_collection(LineCollection(paths, colors=group.color, lw=0.8, alpha=alpha), autolim=False)
+    starts = np.array([path[0] for path in paths])
+    ax.plot(*starts.T, ls="", marker=".", ms=2.5, color=look.INK, alpha=0.5)
+    draw_scale(ax, limits)
+    count = (
+        f"{len(group.episodes):,} episodes"
+        if len(shown) == len(episodes)
+        else (f"{len(shown)} of {len(episodes):,} episodes")
+    )
+    ax.set_xlabel(count, fontsize=8, color=look.FAINT, loc="left", labelpad=3)
+
+
+def _draw_rows(ax: Axes, groups: list[_Group], values: list[np.ndarray], title: str, unit: str) -> None:
+    """One histogram a group, each on its own line over common bins, with its mean at the right."""
+    finite = [v[np.isfinite(v)].astype(np.float64) for v in values]
+    bins = _bins(np.concatenate(finite))
+    for row, (group, part) in enumerate(zip(groups, finite, strict=True)):
+        base = len(groups) - 1 - row
+        ax.axhline(base, color=look.RULE, lw=0.6, zorder=0)
+        if not len(part):
+            continue
+        counts = np.histogram(np.clip(part, bins[0], bins[-1]), bins)[0]
+        heights = base + 0.82 * counts / counts.max()
+        ax.stairs(heights, bins, baseline=base, fill=True, color=group.color, alpha=0.3)
+        ax.stairs(heights, bins, baseline=base, color=group.color, lw=1.2)
+        ax.text(
+            1.02,
+            base + 0.1,
+            _mean_text(part, bins),
+            transform=ax.get_yaxis_transform(),
+            fontsize=8,
+            color=look.INK,
+            va="bottom",
+        )
+    ax.text(1.02, 1.02, "mean", transform=ax.transAxes, fontsize=7, color=look.FAINT, va="bottom")
+    ax.set_title(title, loc="left", fontsize=9.5)
+    ax.set_xlabel(unit, fontsize=8, color=look.FAINT)
+    ax.set_yticks([])
+    ax.spines["left"].set_visible(False)
+    ax.set_ylim(0, len(groups))
+    ax.xaxis.set_major_locator(look.ticks(5, integer=bool(np.all(bins == np.round(bins * 2) / 2))))
+
+
+def _mean_text(values: np.ndarray, bins: np.ndarray) -> str:
+    """With about three digits of the range that the axis spans."""
+    digits = int(np.clip(2 - np.floor(np.log10(np.ptp(bins))), 1, 5))
+    mean = round(float(values.mean()), digits)
+    return f"{mean:.0f}" if np.ptp(values) == 0 and mean == round(mean) else f"{mean + 0.0:.{digits}f}"
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """Edges: one bin a whole number where there are few of them, else 40 bins; a few far values go into the last."""
+    low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 0.0)
+    whole = bool(np.all(values == np.round(values)))
+    if low == high:
+        step = 1.0 if whole else 0.05 * max(abs(low), 1e-6)
+        return low + step * (np.arange(8) - 3.5)
+    if whole and high - low <= 40:
+        return np.arange(low - 0.5, high + 1)
+    low, high = (float(edge) for edge in np.percentile(values, [0.1, 99.9])) if len(values) > 1000 else (low, high)
+    return np.linspace(low, max(high, low + 1e-9), 41)

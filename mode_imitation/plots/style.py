@@ -1,0 +1,189 @@
+"""One restrained, colour-blind-safe look for every picture, and how pictures reach the disk."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from mode_imitation.atomic import write_atomic
+from mode_imitation.errors import UserError
+
+INK = "#22262b"
+FAINT = "#6b7280"
+RULE = "#c9cdd3"
+GROUND = "#f6f5f1"
+"""Fill of the arena."""
+
+HAZARD = "#d1332e"
+GOAL = "#2166ac"
+VASE = "#8a6d3b"
+
+# Tol's "bright" and "muted" schemes (Paul Tol, SRON/EPS/TN/09-002, 2021), in an order in which neighbours differ in
+# lightness too. Modes and experts draw from the same hues: a mode is given the colour of the expert that it matches.
+PALETTE = (
+    "#4477aa",
+    "#ee7733",
+    "#228833",
+    "#aa3377",
+    "#ccbb44",
+    "#33bbee",
+    "#882255",
+    "#44aa99",
+    "#999933",
+    "#bbbbbb",
+    "#332288",
+    "#cc6677",
+)
+
+# Fixed, so that an expert wears one colour in every picture of every dataset.
+_EXPERT_COLORS = {
+    "goal_seeking": PALETTE[0],
+    "forward_moving": PALETTE[1],
+    "circling": PALETTE[2],
+    "backward_moving": PALETTE[3],
+    "hazard_avoiding": PALETTE[4],
+    "slow_goal_seeking": PALETTE[5],
+    "agile_goal_seeking": PALETTE[6],
+}
+UNLABELLED = "#5f6b7a"
+
+_SETTINGS: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": INK,
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": INK,
+    "axes.labelsize": 9,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": False,
+    "grid.color": "#e6e8eb",
+    "grid.linewidth": 0.8,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": FAINT,
+    "ytick.labelcolor": FAINT,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "lines.solid_capstyle": "round",
+}
+
+# Dark at the start, bright at the end, lightness strictly rising; no pure red or blue, which mean hazard and goal.
+TIME_COLORS = LinearSegmentedColormap.from_list(
+    "mode_imitation_time", ["#2d1e3e", "#4b3f72", "#3f7f74", "#6bb04a", "#f2c230"]
+)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The project's look inside the `with`; Matplotlib's settings are as before after it."""
+    with mpl.rc_context(_SETTINGS):
+        yield
+
+
+def new_figure(width: float, height: float, *, layout: str | None = "compressed") -> Figure:
+    """A figure in the project's style that pyplot does not know of, so nothing has to be closed.
+
+    Args:
+        width, height: inches.
+        layout: Matplotlib's layout engine: "compressed" leaves room for titles and legends of equal-aspect axes too;
+            "constrained", or None.
+    """
+    with style():
+        figure = Figure(figsize=(width, height), dpi=100, layout=layout)  # pyright: ignore[reportArgumentType]
+        FigureCanvasAgg(figure)
+        return figure
+
+
+def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
+    """Write the figure atomically, in the format that the name ends in: png, pdf, svg or jpg.
+
+    Returns:
+        `path`.
+
+    Raises:
+        UserError: the ending names no format that can be written.
+    """
+    kind = path.suffix.lower().removeprefix(".")
+    known = sorted(figure.canvas.get_supported_filetypes())
+    if kind not in known:
+        raise UserError(f"cannot write a picture as {path.name!r}; end the name in .png, .pdf or .svg")
+    # Dates and version strings would make equal pictures differ.
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    with style():
+        write_atomic(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata))
+    return path
+
+
+def figure_to_array(figure: Figure, *, dpi: int = 100) -> np.ndarray:
+    """The drawn figure as (height, width, 3) uint8, for TensorBoard and animations."""
+    with style():
+        figure.set_dpi(dpi)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return np.array(canvas.buffer_rgba())[:, :, :3]
+
+
+def mode_color(mode: int) -> str:
+    """The colour of a mode, by its index."""
+    return PALETTE[mode % len(PALETTE)]
+
+
+def expert_color(name: str | None, names: list[str] | None = None) -> str:
+    """The colour of an expert: fixed for the project's own; others take the free colours in the order of `names`.
+
+    Args:
+        name: the expert's name, None for trajectories without labels.
+        names: every expert in the picture, so that two unknown ones get different colours.
+    """
+    if name is None:
+        return UNLABELLED
+    if name in _EXPERT_COLORS:
+        return _EXPERT_COLORS[name]
+    others = [other for other in dict.fromkeys(names or [name]) if other not in _EXPERT_COLORS]
+    taken = {_EXPERT_COLORS[other] for other in names or [] if other in _EXPERT_COLORS}
+    free = [color for color in PALETTE if color not in taken]
+    return free[(others.index(name) if name in others else 0) % len(free)]
+
+
+def dress(ax: Axes) -> None:
+    """Give axes that someone else made the project's spines, ticks and title."""
+    for side, spine in ax.spines.items():
+        spine.set(visible=side in ("left", "bottom"), color=RULE, linewidth=0.8)
+    ax.tick_params(color=RULE, labelcolor=FAINT, labelsize=8)
+    ax.set_axisbelow(True)
+    ax.grid(False)
+
+
+def ticks(most: int, *, integer: bool = False) -> MaxNLocator:
+    """At most `most` intervals between ticks at round numbers."""
+    return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=integer)
+
+
+def lighter(color: str, amount: float = 0.6) -> str:
+    """`color` mixed with white; amount 1 is white."""
+    red, green, blue = (1 - (1 - channel) * (1 - amount) for channel in to_rgb(color))
+    return to_hex((red, green, blue))
+
+
+def ink_on(color: Any) -> str:
+    """Black or white, whichever reads better on `color` (relative luminance, WCAG 2)."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return INK if 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.3 else "white"

@@ -1,0 +1,94 @@
+"""Finished episodes of a dataset that is being generated: a few at a time in one file each, never half a file."""
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mode_imitation.atomic import write_atomic
+from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.errors import UserError
+
+PATTERN = "episodes_*.part"
+DIGEST_SIZE = hashlib.sha256().digest_size
+
+
+@dataclass(frozen=True)
+class ChunkFolder:
+    """The files of one unfinished dataset. An episode goes by its index in the whole dataset."""
+
+    folder: Path
+
+    def write(self, indices: Sequence[int], episodes: Sequence[Episode]) -> Path:
+        """Keep finished episodes; the file (sha256, then an .npz) appears complete or not at all."""
+        arrays = {}
+        for index, episode in zip(indices, episodes, strict=True):
+            arrays |= {f"{index}/{name}": value for name, value in _to_arrays(episode).items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        content = buffer.getvalue()
+        path = self.folder / f"episodes_{indices[0]:06d}_{indices[-1]:06d}_{len(indices)}.part"
+        write_atomic(path, lambda temporary: temporary.write_bytes(hashlib.sha256(content).digest() + content))
+        return path
+
+    def finished(self) -> dict[int, Path]:
+        """The file of every episode that is there. Damaged files are removed."""
+        found: dict[int, Path] = {}
+        for path in sorted(self.folder.glob(PATTERN)):
+            content = _undamaged(path)
+            if content is None:
+                path.unlink()
+                continue
+            with zipfile.ZipFile(io.BytesIO(content)) as file:
+                found |= dict.fromkeys((int(name.partition("/")[0]) for name in file.namelist()), path)
+        return found
+
+    def read(self, n_episodes: int) -> Iterator[Episode]:
+        """Episodes 0 .. n_episodes - 1 in order, with one file in memory at a time.
+
+        Raises:
+            UserError: one of them is not there any more: running again makes it anew.
+        """
+        finished = self.finished()
+        opened, arrays = None, {}
+        for index in range(n_episodes):
+            path = finished.get(index)
+            if path is None or path != opened:
+                content = path and _undamaged(path)
+                if not content:
+                    raise UserError(f"finished episode {index} is damaged; run the same command again to make it anew")
+                with np.load(io.BytesIO(content), allow_pickle=False) as file:
+                    opened, arrays = path, {name: file[name] for name in file.files}
+            prefix = f"{index}/"
+            yield _from_arrays({key.removeprefix(prefix): arrays[key] for key in arrays if key.startswith(prefix)})
+
+
+def _undamaged(path: Path) -> bytes | None:
+    """The .npz part of a file, if it is still what was written."""
+    content = path.read_bytes()
+    digest, rest = content[:DIGEST_SIZE], content[DIGEST_SIZE:]
+    return rest if rest and hashlib.sha256(rest).digest() == digest else None
+
+
+def _to_arrays(episode: Episode) -> dict[str, Any]:
+    arrays = {item.name: getattr(episode, item.name) for item in fields(Episode) if item.name != "scene"}
+    if episode.scene is not None:
+        arrays |= {f"scene/{item.name}": getattr(episode.scene, item.name) for item in fields(Scene)}
+    return {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+
+
+def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Episode:
+    plain = {name: _value(array) for name, array in arrays.items()}
+    scene = {name.removeprefix("scene/"): plain.pop(name) for name in list(plain) if name.startswith("scene/")}
+    if scene:
+        scene["arena"] = tuple(scene["arena"].tolist())
+    return Episode(**plain, scene=Scene(**scene) if scene else None)
+
+
+def _value(array: np.ndarray) -> Any:
+    return array if array.ndim else array.item()

@@ -1,0 +1,67 @@
+"""Options of `mode-imitation generate`; imports no simulator, so that --help answers at once."""
+
+import shlex
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateConfig:
+    """Which experts drive where, for how long, and under which name it is kept."""
+
+    out: str
+    """Name of the new dataset, namespace/name-vN, "pointgoal1/two-experts-v0" say."""
+    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class."""
+    env: str = "SafetyPointGoal1-v0"
+    """The safety-gymnasium task."""
+    steps: int = 1000
+    """Steps per episode."""
+    seed: int = 0
+    """Decides layouts, noise and disturbances, 0 to 999; the same seed and settings give the same arrays."""
+    noise: float = 0.1
+    """Standard deviation of the Gaussian noise added to every action of an expert."""
+    disturbances: bool = True
+    """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random
+    actions are marked, and training leaves them out."""
+    burst_probability: float = 1 / 150
+    """Chance of a burst to begin, per step."""
+    burst_shortest: int = 20
+    """Steps in the shortest burst."""
+    burst_longest: int = 80
+    """Steps in the longest burst."""
+    burst_at_start: bool = True
+    """Begin every episode with a burst."""
+    root: Path | None = None
+    """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
+    overwrite: bool = False
+    """Replace a dataset of that name, and start anew where an unfinished one was made with other settings."""
+    workers: int | None = None
+    """Processes; left out, one a core. Does not change the arrays."""
+    worlds: int = 16
+    """Worlds that one process drives at once; so many episodes are finished, and kept, together. Does not change the
+    arrays."""
+    path: Literal["auto", "batched", "library"] = "auto"
+    """Which simulator steps the worlds: the batched one, the untouched library, or the first where it is exact."""
+
+    @property
+    def command(self) -> str:
+        """What to type to make these arrays again; leaves out what does not change them."""
+        words = ["mode-imitation", "generate"]
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.name in NOT_IN_THE_ARRAYS or (item.name not in ("expert", "env") and value == item.default):
+                continue
+            option = f"--{item.name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words.append(option if value else option.replace("--", "--no-", 1))
+            else:
+                for word in value if isinstance(value, tuple) else (value,):
+                    words += [option, shlex.quote(str(word))]
+        return " ".join(words)
+
+
+NOT_IN_THE_ARRAYS = ("root", "overwrite", "workers", "worlds")

@@ -1,0 +1,44 @@
+"""Names of the navigation tasks and what they mean; imports no simulator."""
+
+import difflib
+import re
+from dataclasses import dataclass
+
+from mode_imitation.errors import UserError
+
+ROBOTS = ("Point", "Car", "Doggo", "Racecar", "Ant")
+TASKS = (*(f"{family}{level}" for family in ("Goal", "Button", "Push", "Circle") for level in range(3)), "Run0")
+EPISODE_STEPS = {"Goal": 1000, "Button": 1000, "Push": 1000, "Circle": 500, "Run": 500}
+"""Steps after which the library truncates an episode."""
+
+ENV_IDS = tuple(f"Safety{robot}{task}-v0" for robot in ROBOTS for task in TASKS)
+BATCHED_ENV_IDS = tuple(f"Safety{robot}Goal{level}-v0" for robot in ("Point", "Car") for level in range(3))
+"""Tasks that the batched path can step; the others step the library's own code."""
+
+
+@dataclass(frozen=True)
+class TaskName:
+    """An environment id taken apart: SafetyPointGoal1-v0 is robot Point, family Goal, level 1."""
+
+    env_id: str
+    robot: str
+    family: str
+    level: int
+
+    @property
+    def max_episode_steps(self) -> int:
+        return EPISODE_STEPS[self.family]
+
+
+def parse_env_id(env_id: str) -> TaskName:
+    """Robot, family and level of a navigation task.
+
+    Raises:
+        UserError: there is no such task; the message names close matches.
+    """
+    if env_id not in ENV_IDS:
+        close = difflib.get_close_matches(str(env_id), ENV_IDS, n=3) or ["SafetyPointGoal1-v0"]
+        raise UserError(f"unknown environment {env_id!r}; expected a navigation task such as {', '.join(close)}")
+    match = re.fullmatch(rf"Safety({'|'.join(ROBOTS)})([A-Za-z]+)(\d)-v0", env_id)
+    assert match is not None
+    return TaskName(env_id, match[1], match[2], int(match[3]))

@@ -1,0 +1,363 @@
+"""N navigation worlds as one gymnasium vector environment: spaces, checks, autoreset, infos, scenes.
+
+How the worlds are stepped is another room's business: `batched_worlds` or `library_worlds`.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+
+from mode_imitation.data.episodes import Scene
+from mode_imitation.errors import UserError
+from mode_imitation.simulation.batched_worlds import BatchedWorlds, is_batchable
+from mode_imitation.simulation.library_worlds import LibraryWorlds
+from mode_imitation.simulation.light_models import build_task
+from mode_imitation.simulation.observation import slices_of
+from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName, parse_env_id
+from mode_imitation.simulation.world_arrays import Worlds
+
+Path = Literal["auto", "batched", "library"]
+WORLDS_PER_THREAD = 8
+"""A thread with fewer costs more in waiting for the interpreter lock than it brings."""
+LARGEST_SEED = 2**32 - 1
+"""The library seeds numpy's RandomState, which takes 32 bits."""
+
+
+def make_vec(
+    env_id: str,
+    num_envs: int,
+    *,
+    path: Path = "auto",
+    threads: int | None = 1,
+    max_episode_steps: int | None = None,
+    autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
+) -> "NavigationVectorEnv":
+    """N worlds of one navigation task, stepped together.
+
+    Args:
+        env_id: a navigation task, SafetyPointGoal1-v0 say.
+        num_envs: worlds, at least 1.
+        path: "batched" computes observations, rewards and costs of all worlds at once (PointGoal and CarGoal only);
+            "library" steps the library's own code world by world; "auto" takes the first where there is one. The two
+            agree exactly, but for 1e-15 in the lidar.
+        threads: threads over the worlds of the batched path; physics runs outside the interpreter lock. None for one a
+            core, as long as each has 8 worlds. 1 is right where other processes use the other cores.
+        max_episode_steps: steps after which an episode is truncated; None for the task's own.
+        autoreset_mode: what follows an episode's end, as gymnasium defines it.
+
+    Raises:
+        UserError: unknown task, a count below 1, a path that the task does not have, or no simulator.
+    """
+    return NavigationVectorEnv(
+        env_id,
+        num_envs,
+        path=path,
+        threads=threads,
+        max_episode_steps=max_episode_steps,
+        autoreset_mode=autoreset_mode,
+    )
+
+
+class NavigationVectorEnv(VectorEnv):
+    """See `make_vec`.
+
+    Infos of `reset` and `step` hold, for every world: "cost" (N,), "goal_met" (N,) bool, "position" (N, 2) in metres,
+    "heading" (N,) in radians counterclockwise from +x, "goal_position" (N, 2), NaN in tasks without a goal. Beside
+    each stands gymnasium's mask, "_cost" and so on.
+    """
+
+    def __init__(
+        self,
+        env_id: str,
+        num_envs: int,
+        *,
+        path: Path,
+        threads: int | None,
+        max_episode_steps: int | None,
+        autoreset_mode: AutoresetMode,
+    ) -> None:
+        name = parse_env_id(env_id)
+        _check_count("num_envs", num_envs)
+        if threads is not None:
+            _check_count("threads", threads)
+        if max_episode_steps is not None:
+            _check_count("max_episode_steps", max_episode_steps)
+        self.env_id = env_id
+        self.robot = name.robot
+        self.num_envs = int(num_envs)
+        self.max_episode_steps = int(max_episode_steps or name.max_episode_steps)
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
+        self.path, self._worlds = _make_worlds(name, self.num_envs, path, threads, self.max_episode_steps)
+
+        builder = self._worlds.builders[0]
+        self.observation_slices = slices_of(builder)
+        option = builder.task.agent.engine.model.opt
+        self.time_step = float(option.timestep * builder.task.sim_conf.frameskip_binom_n)
+        """Seconds per environment step."""
+        self.single_observation_space = builder.observation_space
+        self.single_action_space = builder.action_space
+        self.observation_space = batch_space(self.single_observation_space, self.num_envs)
+        self.action_space = batch_space(self.single_action_space, self.num_envs)
+
+        self._everyone = np.arange(self.num_envs)
+        self._mask = np.ones(self.num_envs, dtype=bool)
+        self._mask.flags.writeable = False
+        self._steps = np.zeros(self.num_envs, dtype=np.int64)
+        self._started = np.zeros(self.num_envs, dtype=bool)
+        self._ended = np.zeros(self.num_envs, dtype=bool)
+        self._goals: list[list[np.ndarray]] = [[] for _ in range(self.num_envs)]
+        self._goal_steps: list[list[int]] = [[] for _ in range(self.num_envs)]
+        nothing = np.zeros((0, 2))
+        self._objects: list[tuple[np.ndarray, np.ndarray]] = [(nothing, nothing) for _ in range(self.num_envs)]
+
+    def reset(  # type: ignore[override]
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start new episodes.
+
+        Args:
+            seed: one a world; an int s gives world i the seed s + i; None continues each world's own random stream.
+            options: {"reset_mask": (N,) bool} resets these worlds only; the seeds of the others are not used.
+
+        Returns:
+            (N, obs_dim) observations and the infos.
+
+        Raises:
+            UserError: seeds or mask of the wrong shape or type, or a layout that the library cannot place. The worlds
+                that were not named, and those whose layouts could be placed, can be used on.
+        """
+        self._check_open()
+        worlds = self._masked(options)
+        seeds = self._seeds(seed)
+        self.reset_worlds(worlds, [seeds[world] for world in worlds])
+        return self._worlds.arrays.observations.copy(), self._infos()
+
+    def step(  # type: ignore[override]
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+        """One environment step of every world.
+
+        Args:
+            actions: (N, act_dim), clipped to the action space; those of worlds that are reset in this step (NEXT_STEP)
+                are not used.
+
+        Returns:
+            observations (N, obs_dim), rewards (N,), terminations (N,) bool, truncations (N,) bool, infos. In mode
+            SAME_STEP, infos hold "final_obs" and "final_info" of the worlds whose episodes ended.
+
+        Raises:
+            UserError: wrong shape, or values that are not finite; no world has stepped then.
+        """
+        self._check_open()
+        self._check_started(self._everyone)
+        again = np.flatnonzero(self._ended)
+        if len(again) == 0:
+            self.step_worlds(actions, self._everyone)
+        elif self.autoreset_mode == AutoresetMode.DISABLED:
+            raise UserError(
+                f"the episode of world {again[0]} has ended; expected a reset of it before the next step; "
+                f"call reset(options={{'reset_mask': terminations | truncations}})"
+            )
+        else:
+            self.step_worlds(actions, np.flatnonzero(~self._ended))
+            self.reset_worlds(again, [None] * len(again))
+
+        arrays = self._worlds.arrays
+        rewards, terminations = arrays.rewards.copy(), arrays.terminations.copy()
+        truncations = self._steps >= self.max_episode_steps
+        final: dict[str, Any] = {}
+        if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
+            ended = self._ended.copy()
+            final_observations = np.full(self.num_envs, None, dtype=object)
+            for world in np.flatnonzero(ended):
+                final_observations[world] = arrays.observations[world].copy()
+            final = {"final_obs": final_observations, "final_info": self._infos(ended)}
+            final |= {"_final_obs": ended, "_final_info": ended}
+            worlds = np.flatnonzero(ended)
+            self.reset_worlds(worlds, [None] * len(worlds))
+        return arrays.observations.copy(), rewards, terminations, truncations, self._infos() | final
+
+    def reset_worlds(self, worlds: np.ndarray, seeds: Sequence[int | None]) -> None:
+        """`reset` of worlds (M,) alone, with M seeds; look at `observations` and the like afterwards."""
+        failures = self._worlds.reset(worlds, list(seeds))
+        self._steps[worlds] = 0
+        self._started[worlds] = True
+        self._ended[worlds] = False
+        arrays = self._worlds.arrays
+        for world in worlds.tolist():
+            self._goals[world] = [arrays.goal_positions[world].copy()]
+            self._goal_steps[world] = [0]
+            task = self._worlds.builders[world].task
+            self._objects[world] = (_positions(task, "hazards"), _positions(task, "vases"))
+        if failures:
+            self._started[[world for world, _ in failures]] = False
+            world, error = failures[0]
+            seed = dict(zip(worlds.tolist(), seeds, strict=True))[world]
+            raise UserError(
+                f"the library cannot place world {world} of {self.env_id} for seed {seed} ({error}); "
+                f"expected a layout; reset that world with another seed"
+            )
+
+    def step_worlds(self, actions: np.ndarray, worlds: np.ndarray) -> None:
+        """`step` of worlds (M,) alone, under actions (N, act_dim), without autoreset."""
+        actions = self._checked(actions, worlds)
+        if not len(worlds):
+            return
+        self._worlds.step(actions, worlds)
+        self._steps[worlds] += 1
+        arrays = self._worlds.arrays
+        self._ended[worlds] = arrays.terminations[worlds] | (self._steps[worlds] >= self.max_episode_steps)
+        for world in worlds[arrays.goals_met[worlds] & ~arrays.terminations[worlds]].tolist():
+            self._goals[world].append(arrays.goal_positions[world].copy())
+            self._goal_steps[world].append(int(self._steps[world]))
+
+    @property
+    def arrays(self) -> Any:
+        """What every world shows now (`WorldArrays`); overwritten by the next step."""
+        return self._worlds.arrays
+
+    @property
+    def ended(self) -> np.ndarray:
+        """(N,) bool, worlds whose episodes ended and that were not reset since."""
+        return self._ended
+
+    @property
+    def steps(self) -> np.ndarray:
+        """(N,) int, steps since each world's reset."""
+        return self._steps
+
+    @property
+    def tasks(self) -> list[Any]:
+        """The library's own task objects, one a world."""
+        return [builder.task for builder in self._worlds.builders]
+
+    def scene(self, world: int) -> Scene:
+        """Where things stood in the current episode of a world, with every goal position so far."""
+        self._check_open()
+        if not 0 <= world < self.num_envs:
+            raise UserError(f"there is no world {world}; expected 0 to {self.num_envs - 1}")
+        self._check_started(np.array([world]))
+        task = self._worlds.builders[world].task
+        hazards, vases = self._objects[world]
+        goals = np.array(self._goals[world])
+        has_goal = bool(np.isfinite(goals).all())
+        sizes = {
+            field: float(getattr(task, name).size)
+            for field, name in (("goal_radius", "goal"), ("hazard_radius", "hazards"), ("vase_half_width", "vases"))
+            if hasattr(task, name)
+        }
+        x_min, y_min, x_max, y_max = map(float, task.placements_conf.extents)
+        return Scene(
+            goals=goals if has_goal else np.zeros((0, 2)),
+            goal_steps=np.array(self._goal_steps[world] if has_goal else [], dtype=np.int64),
+            hazards=hazards,
+            vases=vases,
+            arena=(x_min, y_min, x_max, y_max),
+            **sizes,
+        )
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free every world."""
+        self._worlds.close()
+
+    def _infos(self, mask: np.ndarray | None = None) -> dict[str, Any]:
+        arrays = self._worlds.arrays
+        infos: dict[str, Any] = {
+            "cost": arrays.costs.copy(),
+            "goal_met": arrays.goals_met.copy(),
+            "position": arrays.positions.copy(),
+            "heading": arrays.headings.copy(),
+            "goal_position": arrays.goal_positions.copy(),
+        }
+        mask = self._mask if mask is None else mask
+        return infos | {f"_{key}": mask for key in infos}
+
+    def _masked(self, options: dict[str, Any] | None) -> np.ndarray:
+        mask = (options or {}).get("reset_mask")
+        if mask is None:
+            return self._everyone
+        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
+            found = f"{mask.dtype} array of shape {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+            raise UserError(
+                f"reset_mask is a {found}; expected a bool array of shape ({self.num_envs},) with at least one True"
+            )
+        return np.flatnonzero(mask)
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        seeds = [seed + world for world in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
+        if len(seeds) != self.num_envs:
+            raise UserError(
+                f"{len(seeds)} seeds for {self.num_envs} worlds; expected one seed a world, or a single int"
+            )
+        for one in seeds:
+            if one is not None and not (isinstance(one, int | np.integer) and 0 <= one <= LARGEST_SEED):
+                raise UserError(f"seed {one!r}; expected an int from 0 to {LARGEST_SEED}, or None")
+        return [None if one is None else int(one) for one in seeds]
+
+    def _checked(self, actions: np.ndarray, worlds: np.ndarray) -> np.ndarray:
+        expected = (self.num_envs, *(self.single_action_space.shape or ()))
+        try:
+            actions = np.asarray(actions, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise UserError(f"actions are not an array of numbers; expected one of shape {expected}") from None
+        if actions.shape != expected:
+            raise UserError(f"actions have shape {actions.shape}; expected {expected}, one row a world")
+        if not np.isfinite(actions).all():
+            bad = [world for world in worlds.tolist() if not np.isfinite(actions[world]).all()]
+            if bad:
+                raise UserError(
+                    f"the action of world {bad[0]} is {actions[bad[0]].tolist()}; expected finite numbers; "
+                    f"no world has stepped"
+                )
+        return actions
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise UserError("this environment is closed; expected an open one; make another with make_vec")
+
+    def _check_started(self, worlds: np.ndarray) -> None:
+        missing = worlds[~self._started[worlds]]
+        if len(missing):
+            raise UserError(f"world {missing[0]} has no episode yet; expected a reset before; call reset(seed=...)")
+
+
+def _make_worlds(
+    name: TaskName, n_worlds: int, path: str, threads: int | None, max_episode_steps: int
+) -> tuple[Literal["batched", "library"], Worlds]:
+    if path not in ("auto", "batched", "library"):
+        raise UserError(f"unknown path {path!r}; expected auto, batched or library")
+    batchable = path != "library" and is_batchable(build_task(name.env_id))
+    if path == "batched" and not batchable:
+        raise UserError(
+            f"{name.env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
+        )
+    if batchable:
+        if threads is None:
+            threads = max(1, min(cores(), n_worlds // WORLDS_PER_THREAD))
+        return "batched", BatchedWorlds(name, n_worlds, max_episode_steps, threads)
+    return "library", LibraryWorlds(name, n_worlds, max_episode_steps)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _check_count(what: str, count: Any) -> None:
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise UserError(f"{what} is {count!r}; expected a whole number of at least 1")
+
+
+def _positions(task: Any, name: str) -> np.ndarray:
+    """(n, 2) centres of a kind of object, of which a task may have none."""
+    objects = getattr(task, name, None)
+    if objects is None or objects.num == 0:
+        return np.zeros((0, 2))
+    return np.array(objects.pos)[:, :2]

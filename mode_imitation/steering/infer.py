@@ -1,0 +1,138 @@
+"""Which mode made an episode: its windows' distances to the codes, pooled over the episode."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from mode_imitation.data.episodes import Episode
+from mode_imitation.data.windows import WindowShape, all_inside, window_starts, window_steps
+from mode_imitation.errors import UserError
+
+if TYPE_CHECKING:
+    from mode_imitation.model.mode_model import ModeModel
+
+BATCH = 4096
+"""Windows encoded at a time."""
+
+
+@dataclass(frozen=True)
+class EpisodeWindows:
+    """Windows of one episode and how far each is from every code."""
+
+    starts: np.ndarray
+    """(W,) int64, first step of each window."""
+    distances: np.ndarray
+    """(W, K) float64."""
+    alive: np.ndarray
+    """(K,) bool, the codes that were not pruned."""
+
+    @property
+    def codes(self) -> np.ndarray:
+        """(W,) int64, the nearest code in use of each window."""
+        return nearest(self.distances, self.alive)
+
+    @property
+    def pooled(self) -> np.ndarray:
+        """(K,) mean of the distances over the windows."""
+        return self.distances.mean(axis=0)
+
+    @property
+    def code(self) -> int:
+        """The nearest code of the whole episode."""
+        return int(nearest(self.pooled, self.alive))
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """The context that a demonstration was made under, as the model sees it."""
+
+    context: np.ndarray
+    """(K,) what the policy is steered by."""
+    distances: np.ndarray
+    """(K,) pooled over the windows."""
+    code: int
+    """The nearest code in use."""
+    n_windows: int
+
+
+def infer_context(model: "ModeModel", episode: Episode, *, every: int = 1) -> Inferred:
+    """The context of a demonstration, from its pooled distances.
+
+    Args:
+        model: a trained mode model.
+        episode: observations and actions as the model was trained on; disturbed windows are left out where others
+            remain.
+        every: takes a window at every so many steps.
+
+    Raises:
+        UserError: the episode does not fit the model, or is shorter than a window.
+    """
+    windows = encode_windows(model, episode, every=every)
+    return Inferred(context_of(model, windows.pooled[None])[0], windows.pooled, windows.code, len(windows.starts))
+
+
+def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> EpisodeWindows:
+    """Distances of an episode's windows to every code; arguments and errors as in `infer_context`."""
+    check_fits(model, episode)
+    shape: WindowShape = model.config.window
+    starts = usable_starts(episode, shape)[::every]
+    if not len(starts):
+        raise UserError(
+            f"the episode has {len(episode)} steps, a window of this run spans {shape.span}; give a longer episode"
+        )
+    distances = [
+        _distances(model, episode, starts[first : first + BATCH], shape) for first in range(0, len(starts), BATCH)
+    ]
+    return EpisodeWindows(starts, np.concatenate(distances), model.alive.cpu().numpy())
+
+
+def nearest(distances: np.ndarray, alive: np.ndarray) -> np.ndarray:
+    """(..., K) distances -> (...) int64, the nearest of the codes that were not pruned."""
+    return np.where(alive, distances, np.inf).argmin(axis=-1)
+
+
+def usable_starts(episode: Episode, shape: WindowShape) -> np.ndarray:
+    """(W,) int64 starts of the windows without a disturbed step; of all windows where none is without."""
+    starts = window_starts(np.array([len(episode)]), shape.span)
+    if episode.disturbed is None or not len(starts):
+        return starts
+    calm = starts[all_inside(~episode.disturbed, starts, shape.span)]
+    return calm if len(calm) else starts
+
+
+def gather(episode: Episode, starts: np.ndarray, shape: WindowShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """States (W, H, obs_dim), their differences (W, H, obs_dim), and actions (W, H, act_dim) of windows."""
+    steps = window_steps(starts, shape)  # (W,) -> (W, H)
+    states = episode.observations[steps]
+    return states, episode.observations[steps + shape.stride] - states, episode.actions[steps]
+
+
+def context_of(model: "ModeModel", distances: np.ndarray) -> np.ndarray:
+    """(B, K) distances -> (B, K) float32 contexts, as the model makes them."""
+    with torch.inference_mode():
+        return model.context(torch.from_numpy(distances.astype(np.float32)).to(model.alive.device)).cpu().numpy()
+
+
+def check_fits(model: "ModeModel", episode: Episode) -> None:
+    """Refuse an episode whose observations or actions are not of the model's size.
+
+    Raises:
+        UserError: naming both sizes.
+    """
+    found = (episode.observations.shape[1], episode.actions.shape[1])
+    expected = (model.config.obs_dim, model.config.act_dim)
+    if found != expected:
+        raise UserError(
+            f"the episode has observations of {found[0]} and actions of {found[1]} numbers; "
+            f"the run was trained on {expected[0]} and {expected[1]}"
+        )
+
+
+def _distances(model: "ModeModel", episode: Episode, starts: np.ndarray, shape: WindowShape) -> np.ndarray:
+    device = model.alive.device
+    parts = [torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in gather(episode, starts, shape)]
+    with torch.inference_mode():
+        z = model.encode(*(part.to(device) for part in parts))  # (W, D)
+        return model.distances(z).double().cpu().numpy()  # (W, K)

@@ -1,0 +1,1 @@
+"""Discovery, refinement, checkpoints and run folders. Importing this package loads no torch."""

@@ -1,0 +1,189 @@
+"""A run on disk.
+
+run.json                what was trained, on what, with which settings, and what came out
+model.safetensors       the weights
+model.json              sizes and kinds (ModelConfig), and the weights' checksum
+checkpoint.safetensors  everything that is needed to go on after a kill
+tensorboard/            the log
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mode_imitation.atomic import write_json
+from mode_imitation.errors import UserError
+from mode_imitation.model.config import ModelConfig
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.training.tensor_files import file_digest, read_tensors, write_tensors
+
+FORMAT_VERSION = 1
+
+INFO = "run.json"
+WEIGHTS = "model.safetensors"
+MODEL = "model.json"
+CHECKPOINT = "checkpoint.safetensors"
+TENSORBOARD = "tensorboard"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run."""
+
+    path: Path
+    model: ModeModel
+    """On the asked device, in evaluation mode, without gradients."""
+    info: dict[str, Any]
+    """run.json: config, dataset, source, env_id, observation_slices ({name: [start, stop]} or None), versions, summary,
+    training_episodes and held_out_episodes (indices into the dataset), layout_seeds, assignment (code per training
+    episode) and, where codes were given by segment, segments (codes per training episode)."""
+
+    @property
+    def observation_slices(self) -> dict[str, slice] | None:
+        """Which part of an observation each sensor is; None where the data did not say."""
+        slices = self.info.get("observation_slices")
+        return {name: slice(*bounds) for name, bounds in slices.items()} if slices else None
+
+
+def save_model(folder: Path, model: ModeModel) -> None:
+    """Write model.safetensors and then model.json, which vouches for it."""
+    digest = write_tensors(folder / WEIGHTS, model.state_dict())
+    write_json(
+        folder / MODEL, {"format_version": FORMAT_VERSION, "config": model.config.to_dict(), "weights_sha256": digest}
+    )
+
+
+def load_run(path: str | Path, device: str | torch.device = "cpu") -> Run:
+    """Read a finished run.
+
+    Raises:
+        UserError: the folder is missing, unfinished, damaged, of a newer format, or holds a pickle.
+    """
+    path = Path(path)
+    info = read_info(path)
+    if info.get("status") != "complete":
+        raise UserError(f"{path}: training was not finished; go on with: mode-imitation train --resume {path}")
+    described = _read_json(path / MODEL)
+    _check_format(path / MODEL, described)
+    tensors, _ = read_tensors(path / WEIGHTS)
+    if file_digest(path / WEIGHTS) != described.get("weights_sha256"):
+        raise UserError(f"{path / WEIGHTS} is damaged: its checksum is not the one in {MODEL}; train again")
+    model = ModeModel(ModelConfig.from_dict(_mapping(path / MODEL, described.get("config"))))
+    load_weights(model, tensors, path / WEIGHTS)
+    model.eval().requires_grad_(False)
+    return Run(path, model.to(device), info)
+
+
+def load_weights(model: ModeModel, tensors: dict[str, Tensor], source: Path) -> None:
+    """Fill a model with tensors by name.
+
+    Raises:
+        UserError: a tensor is missing, surplus, of another shape, or not finite.
+    """
+    expected = model.state_dict()
+    for name in sorted(set(expected) ^ set(tensors)):
+        problem = "lacks" if name in expected else "has the unknown tensor"
+        raise UserError(f"{source} {problem} {name}; it does not belong to this model; train again")
+    for name, tensor in tensors.items():
+        if tensor.shape != expected[name].shape:
+            shapes = f"{tuple(tensor.shape)}, expected {tuple(expected[name].shape)}"
+            raise UserError(f"{source}: {name} has shape {shapes}; train again")
+        if not torch.isfinite(tensor).all():
+            raise UserError(f"{source}: {name} holds values that are not finite; train again")
+    model.load_state_dict(tensors)
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """run.json of a run, finished or not.
+
+    Raises:
+        UserError: the folder is missing, no run, damaged, or of a newer format.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"there is no run at {path}; expected a folder made by `mode-imitation train --out {path}`")
+    if not (path / INFO).exists():
+        raise UserError(f"{path} is no run: it has no {INFO}; expected a folder made by `mode-imitation train`")
+    info = _read_json(path / INFO)
+    _check_format(path / INFO, info)
+    if "status" not in info:
+        raise UserError(f"{path / INFO} is damaged: it has no status; train again")
+    # What training put there from the start, and what it adds at the end.
+    for name in ("config", "dataset", *(["summary"] if info["status"] == "complete" else [])):
+        _mapping(path / INFO, info.get(name))
+    if "checksum" not in info["dataset"]:
+        raise UserError(f"{path / INFO} is damaged: its dataset has no checksum; train again")
+    return info
+
+
+def write_info(folder: Path, info: dict[str, Any]) -> None:
+    """Write run.json, atomically."""
+    write_json(folder / INFO, {"format_version": FORMAT_VERSION, **info})
+
+
+def check_folder(out: Path, *, resume: bool, overwrite: bool) -> bool:
+    """See whether a run may go into a folder; nothing is written yet.
+
+    Returns:
+        Whether there is a run to go on with.
+
+    Raises:
+        UserError: the folder exists and neither resume nor overwrite was asked for, or it is no run.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; expected a folder for the run; choose another --out")
+    # A kill during the very first write leaves only an atomic write's temporary file.
+    found = [entry for entry in out.iterdir() if not entry.name.endswith(".tmp")] if out.exists() else []
+    if found and not (out / INFO).exists():
+        raise UserError(f"{out} exists and is no run: it has no {INFO}; choose another --out")
+    if found and not (resume or overwrite):
+        raise UserError(f"{out} holds a run already; choose another --out, or give --resume {out} or --overwrite")
+    return bool(found) and resume
+
+
+def start_folder(out: Path, info: dict[str, Any]) -> None:
+    """Begin a run with its run.json; a run that is there is replaced."""
+    for entry in out.iterdir() if out.exists() else ():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    write_info(out, info)
+
+
+def tidy_folder(out: Path) -> None:
+    """Remove the temporary files that a kill left."""
+    for leftover in out.glob(".*.tmp"):
+        leftover.unlink()
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        return _mapping(path, json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}; the run is damaged; train again") from None
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path} is damaged: it is not valid JSON; train again") from None
+
+
+def _mapping(path: Path, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise UserError(f"{path} is damaged: it holds a {type(value).__name__} where a table was expected; train again")
+    return value
+
+
+def _check_format(path: Path, values: dict[str, Any]) -> None:
+    version = values.get("format_version")
+    if not isinstance(version, int):
+        raise UserError(f"{path} is damaged: it has no format_version; train again")
+    if version > FORMAT_VERSION:
+        raise UserError(
+            f"{path} is of format {version}, this version reads up to {FORMAT_VERSION}; upgrade mode-imitation"
+        )
