@@ -1,0 +1,57 @@
+"""Small data with known modes for the tests of training: each expert is a linear law of the observation."""
+
+import numpy as np
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.episodes import Episode
+
+
+def two_laws(
+    n_each: int = 6,
+    steps: int = 60,
+    obs_dim: int = 3,
+    act_dim: int = 1,
+    *,
+    ragged: bool = False,
+    disturbed: bool = True,
+    switch: bool = False,
+    seed: int = 0,
+) -> TrajectoryDataset:
+    """Two experts that answer the same observations with opposite signs; no lidar.
+
+    Args:
+        n_each: episodes per expert.
+        steps: of the longest episode.
+        obs_dim: size of an observation.
+        act_dim: size of an action.
+        ragged: episodes of different lengths.
+        disturbed: 5% of the steps carry a random action and are marked; otherwise no marks at all.
+        switch: experts change places half-way through every episode.
+        seed: of everything random.
+    """
+    rng = np.random.default_rng(seed)
+    law = rng.normal(size=(obs_dim, act_dim))
+    episodes = []
+    for index in range(2 * n_each):
+        expert = index % 2
+        length = steps - int(rng.integers(0, steps // 3)) if ragged else steps
+        observations = np.zeros((length + 1, obs_dim), np.float32)
+        actions = np.zeros((length, act_dim), np.float32)
+        marks = rng.random(length) < 0.05
+        observations[0] = rng.normal(size=obs_dim)
+        for step in range(length):
+            sign = 1 if (expert + (switch and step >= length // 2)) % 2 == 0 else -1
+            wanted = np.tanh(3 * sign * observations[step] @ law) + 0.05 * rng.normal(size=act_dim)
+            actions[step] = rng.uniform(-1, 1, act_dim) if disturbed and marks[step] else wanted
+            observations[step + 1] = 0.7 * observations[step] + 0.5 * rng.normal(size=obs_dim)
+            observations[step + 1] += 0.3 * actions[step].mean()
+        episodes.append(
+            Episode(
+                observations=observations,
+                actions=actions,
+                disturbed=marks if disturbed else None,
+                expert=("plus", "minus")[expert],
+                layout_seed=index,
+            )
+        )
+    return TrajectoryDataset("test/two-laws-v0", tuple(episodes))

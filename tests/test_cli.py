@@ -1,0 +1,150 @@
+"""The command line's promises: help at once, a user's mistake in one line with exit status 2, config files."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mode_imitation.cli import COMMANDS, main, one_line, parse
+from mode_imitation.commands.train import TrainCommand
+from mode_imitation.config_file import as_arguments, expand_config_file
+from mode_imitation.errors import UserError
+from mode_imitation.training.config import TrainConfig
+
+
+def failing(capsys: pytest.CaptureFixture, *arguments: str) -> str:
+    """The one line that a mistaken command prints on standard error."""
+    assert main(list(arguments)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert captured.err.startswith("mode-imitation: error: ")
+    return captured.err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main([name, "--help"])
+    assert stop.value.code == 0
+    assert COMMANDS[name].summary in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture) -> None:
+    assert "did you mean 'train'?" in failing(capsys, "tran")
+
+
+def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert "Unrecognized options: --colour" in failing(capsys, "info", "some/data-v0", "--colour")
+
+
+def test_a_missing_argument_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert "DATASET" in failing(capsys, "info")
+
+
+@dataclass(frozen=True)
+class Window:
+    horizon: int = 8
+    include_state: bool = True
+
+
+@dataclass(frozen=True)
+class Settings:
+    codes: int = 4
+    refine: bool = True
+    window: Window = Window()
+    hidden: tuple[int, ...] = (64, 64)
+    config: Path | None = None
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "json"])
+def test_a_config_file_sets_what_the_command_line_does_not(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"settings.{suffix}"
+    values = {"codes": 7, "refine": False, "window": {"horizon": 3, "include_state": False}, "hidden": [8, 9, 10]}
+    path.write_text(json.dumps(values))  # JSON is YAML too
+    expected = Settings(codes=5, refine=False, window=Window(3, False), hidden=(8, 9, 10))
+    assert parse("train", Settings, ["--codes", "5", "--config", str(path)]) == expected
+
+
+def test_a_config_file_of_unknown_settings_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("codez: 7\n")
+    with pytest.raises(UserError, match="unknown setting codez; did you mean codes"):
+        parse("train", Settings, ["--config", str(path)])
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("- 1\n- 2\n", "expected settings"), ("{", "is not valid"), (None, "No such file")]
+)
+def test_a_config_file_that_is_none_is_one_line(text: str | None, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        expand_config_file(["--config", str(path)])
+
+
+def test_config_without_a_file_name_is_one_line() -> None:
+    with pytest.raises(UserError, match="names no file"):
+        expand_config_file(["--config"])
+
+
+def test_nested_settings_become_dotted_options() -> None:
+    settings = {"window": {"include_state": False}, "codes": 4}
+    assert as_arguments(settings) == ["--window.no-include-state", "--codes", "4"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    sample = Path(__file__).parents[1] / "data/sample/two-experts-v0"
+    run = tmp_path / "file" / "run"
+    assert "Not a directory" in failing(capsys, "train", str(sample), "--out", str(run), "--device", "cpu")
+
+
+def test_driving_without_a_simulator_is_one_line(capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    def run(config: object) -> int:
+        raise ModuleNotFoundError("No module named 'mujoco'", name="mujoco")
+
+    monkeypatch.setattr("mode_imitation.commands.experts.run", run)
+    assert "the simulator's mujoco is not installed" in failing(capsys, "experts")
+
+
+def test_data_of_another_simulator_trains_without_pictures(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    observations, actions = rng.normal(size=(400, 3)), rng.normal(size=(400, 1))
+    np.savez(tmp_path / "arrays.npz", observations=observations, actions=actions, episode_lengths=[100] * 4)
+    brief = ["--codes=2", "--iterations=2", "--discovery-iterations=2", "--scoring-iterations=2"]
+    for name, env in (("pen", "AdroitHandPen-v1"), ("other", "SafetyPointGoal1-v0")):
+        dataset, root = f"some/{name}-v0", ["--root", str(tmp_path)]
+        assert main(["import", str(tmp_path / "arrays.npz"), "--out", dataset, "--env", env, *root]) == 0
+        assert main(["train", dataset, "--out", str(tmp_path / name), *root, *brief]) == 0
+        assert "no pictures in the log" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("joined", [False, True])
+def test_after_ctrl_c_a_run_with_a_checkpoint_folder_is_resumed_by_name(
+    joined: bool, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def run(config: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mode_imitation.commands.train.run", run)
+    out = tmp_path / "my run"
+    arguments = ["train", "some/data-v0", *([f"--out={out}"] if joined else ["--out", str(out)])]
+    assert main(arguments) == 130
+    assert "nothing was half-written; to start again: mode-imitation train some/data-v0" in capsys.readouterr().err
+    out.mkdir()
+    (out / "run.json").touch()
+    assert main(arguments) == 130
+    assert f"mode-imitation train --resume '{out}'" in capsys.readouterr().err
+
+
+def test_a_framed_message_becomes_its_first_paragraph() -> None:
+    assert one_line("╭─ Oops ─╮\n│ bad    │\n│ value. │\n│ ────── │\n│ more   │\n╰────────╯\n") == "bad value"
+
+
+def test_the_original_method_is_the_same_from_python_and_from_its_config_file() -> None:
+    path = Path(__file__).parent.parent / "benchmarks" / "original_method.yaml"
+    command = parse("train", TrainCommand, ["some/data-v0", "--config", str(path)])
+    assert command.settings == TrainConfig.original_method()

@@ -1,0 +1,434 @@
+"""Datasets on disk: what is written is what is read, by us and by Minari, and damage never goes unnoticed."""
+
+import dataclasses
+import json
+import subprocess
+import warnings
+from pathlib import Path
+
+import h5py
+import minari
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from minari.data_collector import EpisodeBuffer
+from minari.dataset.minari_dataset import parse_dataset_id
+
+from mode_imitation.data.dataset import (
+    ARRAY_FIELDS,
+    TrajectoryDataset,
+    in_arena,
+    load_dataset,
+    load_episode,
+    read_through_minari,
+)
+from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.storage import check_dataset_id, list_datasets, unfinished_folder
+from mode_imitation.data.summary import summarise
+from mode_imitation.data.verify import verify_dataset
+from mode_imitation.data.writer import as_stored, write_dataset
+from mode_imitation.errors import UserError
+
+NAME = "test/two-experts-v0"
+SLICES = {"gyro": slice(0, 3), "goal_lidar": slice(3, 5)}
+
+
+def make_episode(seed: int, steps: int = 12, expert: str | None = "seeker", **changes) -> Episode:
+    rng = np.random.default_rng(seed)
+    scene = Scene(
+        goals=rng.normal(size=(2, 2)), goal_steps=np.array([0, 7]), hazards=rng.normal(size=(3, 2)), goal_radius=0.25
+    )
+    episode = Episode(
+        observations=rng.random((steps + 1, 5), dtype=np.float32),
+        actions=rng.random((steps, 2), dtype=np.float32),
+        rewards=rng.random(steps, dtype=np.float32),
+        costs=rng.random(steps, dtype=np.float32),
+        goals_met=rng.random(steps) < 0.3,
+        positions=rng.random((steps + 1, 2), dtype=np.float32),
+        headings=rng.random(steps + 1, dtype=np.float32),
+        disturbed=rng.random(steps) < 0.2,
+        layout_seed=seed,
+        expert=expert,
+        scene=scene,
+    )
+    return dataclasses.replace(episode, **changes)
+
+
+def bare_episode(seed: int, steps: int = 6) -> Episode:
+    rng = np.random.default_rng(seed)
+    return Episode(observations=rng.normal(size=(steps + 1, 5)), actions=rng.normal(size=(steps, 2)))
+
+
+def assert_same_episode(one: Episode, other: Episode) -> None:
+    for key in (*ARRAY_FIELDS, "terminated", "layout_seed", "expert"):
+        first, second = getattr(one, key), getattr(other, key)
+        assert (first is None) == (second is None), key
+        if first is not None:
+            np.testing.assert_array_equal(first, second, err_msg=key)
+            if isinstance(first, np.ndarray):
+                assert first.dtype == second.dtype, key
+    assert (one.scene is None) == (other.scene is None)
+    if one.scene is not None and other.scene is not None:
+        for item in dataclasses.fields(Scene):
+            np.testing.assert_array_equal(getattr(one.scene, item.name), getattr(other.scene, item.name))
+
+
+@pytest.fixture
+def episodes() -> list[Episode]:
+    return [
+        make_episode(0),
+        make_episode(1, steps=5, expert="driver", terminated=True),
+        make_episode(2, expert="driver"),
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, episodes: list[Episode]) -> Path:
+    return write_dataset(NAME, episodes, root=tmp_path, env_id="Some-v0", observation_slices=SLICES)
+
+
+def test_what_is_written_is_what_is_read(tmp_path: Path, folder: Path, episodes: list[Episode]) -> None:
+    dataset = load_dataset(NAME, tmp_path)
+    for written, read in zip(episodes, dataset.episodes, strict=True):
+        assert_same_episode(written, read)
+    assert dataset.name == NAME
+    assert dataset.env_id == "Some-v0"
+    assert dataset.observation_slices == SLICES
+    assert dataset.labels == ["seeker", "driver", "driver"]
+    assert dataset.lengths.tolist() == [12, 5, 12]
+    assert (dataset.obs_dim, dataset.act_dim) == (5, 2)
+    assert dataset.metadata["experts"] == {"seeker": 1, "driver": 2}
+    assert "numpy" in dataset.metadata["versions"]
+    assert load_dataset(folder).checksum == dataset.checksum == dataset.metadata["checksum"]
+    assert list_datasets(tmp_path) == [NAME]
+
+
+def test_minari_opens_the_dataset_and_iterates_its_episodes(
+    tmp_path: Path, folder: Path, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    dataset = minari.load_dataset(NAME)
+    assert dataset.total_steps == 29
+    assert dataset.observation_space.contains(episodes[0].observations[0])
+    for episode, read in zip(episodes, dataset.iterate_episodes(), strict=True):
+        np.testing.assert_array_equal(read.observations, episode.observations)
+        np.testing.assert_array_equal(read.actions, episode.actions)
+        np.testing.assert_array_equal(read.infos["cost"][1:], episode.costs)
+        np.testing.assert_array_equal(read.infos["position"], episode.positions)
+        assert bool(read.terminations[-1]) == episode.terminated
+        assert bool(read.truncations[-1]) != episode.terminated
+    metadata = next(iter(dataset.storage.get_episode_metadata([1])))
+    assert metadata["expert"] == "driver"
+    assert metadata["seed"] == 1
+    assert metadata["scene"]["goals"].shape == (2, 2)
+    assert minari.list_local_datasets().keys() == {NAME}
+
+
+def test_minari_can_append_to_the_dataset(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    dataset = minari.load_dataset(NAME)
+    more = make_episode(9)
+    dataset.update_dataset_from_buffer(
+        [
+            EpisodeBuffer(
+                observations=list(more.observations),
+                actions=list(more.actions),
+                rewards=list(np.zeros(12)),
+                terminations=[False] * 12,
+                truncations=[False] * 12,
+            )
+        ]
+    )
+    with pytest.raises(UserError, match="has changed"):
+        load_dataset(NAME, tmp_path)
+    (folder / "SHA256SUMS").unlink()
+    assert len(load_dataset(NAME, tmp_path)) == 4
+
+
+def test_a_dataset_that_minari_made_reads_with_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gymnasium
+
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    rng = np.random.default_rng(0)
+    buffers = [
+        EpisodeBuffer(
+            observations=list(rng.normal(size=(8, 3))),
+            actions=list(rng.normal(size=(7, 1))),
+            rewards=list(rng.normal(size=7)),
+            terminations=[False] * 6 + [True],
+            truncations=[False] * 7,
+            infos={"cost": np.arange(8.0), "note": np.zeros((8, 4))},
+        )
+        for _ in range(3)
+    ]
+    box = gymnasium.spaces.Box(-np.inf, np.inf, (3,))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Minari asks for an author, a description, ...
+        minari.create_dataset_from_buffers(
+            "other/people-v1", buffers, observation_space=box, action_space=gymnasium.spaces.Box(-1, 1, (1,))
+        )
+    dataset = load_dataset("other/people-v1")
+    assert dataset.labels is None
+    assert dataset.observation_slices is None
+    assert not dataset.has_positions
+    assert dataset.episodes[0].terminated
+    costs = dataset.episodes[2].costs
+    assert costs is not None
+    np.testing.assert_array_equal(costs, np.arange(1.0, 8.0))
+    np.testing.assert_array_equal(dataset.episodes[1].observations, np.array(buffers[1].observations, np.float32))
+    assert verify_dataset("other/people-v1").ok
+    assert "no SHA256SUMS" in verify_dataset("other/people-v1").note
+    lines = " ".join(summarise(dataset).left_out)
+    assert all(word in lines for word in ("expert", "goal", "arena", "positions"))
+
+
+def test_both_readers_agree(folder: Path) -> None:
+    for fast, slow in zip(load_dataset(folder).episodes, read_through_minari(NAME, folder / "data"), strict=True):
+        assert_same_episode(fast, slow)
+
+
+def test_a_storage_that_minari_cannot_read_is_one_clear_line(tmp_path: Path, folder: Path) -> None:
+    (folder / "SHA256SUMS").unlink()
+    path = folder / "data" / "metadata.json"
+    path.write_text(path.read_text().replace('"hdf5"', '"parchment"'))
+    with pytest.raises(UserError, match="Minari cannot read it"):
+        load_dataset(NAME, tmp_path)
+
+
+def test_what_an_episode_lacks_is_none_after_reading(tmp_path: Path) -> None:
+    written = bare_episode(0)
+    write_dataset("bare-v0", [written], root=tmp_path)
+    assert_same_episode(load_dataset("bare-v0", tmp_path).episodes[0], as_stored(written))
+
+
+def test_the_same_episodes_give_the_same_bytes(tmp_path: Path, episodes: list[Episode]) -> None:
+    files = [write_dataset("same-v0", episodes, root=tmp_path / root) for root in "ab"]
+    assert (files[0] / "SHA256SUMS").read_bytes() == (files[1] / "SHA256SUMS").read_bytes()
+
+
+def test_an_episode_may_have_more_goals_than_fit_into_64_kb(tmp_path: Path) -> None:
+    scene = Scene(goals=np.zeros((9000, 2)), goal_steps=np.arange(9000))
+    write_dataset("goals-v0", [make_episode(0, scene=scene)], root=tmp_path)
+    read = load_dataset("goals-v0", tmp_path).episodes[0].scene
+    assert read is not None
+    assert len(read.goals) == 9000
+
+
+def test_verify_finds_every_flipped_byte(tmp_path: Path, folder: Path) -> None:
+    assert verify_dataset(NAME, tmp_path).ok
+    rng = np.random.default_rng(0)
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        places = range(len(content)) if len(content) < 400 else rng.choice(len(content), 150, replace=False)
+        for place in places:
+            damaged = bytearray(content)
+            damaged[place] ^= int(rng.integers(1, 256))
+            path.write_bytes(damaged)
+            result = verify_dataset(NAME, tmp_path)
+            assert not result.ok, f"{path.name}: byte {place}"
+            with pytest.raises(UserError):
+                load_dataset(NAME, tmp_path)
+        path.write_bytes(content)
+    assert verify_dataset(NAME, tmp_path).ok
+
+
+def test_sha256sum_reads_our_checksums(folder: Path) -> None:
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=folder, check=True)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.99])
+def test_a_truncated_file_is_one_clear_line(tmp_path: Path, folder: Path, share: float) -> None:
+    path = folder / "data" / "main_data.hdf5"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    with pytest.raises(UserError, match="damaged"):
+        load_dataset(NAME, tmp_path)
+    # Other people's datasets have no checksums; there the HDF5 library has to notice.
+    (folder / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match=r"truncated or damaged|empty") as caught:
+        load_dataset(NAME, tmp_path)
+    assert "\n" not in str(caught.value)
+    assert not verify_dataset(NAME, tmp_path).ok
+
+
+def test_a_missing_dataset_names_what_comes_near(tmp_path: Path, folder: Path) -> None:
+    with pytest.raises(UserError, match=f"did you mean {NAME}"):
+        load_dataset("test/two-expert-v0", tmp_path)
+    with pytest.raises(UserError, match="make one with"):
+        load_dataset(NAME, tmp_path / "empty")
+
+
+def test_an_unfinished_dataset_says_so(tmp_path: Path) -> None:
+    unfinished_folder("a/b-v0", tmp_path).mkdir(parents=True)
+    with pytest.raises(UserError, match="not finished"):
+        load_dataset("a/b-v0", tmp_path)
+    assert list_datasets(tmp_path) == []
+
+
+def test_a_dataset_without_its_metadata_is_not_complete(tmp_path: Path, folder: Path) -> None:
+    (folder / "data" / "metadata.json").unlink()
+    with pytest.raises(UserError, match="no complete dataset"):
+        load_dataset(NAME, tmp_path)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_not_finite_is_named_by_episode_and_step(tmp_path: Path, folder: Path, bad: float) -> None:
+    (folder / "SHA256SUMS").unlink()
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        observations = file["episode_1/observations"]
+        assert isinstance(observations, h5py.Dataset)
+        observations[3, 2] = bad
+    with pytest.raises(UserError, match="episode 1, step 3: observations holds"):
+        load_dataset(NAME, tmp_path)
+
+
+def test_nothing_that_is_not_finite_is_written(tmp_path: Path) -> None:
+    broken = make_episode(0)
+    broken.actions[4, 1] = np.nan
+    with pytest.raises(UserError, match="episode 1, step 4: actions holds NaN"):
+        write_dataset(NAME, [make_episode(1), broken], root=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("space", ["Discrete", "Dict"])
+def test_a_space_that_is_not_box_is_one_clear_line(tmp_path: Path, folder: Path, space: str) -> None:
+    (folder / "SHA256SUMS").unlink()
+    path = folder / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    metadata["action_space"] = json.dumps({"type": space})
+    path.write_text(json.dumps(metadata))
+    with pytest.raises(UserError, match=f"has {space} actions; expected Box"):
+        load_dataset(NAME, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"total_episodes": 0}'])
+def test_damaged_or_empty_metadata_is_one_clear_line(tmp_path: Path, folder: Path, text: str) -> None:
+    (folder / "SHA256SUMS").unlink()
+    (folder / "data" / "metadata.json").write_text(text)
+    with pytest.raises(UserError):
+        load_dataset(NAME, tmp_path)
+
+
+def test_an_existing_dataset_is_only_replaced_when_asked(tmp_path: Path, folder: Path) -> None:
+    before = load_dataset(NAME, tmp_path).checksum
+    with pytest.raises(UserError, match="--overwrite"):
+        write_dataset(NAME, [bare_episode(0)], root=tmp_path)
+    assert load_dataset(NAME, tmp_path).checksum == before
+    write_dataset(NAME, [bare_episode(0)], root=tmp_path, overwrite=True)
+    assert len(load_dataset(NAME, tmp_path)) == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
+
+
+def test_a_file_in_the_way_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for root, name in ((tmp_path / "file", NAME), (tmp_path, "file/two-v0")):
+        with pytest.raises(UserError, match="is a file; expected a folder"):
+            write_dataset(name, [make_episode(0)], root=root)
+
+
+def test_a_failure_while_writing_leaves_the_old_dataset(tmp_path: Path, folder: Path) -> None:
+    def failing():
+        yield make_episode(5)
+        raise OSError(28, "No space left on device")
+
+    before = load_dataset(NAME, tmp_path).checksum
+    with pytest.raises(OSError, match="No space"):
+        write_dataset(NAME, failing(), root=tmp_path, overwrite=True)
+    assert load_dataset(NAME, tmp_path).checksum == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
+
+
+@pytest.mark.parametrize("room", [0, 100, 5_000, 20_000, 40_000])
+def test_a_disk_that_fills_while_writing_is_one_clean_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], room: int
+) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))  # a file that reaches it can no longer be written to
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_dataset(NAME, [make_episode(seed, steps=50) for seed in range(20)], root=tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["", "no-version", "a b-v0", "../up-v0", "/abs/x-v0", "a//b-v0", "x-v", "é-v0"])
+def test_a_name_that_minari_would_not_open_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="cannot be a dataset's name"):
+        check_dataset_id(name)
+
+
+@given(st.from_regex(r"[a-z_0-9/-]{0,12}(-v[0-9]{1,2})?", fullmatch=True))
+def test_every_accepted_name_is_one_for_minari_too(name: str) -> None:
+    try:
+        check_dataset_id(name)
+    except UserError:
+        return
+    assert parse_dataset_id(name)[2] is not None
+
+
+def test_an_episode_is_selected_by_number(tmp_path: Path, folder: Path, episodes: list[Episode]) -> None:
+    assert_same_episode(load_episode(f"{NAME}#2", tmp_path), episodes[2])
+    with pytest.raises(UserError, match="has no episode 3; it has 3"):
+        load_episode(f"{NAME}#3", tmp_path)
+    for wrong in (NAME, f"{NAME}#", f"{NAME}#-1", f"{NAME}#x"):
+        with pytest.raises(UserError, match="DATASET#NUMBER"):
+            load_episode(wrong, tmp_path)
+
+
+def test_the_checksum_sees_every_array_and_the_order(episodes: list[Episode]) -> None:
+    dataset = TrajectoryDataset("x", tuple(episodes))
+    seen = {dataset.checksum, dataset.subset([2, 1, 0]).checksum, dataset.subset([0, 1]).checksum}
+    for key in ARRAY_FIELDS:
+        changed = np.array(getattr(episodes[1], key))
+        changed[0] = changed[0] == 0
+        other = dataclasses.replace(episodes[1], **{key: changed})
+        seen.add(TrajectoryDataset("x", (episodes[0], other, episodes[2])).checksum)
+    assert len(seen) == 3 + len(ARRAY_FIELDS)
+    assert dataset.subset(np.array([0, 1, 2])).checksum == dataset.checksum
+
+
+def test_episodes_of_different_sizes_are_refused(episodes: list[Episode]) -> None:
+    wide = dataclasses.replace(bare_episode(0), observations=np.zeros((7, 6)))
+    with pytest.raises(UserError, match="episode 3 has observations and actions of size"):
+        TrajectoryDataset("x", (*episodes, wide))
+    with pytest.raises(UserError, match="empty"):
+        TrajectoryDataset("x", ())
+
+
+def test_labels_need_every_episode_to_have_one(episodes: list[Episode]) -> None:
+    assert TrajectoryDataset("x", (*episodes, bare_episode(0))).labels is None
+    assert TrajectoryDataset("x", (*episodes, bare_episode(0))).layout_seeds is None
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.sampled_from([0.0, 0.4]), min_size=5, max_size=5))
+def test_the_arena_is_where_some_lidar_bin_is_lit(values: list[float]) -> None:
+    observations = np.array([values])
+    assert in_arena(observations, SLICES).tolist() == [any(value > 0 for value in values[3:])]
+    assert in_arena(observations, {"gyro": slice(0, 3)}).tolist() == [True]
+    assert in_arena(observations, None).tolist() == [True]
+
+
+def test_the_summary_holds_the_means_per_expert(episodes: list[Episode]) -> None:
+    dark = episodes[0].observations.copy()
+    dark[:3, 3:] = 0
+    episodes[0] = dataclasses.replace(episodes[0], observations=dark)
+    summary = summarise(TrajectoryDataset("x", tuple(episodes), observation_slices=SLICES))
+    assert summary.left_out == ()
+    assert [(row.expert, row.episodes, row.steps) for row in summary.rows] == [("seeker", 1, 12), ("driver", 2, 17)]
+    seeker, driver = summary.rows
+    assert seeker.in_arena == pytest.approx(9 / 12)
+    totals = [float(np.sum(np.asarray(episode.costs))) for episode in episodes[1:]]
+    assert driver.cost == pytest.approx(np.mean(totals))
+    assert seeker.goals == np.sum(np.asarray(episodes[0].goals_met))
+
+
+def test_the_committed_sample_is_whole_small_and_says_how_it_was_made() -> None:
+    folder = Path(__file__).parent.parent / "data"
+    assert verify_dataset("sample/two-experts-v0", folder).ok
+    assert sum(path.stat().st_size for path in (folder / "sample").rglob("*") if path.is_file()) < 200_000
+    command = load_dataset("sample/two-experts-v0", folder).metadata["command"]
+    assert f"`{command}`" in (folder / "README.md").read_text(encoding="utf-8")

@@ -1,0 +1,48 @@
+"""The experts drive in the simulator as they promise; a few short episodes, the table has the long ones."""
+
+import numpy as np
+import pytest
+
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.expert_table import measure_experts
+
+ENV = {"Point": "SafetyPointGoal1-v0", "Car": "SafetyCarGoal1-v0"}
+
+
+@pytest.mark.parametrize("robot", ["Point", "Car"])
+def test_experts_reach_goals_drive_straight_and_avoid_hazards(robot: str) -> None:
+    specs = ["goal_seeking", "agile_goal_seeking", "hazard_avoiding", "forward_moving"]
+    rows = {row.expert: row for row in measure_experts(ENV[robot], specs, n_layouts=6, n_steps=300)}
+    assert list(rows) == specs
+    # Over 1000 steps goal_seeking reaches about 12 goals, the agile ones more.
+    assert rows["goal_seeking"].goals.mean > 2.3
+    assert rows["agile_goal_seeking"].goals.mean > 2.5
+    assert rows["hazard_avoiding"].goals.mean > 2
+    assert rows["hazard_avoiding"].cost.mean < 3
+    assert rows["forward_moving"].straightness.mean > 0.97
+    assert rows["goal_seeking"].return_.mean > 3
+
+
+def test_the_table_is_the_same_again_and_refuses_no_layouts() -> None:
+    first, second = (measure_experts(ENV["Point"], ["goal_seeking"], n_layouts=2, n_steps=40) for _ in range(2))
+    assert first == second
+    assert np.isfinite(first[0].return_.error)
+    assert first[0].goals.text().count("±") == 1
+    with pytest.raises(UserError, match="0 layouts"):
+        measure_experts(ENV["Point"], ["goal_seeking"], n_layouts=0)
+
+
+def test_a_mistake_in_the_last_expert_shows_before_the_first_one_drives() -> None:
+    driven = Counted()
+    with pytest.raises(UserError, match="no expert 'goal_seekng'"):
+        measure_experts(ENV["Point"], ["goal_seeking", "goal_seekng"], n_layouts=1, n_steps=20, progress=driven)
+    assert driven.steps == 0
+
+
+class Counted:
+    """Progress that counts."""
+
+    steps = 0
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.steps += steps

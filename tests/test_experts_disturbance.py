@@ -1,0 +1,81 @@
+"""Bursts of random action: marked, bounded, and one episode's own."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from experts.disturbance import Disturbance
+from mode_imitation.errors import UserError
+
+
+def runs(mask: np.ndarray) -> list[tuple[int, int]]:
+    """(start, stop) of every run of True."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], mask.astype(int), [0]])))
+    return [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
+
+
+@given(
+    n_steps=st.integers(0, 400),
+    probability=st.floats(0, 0.2),
+    lengths=st.tuples(st.integers(1, 30), st.integers(0, 30)),
+    at_start=st.booleans(),
+    seed=st.integers(0, 1000),
+)
+def test_bursts_are_marked_and_actions_stay_in_their_space(
+    n_steps: int, probability: float, lengths: tuple[int, int], at_start: bool, seed: int
+) -> None:
+    shortest, longest = lengths[0], sum(lengths)
+    disturbance = Disturbance(probability, shortest, longest, at_start)
+    mask, actions = disturbance.draw(n_steps, 2, np.random.default_rng(seed))
+    assert mask.shape == (n_steps,)
+    assert actions.shape == (n_steps, 2)
+    assert np.abs(actions).max(initial=0) <= 1
+    assert not actions[~mask].any()
+    if n_steps and at_start:
+        assert mask[0]
+    # Bursts may touch, so a run can be several; the last may be cut short by the end.
+    for start, stop in runs(mask):
+        assert stop == n_steps or stop - start >= shortest
+
+
+def test_a_burst_holds_one_action_but_for_its_noise() -> None:
+    disturbance = Disturbance(probability=0.01, noise=0.0)
+    mask, actions = disturbance.draw(5000, 2, np.random.default_rng(1))
+    changes = np.flatnonzero((actions[1:] != actions[:-1]).any(axis=1)) + 1
+    assert all(later - earlier <= 80 for earlier, later in pairwise(changes) if mask[earlier])
+    assert len(np.unique(actions[mask], axis=0)) >= 20
+
+
+def test_the_share_of_disturbed_steps_is_what_the_numbers_say() -> None:
+    mask, _ = Disturbance(at_start=False).draw(300_000, 2, np.random.default_rng(2))
+    # Bursts of 50 steps on average, pauses of 149 (a burst may begin right after another).
+    assert abs(mask.mean() - 50 / (50 + 149)) < 0.02
+
+
+def test_the_same_generator_draws_the_same_bursts() -> None:
+    first, second = (Disturbance().draw(500, 2, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_no_probability_and_no_start_means_no_bursts() -> None:
+    mask, _ = Disturbance(probability=0.0, at_start=False).draw(500, 2, np.random.default_rng(4))
+    assert not mask.any()
+
+
+@pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ({"probability": 1.5}, "probability is 1.5"),
+        ({"probability": float("nan")}, "probability is nan"),
+        ({"shortest": 0}, "last 0 to 80 steps"),
+        ({"shortest": 90}, "last 90 to 80 steps"),
+        ({"noise": -0.1}, "noise is -0.1"),
+    ],
+)
+def test_impossible_numbers_are_refused(fields: dict, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        Disturbance(**fields)

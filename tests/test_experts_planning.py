@@ -1,0 +1,151 @@
+"""The map finds hazards, and the planner keeps out of them."""
+
+import numpy as np
+import pytest
+from experts_scene import slow_lidar
+
+from experts.hazard_map import HazardMap
+from experts.planned_motion import CarMotion, Motion, PointMotion, Pose, turned
+from experts.planner import Planner
+
+HAZARDS = np.array([[1.0, 0.4], [0.2, -1.1], [-0.9, 0.8], [-1.0, -0.7], [0.3, 1.3]])
+FAR = np.full((1, 1, 2), 1e3)
+
+
+def lidar_of(objects: np.ndarray, position: np.ndarray, heading: float) -> np.ndarray:
+    """(16,) what a robot there sees of objects (M, 2) in the world's axes."""
+    cos, sin = np.cos(heading), np.sin(heading)
+    return slow_lidar((objects - position) @ np.array([[cos, -sin], [sin, cos]]))
+
+
+def walk(objects: np.ndarray, n_steps: int = 150) -> tuple[HazardMap, np.ndarray]:
+    """A map after a walk through the middle of the objects, and where it ended."""
+    found = HazardMap()
+    found.reset(1)
+    position = np.zeros(2)
+    for step in range(n_steps):
+        position = 0.5 * np.array([np.cos(step / 30), np.sin(step / 20)])
+        heading = step / 40
+        found.update(lidar_of(objects, position, heading)[None], position[None], np.array([heading]))
+    return found, position
+
+
+def pose_at(velocity: tuple[float, float] = (0.0, 0.0), front: float = 0.0) -> Pose:
+    facing = np.array([[np.cos(front), np.sin(front)]])
+    return Pose(np.zeros((1, 2)), np.array([velocity]), facing, np.zeros(1, dtype=bool))
+
+
+def test_the_map_holds_every_hazard_and_no_other() -> None:
+    found, _ = walk(HAZARDS)
+    tracks = found.positions[0][found.known[0]]
+    distances = np.hypot(*(tracks[:, None] - HAZARDS).transpose(2, 0, 1))
+    assert (distances.min(axis=0) < 0.05).all(), "a hazard is missing"
+    assert (distances.min(axis=1) < 0.1).all(), "a hazard is invented"
+
+
+def test_one_hazard_is_placed_at_the_first_look() -> None:
+    found, _ = walk(HAZARDS[:1], n_steps=1)
+    np.testing.assert_allclose(found.positions[0][found.known[0]], HAZARDS[:1], atol=1e-9)
+
+
+def test_a_hazard_that_is_not_where_the_map_has_it_is_forgotten() -> None:
+    found, position = walk(HAZARDS)
+    elsewhere = lidar_of(HAZARDS + np.array([0.0, 0.9]), position, 0.3)
+    for _ in range(30):
+        found.update(elsewhere[None], position[None], np.array([0.3]))
+    tracks = found.positions[0][found.known[0]]
+    assert np.hypot(*(tracks - HAZARDS[0]).T).min() > 0.2
+
+
+def test_an_empty_lidar_leaves_an_empty_map() -> None:
+    found = HazardMap()
+    found.reset(2)
+    found.update(np.zeros((2, 16)), np.zeros((2, 2)), np.zeros(2))
+    assert not found.known.any()
+
+
+def test_a_free_way_is_taken_straight() -> None:
+    for motion in (PointMotion(), CarMotion()):
+        planner = Planner(motion)
+        planner.reset(1)
+        direction, stopping = planner.choose(pose_at(), np.array([[1.5, 0.0]]), FAR, 0.04)
+        assert not stopping[0]
+        np.testing.assert_allclose(np.arctan2(direction[0, 1], direction[0, 0]), 0.0, atol=1e-6)
+
+
+@pytest.mark.parametrize("motion", [PointMotion(), CarMotion()], ids=["Point", "Car"])
+@pytest.mark.parametrize("side", [0.05, -0.05])
+def test_the_planned_way_leads_around_a_hazard(motion: Motion, side: float) -> None:
+    """The planner drives its own model of the robot: it arrives, and never stands within the hazard."""
+    planner = Planner(motion)
+    planner.reset(1)
+    goal, hazard = np.array([[1.6, 0.0]]), np.array([[[0.8, side]]])
+    path = play(planner, motion, goal, hazard, n_steps=60)
+    assert np.hypot(*(path - goal[0]).T).min() < 0.3
+    assert np.hypot(*(path - hazard[0, 0]).T).min() > 0.2
+
+
+def play(planner: Planner, motion: Motion, goal: np.ndarray, hazards: np.ndarray, n_steps: int) -> np.ndarray:
+    """(n_steps, 2) where one robot gets to that moves exactly as the planner thinks, until it arrives."""
+    robot = type(motion)()
+    robot.begin(pose_at(), 1)
+    path, backwards = [], np.zeros(1, dtype=bool)
+    before = np.zeros((1, 2))
+    for _ in range(n_steps):
+        position = np.concatenate([robot.x, robot.y], axis=1)
+        front = np.concatenate([robot.front_x, robot.front_y], axis=1)  # type: ignore[attr-defined]
+        velocity = (
+            np.concatenate([robot.vx, robot.vy], axis=1)
+            if isinstance(robot, PointMotion)
+            else (position - before) / robot.step
+        )
+        before = position
+        direction, stopping = planner.choose(Pose(position, velocity, front, backwards), goal, hazards, robot.step)
+        robot.advance(direction[:, :1], direction[:, 1:], stopping[:, None])
+        backwards = getattr(robot, "backwards", backwards[:, None])[:, 0]
+        path.append(position[0])
+        if np.hypot(*(position[0] - goal[0])) < 0.29:
+            break
+    return np.array(path)
+
+
+def test_a_robot_that_slides_towards_a_hazard_turns_away_or_brakes() -> None:
+    planner = Planner(PointMotion())
+    planner.reset(1)
+    direction, _ = planner.choose(
+        pose_at(velocity=(1.0, 0.0)), np.array([[1.5, 0.0]]), np.array([[[0.55, 0.0], [0.6, 0.3], [0.6, -0.3]]]), 0.04
+    )
+    assert abs(np.arctan2(direction[0, 1], direction[0, 0])) > np.pi / 4
+
+
+def test_the_hazards_cost_is_the_time_within_the_nearest() -> None:
+    motion = PointMotion()
+    planner = Planner(motion)
+    rng = np.random.default_rng(2)
+    path_x, path_y = rng.uniform(-1, 1, (2, 7, 3, 4))
+    hazards = rng.uniform(-1, 1, (3, 5, 2))
+    expected = np.zeros((3, 4))
+    for t, n, k in np.ndindex(7, 3, 4):
+        nearest = min(np.hypot(path_x[t, n, k] - x, path_y[t, n, k] - y) for x, y in hazards[n])
+        expected[n, k] += 8.0 * motion.step * min(max((0.24 - nearest) / 0.04, 0.0), 1.0)
+    np.testing.assert_allclose(planner.hazard_cost(path_x, path_y, hazards), expected, atol=1e-12)
+
+
+def test_turning_is_limited_and_keeps_the_length() -> None:
+    front, wished = np.array([0.0, 0.1, 2.0, -3.0]), np.array([0.5, 0.2, -1.0, 3.0])
+    x, y = turned(np.cos(front), np.sin(front), 7 * np.cos(wished), 7 * np.sin(wished), most=0.2)
+    np.testing.assert_allclose(np.hypot(x, y), 1.0)
+    # From -3 to 3 the short way is clockwise, across pi.
+    expected = np.array([0.2, 0.2, 1.8, -3.2])
+    np.testing.assert_allclose([x, y], [np.cos(expected), np.sin(expected)], atol=1e-9)
+
+
+def test_the_last_plan_is_kept_unless_another_is_clearly_better() -> None:
+    """Two ways around a hazard cost the same; the choice of the first moment holds, a nudge does not change it."""
+    planner = Planner(PointMotion())
+    planner.reset(1)
+    goal, hazard = np.array([[1.6, 0.0]]), np.array([[[0.7, 0.0]]])
+    first, _ = planner.choose(pose_at(), goal, hazard, 0.04)
+    nudged = hazard + np.array([0.0, 0.002 * np.sign(first[0, 1])])
+    second, _ = planner.choose(pose_at(), goal, nudged, 0.04)
+    assert np.sign(first[0, 1]) == np.sign(second[0, 1])

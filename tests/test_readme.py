@@ -1,0 +1,45 @@
+"""The README's commands are commands, and its Python is Python."""
+
+import re
+import shlex
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from mode_imitation.cli import COMMANDS, parse
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands() -> list[str]:
+    lines = [line.strip() for block in blocks("bash") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("mode-imitation ")]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)  # --config names a file of the project's
+    _, name, *arguments = shlex.split(line)
+    module = import_module(f"mode_imitation.commands.{COMMANDS[name].module}")
+    assert parse(name, getattr(module, COMMANDS[name].config), arguments)
+
+
+@pytest.mark.parametrize("code", blocks("python"))
+def test_python_compiles(code: str) -> None:
+    compile(code, "README.md", "exec")
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
+def test_links_lead_to_files(target: str) -> None:
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize("path", re.findall(r"^python (\S+)", README, flags=re.MULTILINE))
+def test_benchmarks_exist(path: str) -> None:
+    assert (ROOT / path).is_file()

@@ -1,0 +1,216 @@
+"""Steering: schedules, contexts, and the policy that they drive."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from tiny_runs import ACT_DIM, N_CODES, WINDOW, random_episode, random_model
+
+from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
+from mode_imitation.model.config import ContextKind
+from mode_imitation.steering.infer import infer_context, usable_starts
+from mode_imitation.steering.policy import Policy, parse_context
+from mode_imitation.steering.schedule import parse_schedule
+
+segments = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 20)), min_size=1, max_size=5)
+
+
+@given(segments, st.integers(0, 120), st.booleans())
+def test_a_schedule_names_the_mode_of_every_step(parts: list[tuple[int, int]], n_steps: int, open_end: bool) -> None:
+    text = ",".join(f"{mode}:{steps}" for mode, steps in parts)
+    if open_end:
+        text = text.rpartition(":")[0]
+    slow = [mode for mode, steps in parts for _ in range(steps)]
+    slow = (slow + [parts[-1][0]] * n_steps)[:n_steps]
+    np.testing.assert_array_equal(parse_schedule(text).modes(n_steps), slow)
+
+
+def test_a_schedule_reads_back_as_it_was_written() -> None:
+    schedule = parse_schedule(" 0:400, 1:100 ,0")
+    assert str(schedule) == "0:400,1:100,0"
+    assert schedule.switches() == [400, 500]
+    assert parse_schedule("3").modes(2).tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("", "'' of schedule '' is not MODE:STEPS"),
+        ("0:400,", "is not MODE:STEPS"),
+        ("a:4", "'a:4' of schedule"),
+        ("0,1:5", "'0' of schedule '0,1:5' says no number of steps"),
+        ("0:0,1", "lasts 0 steps"),
+        ("-1:5", "modes count from 0"),
+    ],
+)
+def test_a_schedule_that_cannot_be_read_is_one_clear_line(text: str, complaint: str) -> None:
+    with pytest.raises(UserError) as error:
+        parse_schedule(text)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_schedule_with_a_mode_that_does_not_exist_names_the_ones_that_do() -> None:
+    with pytest.raises(UserError, match=r"names mode 4; the run has modes 0, 1"):
+        parse_schedule("0:5,4").check_modes([1, 0])
+
+
+OBS_DIM = 5
+
+
+def context_after(policy: Policy) -> np.ndarray:
+    assert policy.context is not None
+    return policy.context
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy(random_model(obs_dim=OBS_DIM))
+
+
+OBSERVATIONS = np.random.default_rng(0).normal(size=(6, OBS_DIM))
+
+
+def test_a_policy_knows_its_modes_and_their_shares(policy: Policy) -> None:
+    assert (policy.modes, policy.n_modes) == ([0, 1, 2], 3)
+    assert policy.shares.shape == (N_CODES,)
+
+
+def test_a_batch_acts_as_its_observations_do_one_by_one(policy: Policy) -> None:
+    policy.steer(mode=1)
+    batch = policy.act(OBSERVATIONS)
+    assert batch.shape == (6, ACT_DIM)
+    assert batch.dtype == np.float32
+    single = np.stack([policy.act(observation) for observation in OBSERVATIONS])
+    assert single.shape == (6, ACT_DIM)
+    np.testing.assert_allclose(batch, single, rtol=1e-5, atol=1e-6)
+
+
+def test_every_row_of_a_batch_can_have_its_own_mode_or_context(policy: Policy) -> None:
+    modes = np.array([0, 1, 2, 2, 1, 0])
+    batch = policy.steer(mode=modes).act(OBSERVATIONS)
+    slow = np.stack([policy.steer(mode=int(m)).act(o) for m, o in zip(modes, OBSERVATIONS, strict=True)])
+    np.testing.assert_allclose(batch, slow, rtol=1e-5, atol=1e-6)
+    by_context = policy.steer(context=policy.mode_contexts(modes)).act(OBSERVATIONS)
+    np.testing.assert_allclose(by_context, batch, rtol=1e-5, atol=1e-6)
+
+
+def test_the_context_can_change_at_any_step(policy: Policy) -> None:
+    first, second = (policy.steer(mode=mode).act(OBSERVATIONS[0]) for mode in (0, 1))
+    assert np.abs(first - second).max() > 1e-4
+    np.testing.assert_array_equal(policy.steer(mode=0).act(OBSERVATIONS[0]), first)
+
+
+def test_temperature_zero_is_the_mean_and_a_draw_spreads_by_sigma(policy: Policy) -> None:
+    policy.steer(mode=0).reset(seed=3)
+    many = np.tile(OBSERVATIONS[0], (4000, 1))
+    np.testing.assert_allclose(policy.act(many)[7], policy.act(OBSERVATIONS[0]), rtol=1e-5, atol=1e-6)
+    drawn = policy.act(many, temperature=1.0)
+    mean, log_sigma = policy.model.action_distribution(
+        torch.tensor(OBSERVATIONS[:1], dtype=torch.float32), torch.tensor(policy.context)[None]
+    )
+    np.testing.assert_allclose(drawn.mean(axis=0), mean[0].numpy(), atol=0.05)
+    np.testing.assert_allclose(drawn.std(axis=0), np.exp(log_sigma[0].numpy()), rtol=0.06)
+    np.testing.assert_array_equal(policy.reset(seed=3).act(many, temperature=1.0), drawn)
+
+
+def test_assignment_contexts_are_scaled_to_a_sum_of_one_and_distances_are_left_alone() -> None:
+    weights = [0.2, 1.8, 0.0, 0.0]
+    scaled = context_after(Policy(random_model("assignment", OBS_DIM)).steer(context=weights))
+    np.testing.assert_allclose(scaled, [0.1, 0.9, 0, 0], rtol=1e-6)
+    kept = context_after(Policy(random_model("distances", OBS_DIM)).steer(context=weights))
+    np.testing.assert_allclose(kept, weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["assignment", "distances"])
+def test_steering_like_an_episode_takes_the_context_of_its_pooled_distances(kind: ContextKind) -> None:
+    model, demonstration = random_model(kind, OBS_DIM), random_episode(obs_dim=OBS_DIM)
+    distances = []
+    for start in range(40 - WINDOW.span + 1):
+        steps = [start + i * WINDOW.gap for i in range(WINDOW.horizon)]
+        states = torch.tensor(demonstration.observations[steps])
+        deltas = torch.tensor(demonstration.observations[[step + WINDOW.stride for step in steps]]) - states
+        z = model.encode(states[None], deltas[None], torch.tensor(demonstration.actions[steps])[None])
+        distances.append(model.distances(z)[0].numpy())
+    expected = model.context(torch.tensor(np.mean(distances, axis=0))[None])[0]
+    steered = context_after(Policy(model).steer(like=demonstration))
+    np.testing.assert_allclose(steered, expected.numpy(), rtol=1e-4, atol=1e-6)
+    inferred = infer_context(model, demonstration)
+    assert inferred.n_windows == len(distances)
+    assert inferred.code == np.mean(distances, axis=0)[:3].argmin()
+
+
+def test_windows_with_disturbed_steps_are_left_out_unless_there_are_no_others() -> None:
+    disturbed = np.zeros(40, dtype=bool)
+    disturbed[20:30] = True
+    starts = usable_starts(random_episode(obs_dim=OBS_DIM, disturbed=disturbed), WINDOW)
+    slow = [s for s in range(40 - WINDOW.span + 1) if not disturbed[s : s + WINDOW.span].any()]
+    np.testing.assert_array_equal(starts, slow)
+    assert (
+        len(usable_starts(random_episode(obs_dim=OBS_DIM, disturbed=np.ones(40, dtype=bool)), WINDOW))
+        == 40 - WINDOW.span + 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("how", "complaint"),
+    [
+        ({}, "exactly one"),
+        ({"mode": 0, "context": [1, 0, 0, 0]}, "exactly one"),
+        ({"mode": 3}, "there is no mode 3; this run has modes 0, 1, 2"),
+        ({"mode": -1}, "there is no mode -1"),
+        ({"mode": [0, 9]}, "there is no mode 9"),
+        ({"mode": 0.5}, "whole number"),
+        ({"context": [1.0, 0.0]}, "4 numbers, one for each code of the run; got 2"),
+        ({"context": 1.0}, "got a single number"),
+        ({"context": [1, -0.1, 0, 0]}, "cannot be negative"),
+        ({"context": [1, np.nan, 0, 0]}, "must be finite"),
+        ({"context": [np.inf, 0, 0, 0]}, "must be finite"),
+        ({"context": [0, 0, 0, 0]}, "all zero"),
+        ({"context": ["a", 0, 0, 0]}, "4 numbers"),
+        ({"like": random_episode(5, obs_dim=OBS_DIM)}, "has 5 steps, a window of this run spans 6"),
+        (
+            {"like": Episode(observations=np.zeros((41, 7)), actions=np.zeros((40, 2)))},
+            "observations of 7 and actions of 2 numbers; the run was trained on 5 and 2",
+        ),
+    ],
+)
+def test_steering_that_makes_no_sense_is_one_clear_line(policy: Policy, how: dict, complaint: str) -> None:
+    policy.steer(mode=2)
+    before = context_after(policy)
+    with pytest.raises(UserError) as error:
+        policy.steer(**how)
+    assert complaint in str(error.value)
+    assert "\n" not in str(error.value)
+    np.testing.assert_array_equal(context_after(policy), before)
+
+
+def test_acting_on_what_does_not_fit_is_one_clear_line(policy: Policy) -> None:
+    with pytest.raises(UserError, match="no context yet"):
+        policy.act(OBSERVATIONS)
+    policy.steer(mode=[0, 1])
+    with pytest.raises(UserError, match="2 contexts were steered to"):
+        policy.act(OBSERVATIONS)
+    policy.steer(mode=0)
+    with pytest.raises(UserError, match="trained on \\(5,\\)"):
+        policy.act(np.zeros(4))
+    with pytest.raises(UserError, match="NaN or infinity"):
+        policy.act(np.full(OBS_DIM, np.nan))
+    with pytest.raises(UserError, match="temperature is -1"):
+        policy.act(OBSERVATIONS, temperature=-1)
+
+
+def test_a_device_that_does_not_exist_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match="no device 'tpu'"):
+        Policy(random_model(obs_dim=OBS_DIM), device="tpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="torch finds none"):
+        Policy(random_model(obs_dim=OBS_DIM), device="cuda")
+
+
+def test_a_written_context_is_read_and_a_wrong_one_refused() -> None:
+    assert parse_context("0.1, 0.9,0,0") == [0.1, 0.9, 0.0, 0.0]
+    with pytest.raises(UserError, match="not a list of numbers"):
+        parse_context("0.1;0.9")
