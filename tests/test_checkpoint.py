@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
@@ -127,6 +128,15 @@ def test_resuming_a_finished_run_leaves_it_as_it_is(uninterrupted: Path) -> None
     summary = train(DATA, CONFIG, uninterrupted, resume=True)
     assert summary.n_modes == load_run(uninterrupted).model.n_modes
     assert before == {path.name: path.stat().st_mtime_ns for path in uninterrupted.iterdir() if path.is_file()}
+
+
+def test_resuming_a_finished_run_tells_that_its_weights_were_damaged(uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    weights = bytearray((tmp_path / "run" / WEIGHTS).read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "run" / WEIGHTS).write_bytes(weights)
+    with pytest.raises(UserError, match="damaged: its checksum"):
+        train(DATA, CONFIG, tmp_path / "run", resume=True)
 
 
 def test_an_existing_run_is_kept_unless_it_is_to_be_overwritten(uninterrupted: Path, tmp_path: Path) -> None:

@@ -238,7 +238,7 @@ def test_other_settings_do_not_mix_with_an_unfinished_dataset(
         fail_after(1, KeyboardInterrupt(), patch, fake)
         with pytest.raises(KeyboardInterrupt):
             generate(config)
-    for changes in ({"steps": 31}, {"noise": 0.2}, {"expert": ("goal_seeking=4", "forward_moving=2")}):
+    for changes in ({"steps": 31}, {"action_noise": 0.2}, {"expert": ("goal_seeking=4", "forward_moving=2")}):
         with pytest.raises(UserError, match=f"made with other settings.*{next(iter(changes))} was"):
             generate(replace(config, **changes))
     generate(replace(config, seed=1, overwrite=True))
@@ -274,8 +274,8 @@ def test_an_existing_dataset_is_an_error_before_any_work(tmp_path: Path, fake: t
         ({"workers": 0}, "--workers is 0"),
         ({"worlds": -1}, "--worlds is -1"),
         ({"seed": 1000}, "--seed is 1000"),
-        ({"noise": float("nan")}, "--noise is nan"),
-        ({"noise": -0.1}, "--noise is -0.1"),
+        ({"action_noise": float("nan")}, "--action-noise is nan"),
+        ({"action_noise": -0.1}, "--action-noise is -0.1"),
         ({"burst_probability": 1.5}, "probability is 1.5"),
         ({"burst_shortest": 90}, "90 to 80 steps"),
     ],
@@ -318,7 +318,7 @@ def test_a_users_own_experts_drive_in_worker_processes(
     (tmp_path / "mine.py").write_text(EXPERTS)
     monkeypatch.chdir(tmp_path)
     specs = ("mine.py:Spinning=1", "mine:OneWorld=2")
-    config = replace(SMALL, expert=specs, noise=0.0, disturbances=False, worlds=1, steps=5, root=Path("root"))
+    config = replace(SMALL, expert=specs, action_noise=0.0, disturbances=False, worlds=1, steps=5, root=Path("root"))
     generate(replace(config, workers=2))
     dataset = load_dataset(NAME, "root")
     assert dataset.labels == ["Spinning", "OneWorld", "OneWorld"]

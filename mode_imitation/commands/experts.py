@@ -20,7 +20,7 @@ class ExpertsCommand:
     """How many layouts each drives; the same ones for all, and never those of reports."""
     steps: int = 1000
     """Steps per episode."""
-    noise: float = 0.1
+    action_noise: float = 0.1
     """Standard deviation of the Gaussian noise added to every action."""
     threads: int | None = None
     """Threads of the simulator; left out, one a core. Does not change the figures."""
@@ -40,13 +40,13 @@ def run(config: ExpertsCommand) -> int:
             specs,
             config.layouts,
             config.steps,
-            config.noise,
+            config.action_noise,
             config.threads,
             seed=config.seed,
             progress=shown,
         )
     print_table(
-        f"{config.env}, {config.layouts} layouts x {config.steps} steps, action noise {config.noise:g}: "
+        f"{config.env}, {config.layouts} layouts x {config.steps} steps, action noise {config.action_noise:g}: "
         "mean ± standard error per episode",
         ("expert", "goals", "cost", "return", "straightness"),
         [

@@ -216,7 +216,7 @@ def _write(config: RolloutConfig, env: "NavigationVectorEnv", steering: Steering
                 observation_slices=env.observation_slices,
                 action_bounds=(space.low, space.high),
                 command=command_of(config),
-                metadata={"steered_by": steering.what, "run": config.run.name},
+                metadata={"steered_by": steering.what, "run": config.run.name, "time_step": env.time_step},
             )
         )
     if config.plot is not None:

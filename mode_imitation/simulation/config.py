@@ -22,7 +22,7 @@ class GenerateConfig:
     """Steps per episode."""
     seed: int = 0
     """Decides layouts, noise and disturbances, 0 to 999; the same seed and settings give the same arrays."""
-    noise: float = 0.1
+    action_noise: float = 0.1
     """Standard deviation of the Gaussian noise added to every action of an expert."""
     disturbances: bool = True
     """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random

@@ -83,8 +83,8 @@ def _check(config: GenerateConfig) -> list[_Driven]:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise UserError(f"--{name} is {count}; expected at least 1")
-    if not (math.isfinite(config.noise) and config.noise >= 0):
-        raise UserError(f"--noise is {config.noise}; expected a standard deviation of at least 0")
+    if not (math.isfinite(config.action_noise) and config.action_noise >= 0):
+        raise UserError(f"--action-noise is {config.action_noise}; expected a standard deviation of at least 0")
     if not config.expert:
         raise UserError(
             "no expert is named; expected --expert NAME=EPISODES at least once, --expert goal_seeking=60 say"

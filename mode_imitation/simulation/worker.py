@@ -41,7 +41,7 @@ class Driver:
             make_expert(expert, expert_setting(self.env)),
             config.steps,
             [np.random.default_rng([config.seed, index]) for index in indices],
-            action_noise=config.noise,
+            action_noise=config.action_noise,
             disturbance=disturbance_of(config),
         )
         seeds = [training_layout_seed(config.seed, index) for index in indices]
@@ -64,7 +64,7 @@ def disturbance_of(config: GenerateConfig) -> Disturbance | None:
         shortest=config.burst_shortest,
         longest=config.burst_longest,
         at_start=config.burst_at_start,
-        noise=config.noise,
+        noise=config.action_noise,
     )
 
 

@@ -34,6 +34,7 @@ from mode_imitation.training.run_folder import (
     CHECKPOINT,
     TENSORBOARD,
     check_folder,
+    load_run,
     read_info,
     save_model,
     start_folder,
@@ -112,6 +113,7 @@ def train(
         info = read_info(out)
         config = same_run(info, dataset, config, out)
         if info.get("status") == "complete":
+            load_run(out)  # says so where its weights were damaged since
             return RunSummary(out, **info["summary"])
         device = choose_device(config.device)
         check_data(dataset, config)
