@@ -171,7 +171,7 @@ def test_the_log_holds_what_training_did(tmp_path: Path) -> None:
     for name in ("leak/gap", "distances/nearest", "sigma/action_0", "actor/entropy", "loss/action_nll"):
         assert {f"refinement/train/{name}", f"refinement/held_out/{name}"} <= tags
     assert events.Tags()["images"] == ["picture"]
-    assert [call.stage for call in calls] == ["discovery", "refinement", "refinement", "refinement"]
+    assert [call.stage for call in calls] == ["discovery"] * 2 + ["refinement"] * 3
 
 
 def test_an_assigned_context_does_not_leak_and_a_context_that_knows_the_action_does() -> None:

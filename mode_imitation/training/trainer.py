@@ -98,7 +98,7 @@ def train(
         out: the run's folder.
         resume: go on from the last checkpoint of a run that was interrupted; a finished run is left as it is.
         overwrite: replace a run that is there.
-        hook: called every `hook_every` iterations of the second phase and after each phase.
+        hook: called every `hook_every` iterations of either phase and after each phase.
         source: where the dataset came from, for the record: {"root": ...}.
 
     Raises:
@@ -242,6 +242,8 @@ class _Trainer:
                     self.log.scalars("discovery", parts | {"codebook/revived": done.revived}, self.step)
                 if state.iteration % (EVALUATE_EVERY * config.log_every) == 0:
                     self.log_evaluation(None)
+                if state.iteration % config.hook_every == 0 and state.iteration < config.discovery_iterations:
+                    self.call_hook()  # the last one comes once the codes are settled
                 if state.iteration % config.checkpoint_every == 0:
                     self.save(stage.optimizer, generator)
         self.check_finite()
