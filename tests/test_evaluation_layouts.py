@@ -1,11 +1,21 @@
 """Evaluation layouts are fixed and training never sees them."""
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.layouts import FIRST_HELD_OUT, check_disjoint, held_out_layouts, parse_seeds
+from mode_imitation.evaluation.layouts import (
+    BLOCK,
+    BLOCKS,
+    FIRST_HELD_OUT,
+    check_disjoint,
+    held_out_layouts,
+    parse_seeds,
+)
+from mode_imitation.simulation.layout_seeds import EPISODES, SEEDS, training_layout_seed
 
 
 def test_a_longer_list_begins_with_the_shorter_one() -> None:
@@ -13,10 +23,20 @@ def test_a_longer_list_begins_with_the_shorter_one() -> None:
     assert min(held_out_layouts(200)) == FIRST_HELD_OUT
 
 
-def test_the_lists_share_no_layout_with_each_other_and_fit_the_simulators_seed() -> None:
-    reporting, tuning = held_out_layouts(200), held_out_layouts(200, "tuning")
-    assert not set(reporting) & set(tuning)
-    assert max(tuning) < 2**32
+def test_the_lists_share_no_layout_with_each_other_or_training_and_fit_the_simulators_seed() -> None:
+    longest = {block: held_out_layouts(BLOCK, block) for block in BLOCKS}
+    assert {"report", "tuning", "benchmark"} <= set(BLOCKS)
+    for first, second in itertools.combinations(longest.values(), 2):
+        assert not set(first) & set(second)
+    every = [layout for block in longest.values() for layout in block]
+    assert max(every) < 2**32
+    # Datasets of any allowed seed and size draw their layouts below.
+    assert min(every) > training_layout_seed(SEEDS - 1, EPISODES - 1)
+
+
+def test_a_list_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(UserError, match="no list of layouts 'test'"):
+        held_out_layouts(3, "test")
 
 
 def test_layouts_seen_in_training_are_refused() -> None:

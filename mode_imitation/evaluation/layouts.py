@@ -8,16 +8,23 @@ FIRST_HELD_OUT = 1_000_000_000
 """Seeds from here on belong to evaluation; `generate` draws its layouts below."""
 BLOCK = 500_000
 """Layouts in a list."""
-BLOCKS = {"report": FIRST_HELD_OUT, "tuning": FIRST_HELD_OUT + BLOCK}
-"""First seed of each list: nothing may ever be tuned on `report`; `tuning` is for that, experts included."""
+BLOCKS = {
+    "report": FIRST_HELD_OUT,
+    "tuning": FIRST_HELD_OUT + BLOCK,
+    "benchmark": FIRST_HELD_OUT + 2 * BLOCK,
+}
+"""First seed of each list. Nothing may ever be tuned on `report`, which report cards and demos show, nor on
+`benchmark`, which only the benchmark's final runs drive; `tuning` is for that, experts included."""
 
 
 def held_out_layouts(n: int, block: str = "report") -> list[int]:
     """The first `n` layout seeds of a list; a longer list begins with the shorter one.
 
     Raises:
-        UserError: `n` is not between 1 and 500,000.
+        UserError: `n` is not between 1 and 500,000, or there is no such list.
     """
+    if block not in BLOCKS:
+        raise UserError(f"there is no list of layouts {block!r}; expected {', '.join(BLOCKS)}")
     if not 1 <= n <= BLOCK:
         raise UserError(f"{n} layouts were asked for; expected 1 to {BLOCK:,}")
     return list(range(BLOCKS[block], BLOCKS[block] + n))
