@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from experts.protocol import Expert, ExpertSetting
+from experts.switching import SwitchingExpert, parse_turns
 from mode_imitation.errors import UserError
 
 NAMES = {
@@ -36,6 +37,9 @@ def expert_names() -> list[str]:
 
 def expert_label(spec: str) -> str:
     """The name under which an expert is recorded: a registered name as it is, otherwise the name of the class."""
+    turns = parse_turns(spec)
+    if turns:
+        return f"{'+'.join(map(expert_label, turns.specs))}@{turns.every}"
     return spec if spec in NAMES else _split(spec)[1]
 
 
@@ -43,7 +47,8 @@ def make_expert(spec: str, setting: ExpertSetting) -> Expert:
     """Find an expert and make it ready for a robot.
 
     Args:
-        spec: a registered name, `path/to/file.py:Class` or `package.module:Class`.
+        spec: a registered name, `path/to/file.py:Class`, `package.module:Class`, or several of them that take turns,
+            `goal_seeking+forward_moving@250`.
         setting: where it will drive.
 
     Returns:
@@ -53,6 +58,10 @@ def make_expert(spec: str, setting: ExpertSetting) -> Expert:
         UserError: there is no such expert, file, module or class; it has no `act`; it cannot drive this robot; and
             later, when it drives, its answer has a wrong shape or is not finite, or a user's own class raises.
     """
+    turns = parse_turns(spec)
+    if turns:
+        members = [make_expert(member, setting) for member in turns.specs]
+        return SwitchingExpert(members, [expert_label(member) for member in turns.specs], turns.every)
     cls = find_class(spec)
     label = expert_label(spec)
     robots = getattr(cls, "robots", ())

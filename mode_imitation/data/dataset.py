@@ -304,6 +304,13 @@ def _as_episode(name: str, index: int, arrays: dict[str, Any], infos: dict[str, 
         values = infos.get(key)
         return floats(values) if isinstance(values, np.ndarray) and values.shape == (steps + 1, *shape) else None
 
+    def acting() -> np.ndarray | None:
+        numbers, names = per_step("acting", np.int64), attrs.get("acting_experts")
+        if numbers is None or names is None or not len(names):
+            return None
+        known = np.array([str(label) for label in names])
+        return known[numbers] if ((numbers >= 0) & (numbers < len(known))).all() else None
+
     expert, seed = attrs.get("expert"), attrs.get("seed")
     return Episode(
         observations=observations,
@@ -317,6 +324,7 @@ def _as_episode(name: str, index: int, arrays: dict[str, Any], infos: dict[str, 
         terminated=terminations is not None and len(terminations) > 0 and bool(terminations[-1]),
         layout_seed=None if seed is None else int(seed),
         expert=None if expert is None else str(expert),
+        acting=acting(),
         scene=_scene(attrs),
     )
 

@@ -50,6 +50,8 @@ class Episode:
     layout_seed: int | None = None
     expert: str | None = None
     """For evaluation only; training never sees it."""
+    acting: np.ndarray | None = None
+    """(T,) str, the expert whose turn each step was, where several took turns; for evaluation only, like `expert`."""
     scene: Scene | None = None
 
     def __post_init__(self) -> None:
@@ -67,6 +69,7 @@ class Episode:
             "costs": steps,
             "goals_met": steps,
             "disturbed": steps,
+            "acting": steps,
         }
         for name, length in expected.items():
             values = getattr(self, name)
@@ -75,3 +78,10 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    @property
+    def expert_of_step(self) -> np.ndarray | None:
+        """(T,) str, who drove each step, for evaluation only; None where nobody is named."""
+        if self.acting is not None:
+            return self.acting
+        return None if self.expert is None else np.full(len(self), self.expert)

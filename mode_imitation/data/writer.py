@@ -142,7 +142,7 @@ def as_stored(episode: Episode) -> Episode:
     changes = {}
     for item in fields(Episode):
         values = getattr(episode, item.name)
-        if isinstance(values, np.ndarray):
+        if isinstance(values, np.ndarray) and item.name != "acting":
             kept = np.bool_ if item.name in ("goals_met", "disturbed") else np.float32
             changes[item.name] = np.ascontiguousarray(values, dtype=kept)
     return replace(episode, **changes)
@@ -235,6 +235,11 @@ def _write_episode(group: h5py.Group, index: int, episode: Episode) -> None:
         "infos/heading": episode.headings,
         "infos/disturbed": _after_reset(episode.disturbed),
     }
+    if episode.acting is not None:
+        # HDF5 has no arrays of NumPy's strings: numbers, and what they stand for.
+        names, numbers = np.unique(episode.acting, return_inverse=True)
+        arrays["infos/acting"] = _after_reset(numbers.astype(np.int16))
+        group.attrs["acting_experts"] = names.tolist()
     for key, values in arrays.items():
         if values is not None:
             # One chunk an array, lightest compression: half the size (lidar bins are mostly 0), still quick to read.

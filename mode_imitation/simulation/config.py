@@ -15,7 +15,8 @@ class GenerateConfig:
     out: str
     """Name of the new dataset, namespace/name-vN, "pointgoal1/two-experts-v0" say."""
     expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class."""
+    """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class.
+    goal_seeking+forward_moving@250=60: 60 episodes in which the two take turns, 250 steps each."""
     env: str = "SafetyPointGoal1-v0"
     """The safety-gymnasium task."""
     steps: int = 1000

@@ -15,6 +15,7 @@ import numpy as np
 
 import experts
 from experts.registry import expert_label, make_expert
+from experts.switching import members
 from mode_imitation.atomic import write_json
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
 from mode_imitation.data.writer import check_new_dataset, remove_empty_parents, write_dataset
@@ -183,8 +184,8 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
     values = {item.name: getattr(config, item.name) for item in fields(config)}
     settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
     files = {}
-    for word in config.expert:
-        path = Path(word.rpartition("=")[0].rpartition(":")[0])
+    for spec in [spec for word in config.expert for spec in members(word.rpartition("=")[0])]:
+        path = Path(spec.rpartition(":")[0])
         if path.suffix == ".py" and path.is_file():
             files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     packages = versions() | {"platform": platform_name()}

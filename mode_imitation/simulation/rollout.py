@@ -195,19 +195,25 @@ class ExpertController:
         self.rngs = list(rngs)
         self.action_noise = action_noise
         self.disturbance = disturbance
+        self.acting: dict[int, list[str]] = {}
+        """Episode: who acted in each step, of experts that take turns (`experts.switching`)."""
         self._group: list[np.random.Generator] = []
+        self._episodes = np.zeros(0, dtype=np.int64)
         self._noise = np.zeros((0, 0, 0))
         self._disturbed = np.zeros((0, 0), dtype=bool)
         self._random_actions = np.zeros((0, 0, 0))
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
         self._group = [self.rngs[episode] for episode in episodes]
+        self._episodes = episodes
         self.expert.reset(observations, self._group)
 
     def act(self, observations: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         actions = np.asarray(self.expert.act(observations), dtype=np.float64)
         if step == 0:
             self._draw(actions.shape[1])
+        for episode, name in zip(self._episodes.tolist(), getattr(self.expert, "acting", ()), strict=False):
+            self.acting.setdefault(episode, []).append(str(name))
         disturbed = self._disturbed[step]
         return np.where(disturbed[:, None], self._random_actions[step], actions + self._noise[step]), disturbed
 

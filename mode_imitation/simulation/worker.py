@@ -46,7 +46,11 @@ class Driver:
         )
         seeds = [training_layout_seed(config.seed, index) for index in indices]
         episodes = rollout(self.env, controller, seeds, config.steps, progress=_Advance(advance))
-        return [replace(episode, expert=expert_label(expert)) for episode in episodes]
+        acting = {row: np.array(names) for row, names in controller.acting.items()}
+        return [
+            replace(episode, expert=expert_label(expert), acting=acting[row][: len(episode)] if acting else None)
+            for row, episode in enumerate(episodes)
+        ]
 
 
 def expert_setting(env: NavigationVectorEnv) -> ExpertSetting:
