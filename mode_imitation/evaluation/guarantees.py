@@ -1,0 +1,200 @@
+"""What a mode will do on average on layouts that nobody has seen yet, at a stated confidence.
+
+Nothing is assumed of the distribution of its figures over layouts, except between which values they lie.
+
+The bounds of means bet against every smaller mean (Waudby-Smith and Ramdas, "Estimating means of bounded random
+variables by betting", JRSS B 86, 2024): if the expectation of values x >= 0 were m, then the capital of a gambler who
+stakes a fixed share s on each, the product of 1 - s + s x / m, would be 1 in expectation, and so would be a mixture of
+such gamblers. By Ville's inequality it ever reaches 1 / (1 - confidence) with a probability of at most 1 - confidence;
+means that it refutes are refuted. The shares are mixed by the arcsine law, as in Cover and Ordentlich's universal
+portfolio (IEEE Trans. Inf. Theory 42, 1996; for confidence: Orabona and Jun, IEEE Trans. Inf. Theory 70, 2024).
+Three things follow that other bounds lack: only a floor of the values is needed, no ceiling (or for a bound from above
+only a ceiling); the order of the values does not matter; and the bound holds at every number of values at once, so that
+one may add layouts until it is as tight as wished. `benchmarks/guarantees.py` compares it with its rivals.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mode_imitation.errors import UserError
+
+N_SHARES = 128
+"""Gamblers in the mixture; the bound holds for any number."""
+HALVINGS = 60
+"""Of the interval that the bound is searched in."""
+SHARE = 0.9
+"""Of new layouts, that the statement about quantiles speaks of."""
+TOP_SPEED = {"Point": 2.0, "Car": 1.5}
+"""Metres per second that no robot of that name exceeds; measured at full thrust: Point 1.51, Car 0.8."""
+
+ASSUMPTIONS = (
+    "Layouts, those here and new ones, are independent draws from the simulator's own distribution; the simulator, the "
+    "number of steps and the temperature stay as they were here; the run was not chosen by these layouts. "
+    "The values lie between floor and ceiling: goals are counted, cost is at most 1 a step (both by the simulator's "
+    "definition), straightness lies in [0, 1], and a return is no lower than that of driving away from the goal at "
+    "{speed} m/s all the time."
+)
+
+Side = Literal["at_least", "at_most"]
+SIDES: dict[str, Side] = {"goals": "at_least", "return": "at_least", "cost": "at_most", "straightness": "at_least"}
+"""Figures with a guarantee, and from which side."""
+
+
+@dataclass(frozen=True)
+class Guarantee:
+    """A bound of an expectation over new layouts, and of the worst tenth of them."""
+
+    side: Side
+    bound: float
+    """Of the mean over new layouts."""
+    confidence: float
+    """With which it holds, on its own."""
+    edge: float
+    """The floor (or ceiling) of the values that was assumed."""
+    n: int
+    """Layouts that it rests on."""
+    share: float
+    """In at least this share of new layouts ..."""
+    quantile: float
+    """... the figure is at least (at most) this; with the same confidence."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def guarantees_of(
+    values: Mapping[str, np.ndarray | None],
+    *,
+    steps: int,
+    robot: str | None,
+    time_step: float | None,
+    confidence: float = 0.95,
+    n_modes: int = 1,
+) -> dict[str, Guarantee | None]:
+    """A guarantee for each figure of SIDES.
+
+    Args:
+        values: (N,) of each figure, one for each layout; None for what is not known.
+        steps: per episode.
+        robot: its name, which decides its top speed.
+        time_step: seconds per step.
+        confidence: with which a figure's bounds hold, for all of `n_modes` modes together.
+        n_modes: modes that are looked at; each bound then has the confidence 1 - (1 - confidence) / n_modes
+            (Bonferroni).
+
+    Returns:
+        None where the figure or its floor is not known, or a value lies beyond the floor or ceiling.
+
+    Raises:
+        UserError: the confidence is not between 0 and 1.
+    """
+    alone = 1.0 - (1.0 - check_confidence(confidence)) / n_modes
+    speed = TOP_SPEED.get(robot or "")
+    lowest_return = None if speed is None or time_step is None else -speed * time_step * steps
+    edges = {"goals": 0.0, "return": lowest_return, "cost": float(steps), "straightness": 0.0}
+    found: dict[str, Guarantee | None] = {}
+    for figure, side in SIDES.items():
+        data, edge = values.get(figure), edges[figure]
+        if data is None or edge is None:
+            found[figure] = None
+            continue
+        sign = 1.0 if side == "at_least" else -1.0
+        if (sign * (data - edge) < 0).any():
+            found[figure] = None
+            continue
+        share, quantile = worst_of(sign * data, SHARE, alone)
+        bound = edge + sign * lower_bound(sign * (data - edge), alone)
+        found[figure] = Guarantee(side, bound, alone, edge, len(data), share, sign * quantile)
+    return found
+
+
+def lower_bound(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> float:
+    """A lower bound of the expectation of values that are never negative.
+
+    Args:
+        values: (N,) independent draws, each >= 0.
+        confidence: the bound is below the expectation with at least this probability, at all N at once.
+
+    Returns:
+        In [0, mean of the values].
+
+    Raises:
+        ValueError: there are none, or one is negative or not finite.
+        UserError: the confidence is not between 0 and 1.
+    """
+    check_confidence(confidence)
+    data = np.asarray(values, dtype=np.float64)
+    if data.ndim != 1 or not len(data) or not np.isfinite(data).all() or (data < 0).any():
+        raise ValueError(f"expected at least one value, all of them finite and >= 0, got {data}")
+    distinct, counts = np.unique(data, return_counts=True)
+    target = -math.log(1.0 - confidence)
+    low, high = 0.0, float(data.mean())
+    # The capital falls as m rises: it is unbounded at 0 and at most 1 at the mean.
+    for _ in range(HALVINGS):
+        middle = 0.5 * (low + high)
+        if middle <= 0.0 or log_capital(distinct, counts, middle) >= target:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+def upper_bound(values: Sequence[float] | np.ndarray, ceiling: float, confidence: float = 0.95) -> float:
+    """An upper bound of the expectation of values that never exceed `ceiling`; otherwise as `lower_bound`."""
+    return ceiling - lower_bound(ceiling - np.asarray(values, dtype=np.float64), confidence)
+
+
+def log_capital(values: np.ndarray, counts: np.ndarray, mean: float) -> float:
+    """Log of the mixture's capital after all values, had their expectation been `mean` > 0.
+
+    Args:
+        values: (V,) distinct values >= 0.
+        counts: (V,) how often each occurs.
+        mean: that is bet against.
+    """
+    shares = np.sin((np.arange(N_SHARES) + 0.5) * (0.5 * np.pi / N_SHARES)) ** 2  # (S,) arcsine law
+    logs = np.log1p(shares[:, None] * (values / mean - 1.0)) @ counts  # (S, V) @ (V,) -> (S,)
+    top = logs.max()
+    return float(top + np.log(np.exp(logs - top).mean()))
+
+
+def worst_of(
+    values: Sequence[float] | np.ndarray, share: float = SHARE, confidence: float = 0.95
+) -> tuple[float, float]:
+    """(share, x): with the given confidence, at least that share of new draws are >= x.
+
+    x is an order statistic of the values, so that nothing is assumed of their distribution (Wilks 1941). For the number
+    of values that were drawn; unlike `lower_bound` it does not hold at all numbers at once.
+
+    Args:
+        values: (N,) independent draws.
+        share: wanted; where N values cannot show it, the largest that they can, for their minimum, is returned.
+        confidence: of the statement.
+    """
+    data = np.sort(np.asarray(values, dtype=np.float64))
+    n, rest = len(data), 1.0 - check_confidence(confidence)
+    # P(the k-th smallest is above the quantile) = P(Binomial(n, 1 - share) < k), which must not exceed `rest`.
+    probability, k = share**n, 0
+    below = probability
+    while below <= rest and k < n:
+        k += 1
+        probability *= (n - k + 1) / k * (1.0 - share) / share
+        below += probability
+    if k == 0:
+        return rest ** (1.0 / n), float(data[0])
+    return share, float(data[k - 1])
+
+
+def check_confidence(confidence: float) -> float:
+    """
+    Raises:
+        UserError: it is not between 0 and 1, both left out.
+    """
+    if not 0.0 < confidence < 1.0:
+        raise UserError(f"--confidence is {confidence}; expected a number between 0 and 1, 0.95 say")
+    return confidence
