@@ -39,9 +39,11 @@ COMMANDS = {
     "info": Command("info", "InfoCommand", "what a dataset holds, as a table and a picture"),
     "verify": Command("verify", "VerifyCommand", "check a dataset against its checksums"),
     "train": Command("train", "TrainCommand", "discover modes and train one policy conditioned on them"),
+    "sweep": Command("sweep", "SweepCommand", "try a grid of k, step size and seed, and choose one without labels"),
     "modes": Command("modes", "ModesCommand", "the report card of every mode on held-out layouts"),
     "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through the simulator"),
     "plot": Command("plot", "PlotCommand", "bird's-eye pictures of a dataset's episodes"),
+    "benchmark": Command("benchmark", "BenchmarkCommand", "this method beside others, over seeds, with intervals"),
     "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),
 }
 
@@ -167,7 +169,7 @@ def how_to_go_on(arguments: list[str], command: str) -> str:
         if not os.path.exists(os.path.join(run, "run.json")):
             return f"nothing was half-written; to start again: {command}"
         return f"to go on from the last checkpoint: {PROGRAM} train --resume {shlex.quote(run)}"
-    if arguments[0] in ("generate", "train", "demo"):
+    if arguments[0] in ("generate", "train", "demo", "sweep", "benchmark"):
         return f"to go on where it was: {command}"
     return f"nothing was half-written; to start again: {command}"
 

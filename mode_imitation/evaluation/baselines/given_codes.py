@@ -1,0 +1,117 @@
+"""Phase 2 alone: the same mode model, trained in the same way, on codes of trajectories that came from elsewhere.
+
+Every baseline but the original method ends here, so that all policies have had the same network, the same data, and
+the same number of gradient samples.
+"""
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.errors import UserError
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.progress import progress
+from mode_imitation.steering.threads import one_thread
+from mode_imitation.training.batches import TrainingData
+from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.preparation import check_data, describe_run, held_out_split
+from mode_imitation.training.refinement import Refinement, order_by_share, settle
+from mode_imitation.training.run_folder import check_folder, save_model, start_folder, write_info
+
+
+@dataclass(frozen=True)
+class Setup:
+    """The training episodes as the project's own training sees them: the same split, batches and first weights."""
+
+    dataset: TrajectoryDataset
+    config: TrainConfig
+
+    @cached_property
+    def split(self) -> tuple[np.ndarray, np.ndarray]:
+        """Indices of the training and of the held-out episodes, those that `train` takes with the same seed."""
+        return held_out_split(len(self.dataset), self.config.held_out, self.config.seed)
+
+    @cached_property
+    def data(self) -> TrainingData:
+        """The training episodes, a unit each; no labels."""
+        chosen = [self.dataset.episodes[index] for index in self.split[0]]
+        return TrainingData(chosen, self.dataset.observation_slices, self.config.window, self.config.segment)
+
+    def generator(self, purpose: str, restart: int = 0) -> torch.Generator:
+        """A generator of its own for everything that draws."""
+        words = [self.config.seed, restart, *purpose.encode()]
+        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+        return torch.Generator().manual_seed(seed)
+
+    def fresh_model(self, restart: int = 0) -> ModeModel:
+        """Initial weights, and a normaliser that is fitted to the training episodes."""
+        sizes = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim)
+        model = ModeModel(sizes, self.generator("weights", restart))
+        data = self.data
+        model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
+        return model
+
+
+def train_on_codes(setup: Setup, codes: Tensor, out: Path, method: str, started: float | None = None) -> None:
+    """Train a fresh model on codes that are given, and save it as a run.
+
+    Args:
+        setup: data and settings; of the latter those of the second phase count.
+        codes: (U,) int in [0, K), one for each of the training episodes.
+        out: the run's folder; what is there is replaced.
+        method: who gave the codes, for the record.
+        started: time.monotonic() when the method began, if not now.
+
+    Raises:
+        UserError: the data does not allow it.
+    """
+    started = time.monotonic() if started is None else started
+    check_data(setup.dataset, setup.config)
+    check_folder(out, resume=False, overwrite=True)
+    info = describe_run(setup.dataset, setup.config, *setup.split) | {"method": method, "source": None}
+    start_folder(out, info)
+    with one_thread():
+        model = setup.fresh_model()
+        place_entries(model, setup.generator("entries"))
+        settle(model, setup.data, codes, setup.generator("settling"))
+        stage = Refinement(model, setup.data, codes, setup.config, setup.generator("refinement"))
+        with progress(method, setup.config.iterations, "iterations") as bar:
+            while stage.iteration < setup.config.iterations:
+                stage.step()
+                bar.advance()
+        if not all(bool(torch.isfinite(weights).all()) for weights in model.parameters()):
+            raise UserError(f"{method} diverged: a weight is not finite; lower the learning rate")
+        ordered = order_by_share(model, codes)
+    save_model(out, model)
+    summary: dict[str, Any] = {
+        "n_modes": model.n_modes,
+        "shares": model.mode_shares[: model.n_modes].tolist(),
+        "restarts": [],
+        "seconds": {"training": round(time.monotonic() - started, 2)},
+        "figures": {},
+    }
+    write_info(out, info | {"status": "complete", "assignment": ordered.tolist(), "summary": summary})
+
+
+@torch.no_grad()
+def place_entries(model: ModeModel, generator: torch.Generator) -> None:
+    """Put the codebook's entries at right angles on the sphere of the encoder's outputs, so that contexts are one-hot.
+
+    Raises:
+        ValueError: there are as many codes as a code has numbers, or more.
+    """
+    n_codes, code_dim = model.codebook.entries.shape
+    if n_codes >= code_dim:
+        raise ValueError(f"{n_codes} codes at right angles need more than {code_dim} numbers a code")
+    # The encoder's layer norm leaves outputs without a mean: one direction is taken, by the vector of ones.
+    axes = torch.cat([torch.ones(code_dim, 1), torch.randn(code_dim, n_codes, generator=generator)], dim=1)
+    basis = torch.linalg.qr(axes).Q[:, 1:]  # (D, K) orthonormal, each column of mean 0
+    model.codebook.entries.copy_(F.layer_norm(basis.T, (code_dim,)))

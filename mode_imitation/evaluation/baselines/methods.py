@@ -1,0 +1,102 @@
+"""Every method of the benchmark by name: data and settings in, a run folder that can be steered out."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.baselines.given_codes import Setup, train_on_codes
+from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.run_folder import load_run
+from mode_imitation.training.trainer import train
+
+
+def train_ours(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """The project's own method, with these settings and all else as it comes; goes on where it was."""
+    train(dataset, config, out, resume=True)
+
+
+def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """The literal original method, on as many samples as the others' second phase has; goes on where it was."""
+    literal = TrainConfig.original_method(
+        codes=config.codes,
+        seed=config.seed,
+        held_out=config.held_out,
+        discovery_iterations=config.iterations,
+        discovery_windows=config.batch,
+        actor_hidden=config.actor_hidden,
+    )
+    train(dataset, literal, out, resume=True)
+
+
+def train_behaviour_cloning(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """One policy for everything: every trajectory has the same code, so that the context says nothing."""
+    setup = Setup(dataset, replace(config, codes=2))
+    train_on_codes(setup, torch.zeros(setup.data.n_units, dtype=torch.long), out, "bc")
+
+
+def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """THE CEILING, AND THE ONE PLACE WHERE LABELS ENTER TRAINING: the experts' names are the codes.
+
+    Never compare with it as if it were a method: it is told what the others have to find.
+
+    Raises:
+        UserError: the data has no labels, or more experts than there are codes.
+    """
+    if dataset.labels is None:
+        raise UserError(f"dataset {dataset.name} has no labels; the true-label policy cannot do without")
+    names, of_episode = np.unique(dataset.labels, return_inverse=True)
+    if len(names) > config.codes:
+        raise UserError(f"there are {len(names)} experts and only {config.codes} codes; raise the number of codes")
+    setup = Setup(dataset, config)
+    train_on_codes(setup, torch.from_numpy(of_episode[setup.split[0]]), out, "true-label")
+
+
+def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """k-means on features of whole trajectories, then a policy that is told the cluster."""
+    from mode_imitation.evaluation.baselines.kmeans import trajectory_clusters
+
+    started = time.monotonic()
+    setup = Setup(dataset, config)
+    train_on_codes(setup, trajectory_clusters(setup), out, "kmeans", started)
+
+
+def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """A categorical latent per trajectory, then the policy trained on as all others are."""
+    from mode_imitation.evaluation.baselines.categorical_vae import trajectory_codes
+
+    started = time.monotonic()
+    setup = Setup(dataset, config)
+    train_on_codes(setup, trajectory_codes(setup), out, "categorical-vae", started)
+
+
+TRAINERS = {
+    "ours": train_ours,
+    "true-label": train_true_label,
+    "bc": train_behaviour_cloning,
+    "kmeans": train_kmeans,
+    "categorical-vae": train_categorical_vae,
+    "original": train_original,
+}
+
+
+def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+    """Train a method, unless the folder has its finished run.
+
+    Args:
+        name: of TRAINERS.
+        dataset: labels are used by "true-label" alone.
+        config: codes, seed, iterations; what the methods have in common.
+        out: the run's folder.
+
+    Raises:
+        UserError: the data or the settings do not allow it.
+    """
+    try:
+        load_run(out)
+    except UserError:
+        TRAINERS[name](dataset, config, out)

@@ -1,0 +1,115 @@
+"""A cell: one method trained and measured with one seed. What it depends on decides where it is kept.
+
+out/two/cells/ours-0-3f2a91c07b5d/cell.json    what was measured, or why it failed
+                                  run/         the trained policy, for `modes`, `rollout` and load_policy
+                                  log.txt      what the worker said
+"""
+
+import functools
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mode_imitation.atomic import write_json
+from mode_imitation.versions import platform_name, versions
+
+FORMAT = 1
+"""Raised whenever the figures in a cell change their meaning."""
+CELL, RUN, LOG = "cell.json", "run", "log.txt"
+CODE = ("data", "model", "training", "steering", "simulation", "evaluation/baselines", "evaluation/benchmark")
+"""Rooms of the project whose code decides the figures of a cell."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Where the figures of one method and seed are kept, and what they depend on."""
+
+    folder: Path
+    job: dict[str, Any]
+    """JSON values: all that a worker needs to know."""
+
+    @property
+    def method(self) -> str:
+        return self.job["method"]
+
+    @property
+    def seed(self) -> int:
+        return self.job["seed"]
+
+    @property
+    def run(self) -> Path:
+        """Folder of the trained policy."""
+        return self.folder / RUN
+
+    def read(self) -> dict[str, Any] | None:
+        """What was measured; None where it was not, or where it failed."""
+        found = self._stored()
+        return found["figures"] if found and found.get("status") == "complete" else None
+
+    def failure(self) -> str | None:
+        """Why it failed, in one line; None where it did not."""
+        found = self._stored()
+        return found["reason"] if found and found.get("status") == "failed" else None
+
+    def code(self) -> str | None:
+        """Digest of the project's code that measured it."""
+        return (self._stored() or {}).get("code")
+
+    def write(self, figures: dict[str, Any]) -> None:
+        """Keep what was measured; the file appears as a whole or not at all."""
+        self._write({"status": "complete", "figures": figures})
+
+    def fail(self, reason: str) -> None:
+        """Record a failure; the next call tries again."""
+        self._write({"status": "failed", "reason": " ".join(reason.split())})
+
+    def remove(self) -> None:
+        """Forget the policy and its figures."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, values: dict[str, Any]) -> None:
+        write_json(self.folder / CELL, {"job": self.job, "code": code_digest(), **values})
+
+    def _stored(self) -> dict[str, Any] | None:
+        try:
+            found = json.loads((self.folder / CELL).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            # A file of another version or a damaged disk is no mistake of the user's: the cell is made again.
+            return None
+        return found if isinstance(found, dict) else None
+
+
+def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
+    """The cell of a job; other settings, data or versions of packages give another one.
+
+    Args:
+        root: folder of the set's cells.
+        job: method, seed and all settings.
+        checksum: of the dataset.
+    """
+    key = {
+        "format": FORMAT,
+        "job": {name: value for name, value in job.items() if name != "dataset"},
+        "dataset": checksum,
+        "versions": versions(),
+        "platform": platform_name(),
+    }
+    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return Cell(root / f"{job['method']}-{job['seed']}-{digest[:12]}", job)
+
+
+@functools.cache
+def code_digest() -> str:
+    """sha256 of the project's code that decides a cell's figures, shortened.
+
+    It is recorded with each cell and no part of the key: that a comment has changed is no reason to train for an hour.
+    """
+    package = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    folders = [*(package / room for room in CODE), package.parent / "experts"]
+    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
+        digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    return digest.hexdigest()[:16]

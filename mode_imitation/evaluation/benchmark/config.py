@@ -1,0 +1,127 @@
+"""Options of `mode-imitation benchmark`, and what it compares; imports nothing heavy, as --help must be quick."""
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from mode_imitation.errors import UserError
+
+ENV_ID = "SafetyPointGoal1-v0"
+EPISODES = 60
+"""Demonstrations of each expert."""
+STEPS = 1000
+SWITCHING_LAYOUTS = 100
+"""Most layouts on which modes are switched."""
+GOAL_EXPERT = "goal_seeking"
+OTHERS = ("forward_moving", "circling", "backward_moving", "hazard_avoiding", "slow_goal_seeking")
+
+
+@dataclass(frozen=True)
+class ExpertSet:
+    """Which experts are mixed, and how long their imitators train."""
+
+    experts: tuple[str, ...]
+    codes: int
+    """More than experts: the number has to be found too."""
+    iterations: int
+    """Of the second phase, for every method."""
+
+
+SETS = {
+    "two": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 8000),
+    "four": ExpertSet((GOAL_EXPERT, *OTHERS[:3]), 8, 16000),
+    "six": ExpertSet((GOAL_EXPERT, *OTHERS), 12, 16000),
+}
+
+METHODS = {
+    "experts": "the experts themselves; their seeds are those of their action noise",
+    "true-label": "the ceiling: the same policy, given the experts' labels as codes",
+    "ours": "modes discovered without labels",
+    "kmeans": "k-means codes of trajectories, their number chosen by silhouette (as in BeT, arXiv 2206.11251)",
+    "categorical-vae": "a categorical latent per trajectory (arXiv 1903.10304)",
+    "original": "the original ratio/distances method, literally",
+    "bc": "behaviour cloning without context",
+}
+"""Method: what it is. The order is that of the tables."""
+SAMPLED = ("ours", "true-label")
+"""Methods whose sampled actions are driven beside their mean actions."""
+REFERENCE = "experts"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkConfig:
+    """Which experts, how many seeds and layouts, and where it goes."""
+
+    set: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="two|four|six")]
+    """two: goal_seeking and forward_moving; four: circling and backward_moving too; six: hazard_avoiding and
+    slow_goal_seeking as well."""
+    seeds: int = 5
+    """Training seeds 0, 1, ..."""
+    layouts: int = 200
+    """Layouts that every mode and every expert drives; training and trials never see them."""
+    methods: str = ",".join(METHODS)
+    """What is compared, with commas between: experts, true-label, ours, kmeans, categorical-vae, original, bc. The
+    experts are always driven."""
+    out: Path = Path("runs/benchmark")
+    """Folder; every finished cell (method and seed) is kept there, so that the same command goes on where it was."""
+    jobs: int | None = None
+    """Cells at a time, each on one core; left out, one a core."""
+    publish: Path | None = None
+    """Copy the small results (JSON, Markdown, PNG) into this folder too."""
+    layout_block: str = "benchmark"
+    """The list of layouts: `tuning` for trials; the default is for final runs alone."""
+    episodes: int = EPISODES
+    """Demonstrations of each expert; fewer are for trials."""
+    steps: int = STEPS
+    """Steps per episode; fewer are for trials."""
+    iterations: int | None = None
+    """Of the second phase, for every method; left out, 8000 for two and 16000 for four and six."""
+
+    def __post_init__(self) -> None:
+        if self.set not in SETS:
+            raise UserError(f"there is no benchmark {self.set!r}{_near(self.set, SETS)}; expected {_listed(SETS)}")
+        for name in self.methods.split(","):
+            if name.strip() not in METHODS:
+                raise UserError(
+                    f"there is no method {name.strip()!r}{_near(name.strip(), METHODS)}; expected {_listed(METHODS)}"
+                )
+        for name, least in (("seeds", 1), ("layouts", 2), ("episodes", 2), ("jobs", 1), ("iterations", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise UserError(f"--{name} is {value}; expected at least {least}")
+        if not 100 <= self.steps <= STEPS:
+            raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        return SETS[self.set].experts
+
+    @property
+    def chosen(self) -> list[str]:
+        """The methods to run, in the tables' order; the experts are always among them."""
+        wanted = {name.strip() for name in self.methods.split(",")} | {REFERENCE}
+        return [name for name in METHODS if name in wanted]
+
+    @property
+    def full(self) -> bool:
+        """Whether nothing was cut short for a trial."""
+        whole = self.episodes == EPISODES and self.steps == STEPS and self.iterations is None
+        return whole and self.layout_block == "benchmark"
+
+    def train_settings(self) -> dict[str, Any]:
+        """What all methods have in common, as fields of TrainConfig."""
+        chosen = SETS[self.set]
+        return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations}
+
+
+def _near(name: str, known: Any) -> str:
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _listed(known: Any) -> str:
+    *most, last = known
+    return f"{', '.join(most)} or {last}"

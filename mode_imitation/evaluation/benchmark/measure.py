@@ -1,0 +1,212 @@
+"""What one trained policy, or the experts, did: raw figures per layout, which `aggregate` turns into intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
+from mode_imitation.evaluation.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
+from mode_imitation.evaluation.clustering import compare_with_labels, sort_dataset
+from mode_imitation.evaluation.leak import measure_leak
+from mode_imitation.evaluation.metrics import Confusion, clustering_scores
+from mode_imitation.progress import Progress, no_progress
+from mode_imitation.steering.infer import encode_windows
+from mode_imitation.steering.policy import Policy
+
+if TYPE_CHECKING:
+    from mode_imitation.simulation import NavigationVectorEnv
+
+FIGURES = (
+    *("goals", "return", "cost", "straightness", "path_length"),
+    *("speed", "turn_rate", "turning", "forward_share", "approach"),
+)
+FIDELITY_EVERY = 20
+"""A window of a generated rollout is encoded at every so many steps."""
+
+
+def measure_policy(
+    policy: Policy,
+    dataset: TrajectoryDataset,
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    pool: int,
+    held_out: Sequence[int],
+    goal_expert: str,
+    sampled: bool,
+    switching_layouts: int,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """Cluster the data with a policy's encoder, drive all of its modes, and switch between them.
+
+    Args:
+        policy: of any method.
+        dataset: with labels, which are used for evaluation here and nowhere else.
+        env: the more worlds, the faster.
+        layouts: (L,) seeds that training has not seen.
+        n_steps: per episode.
+        pool: windows that share a context, as in training.
+        held_out: episodes that training did not see.
+        goal_expert: whose mode is left and taken up again.
+        sampled: whether matching modes are also driven with sampled actions.
+        switching_layouts: how many of the layouts are used for switching.
+        seed: of sampled actions.
+        progress: advanced by steps.
+
+    Returns:
+        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching.
+    """
+    if dataset.labels is None:
+        raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
+    found = sort_dataset(policy.model, dataset)
+    agreement = compare_with_labels(found, dataset.labels, n_modes=policy.n_modes, held_out=held_out)
+    matching = match_experts(agreement.episodes)
+    unseen = [dataset.episodes[index] for index in held_out] or list(dataset.episodes)
+    policy.reset(seed)
+    driven = run_modes(policy, env, layouts, n_steps, progress=progress)
+    drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
+    fidelity = steering_fidelity(policy, driven)
+    del driven
+    if sampled:
+        modes = sorted(set(matching.values()))
+        again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
+        drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
+        del again
+    few = list(layouts[:switching_layouts])
+    switching = {
+        excursion.name: switch_modes(policy, env, few, excursion, matching, goal_expert, progress=progress).tolist()
+        for excursion in excursions(list(matching), goal_expert, n_steps)
+    }
+    return {
+        "n_modes": policy.n_modes,
+        "shares": policy.shares.tolist(),
+        "clustering": agreement.scores,
+        "confusion": agreement.episodes.as_dict(),
+        "matching": matching,
+        "leak": measure_leak(policy.model, unseen, pool=pool).as_dict(),
+        "drives": drives,
+        "fidelity": fidelity,
+        "switching": switching,
+    }
+
+
+def measure_experts(
+    experts: Sequence[str],
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    goal_expert: str,
+    switching_layouts: int,
+    action_noise: float = 0.1,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> dict[str, Any]:
+    """The experts on the same layouts and under the same schedules, with the action noise of their demonstrations.
+
+    Args:
+        experts: names.
+        seed: of the action noise.
+        env, layouts, n_steps, goal_expert, switching_layouts, progress: as in `measure_policy`.
+    """
+    driven = {
+        name: figures_of(run_experts([name], env, layouts, n_steps, action_noise=action_noise, seed=seed)[name])
+        for name in experts
+    }
+    few = list(layouts[:switching_layouts])
+    switching = {
+        excursion.name: switch_experts(
+            env, few, excursion, goal_expert, action_noise=action_noise, seed=seed, progress=progress
+        ).tolist()
+        for excursion in excursions(experts, goal_expert, n_steps)
+    }
+    return {"drives": {"mean": driven}, "switching": switching}
+
+
+def match_experts(episodes: Confusion) -> dict[str, int]:
+    """The mode that most of each expert's episodes have; two experts that were merged share one.
+
+    Decided from the data's codes alone, never by how a mode drives.
+    """
+    return {label: int(row.argmax()) for label, row in zip(episodes.labels, episodes.counts, strict=True)}
+
+
+def figures_of(drives: Sequence[Drive]) -> dict[str, list[float]]:
+    """Every figure of FIGURES, a number a drive."""
+    columns: dict[str, list[float]] = {}
+    for figure in FIGURES:
+        values = [drive.motion.as_dict()[figure] for drive in drives]
+        columns[figure] = [float(f"{0.0 if value is None else value:.6g}") for value in values]
+    return columns
+
+
+def steering_fidelity(policy: Policy, driven: Mapping[int, Sequence[Drive]]) -> dict[str, float] | None:
+    """Commanded mode against the mode that the policy's own encoder infers from the rollout that it produced.
+
+    Returns:
+        accuracy, the share of rollouts whose inferred mode is the commanded one, and nmi; None for a single mode, which
+        cannot be told from others.
+    """
+    if len(driven) < 2:
+        return None
+    commanded, inferred = [], []
+    for mode, drives in driven.items():
+        for drive in drives:
+            commanded.append(mode)
+            inferred.append(encode_windows(policy.model, drive.episode, every=FIDELITY_EVERY).code)
+    scores = clustering_scores([str(mode) for mode in commanded], np.array(inferred))
+    return {"accuracy": float(np.mean(np.array(commanded) == np.array(inferred))), "nmi": scores["nmi"]}
+
+
+def switch_modes(
+    policy: Policy,
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    excursion: Excursion,
+    matching: Mapping[str, int],
+    goal_expert: str,
+    *,
+    progress: Progress = no_progress,
+) -> np.ndarray:
+    """Goals in each segment when modes are switched: (3, L)"""
+    schedule = excursion.schedule(matching[goal_expert], matching[excursion.other])
+    controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
+    drives = drive_policy(controller, env, layouts, len(schedule), progress=progress)
+    return excursion.goals(np.stack([_goals_met(drive.episode) for drive in drives]))
+
+
+def switch_experts(
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    excursion: Excursion,
+    goal_expert: str,
+    *,
+    action_noise: float = 0.1,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> np.ndarray:
+    """Goals in each segment when experts are switched: (3, L)"""
+    from experts.registry import make_expert
+    from mode_imitation.simulation.rollout import rollout
+    from mode_imitation.simulation.worker import expert_setting
+
+    setting = expert_setting(env)
+    schedule = excursion.schedule(0, 1)
+    controller = SwitchingExperts(
+        [make_expert(goal_expert, setting), make_expert(excursion.other, setting)],
+        schedule,
+        [np.random.default_rng([seed, layout]) for layout in layouts],
+        action_noise,
+    )
+    episodes = rollout(env, controller, layouts, len(schedule), progress=progress)
+    return excursion.goals(np.stack([_goals_met(episode) for episode in episodes]))
+
+
+def _goals_met(episode: Any) -> np.ndarray:
+    assert episode.goals_met is not None
+    return episode.goals_met

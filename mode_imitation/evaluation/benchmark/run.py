@@ -1,0 +1,114 @@
+"""The work behind `mode-imitation benchmark`: data, cells, results."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.evaluation.benchmark.cells import Cell, code_digest, make_cell
+from mode_imitation.evaluation.benchmark.config import (
+    ENV_ID,
+    EPISODES,
+    GOAL_EXPERT,
+    REFERENCE,
+    SAMPLED,
+    STEPS,
+    SWITCHING_LAYOUTS,
+    BenchmarkConfig,
+)
+from mode_imitation.evaluation.benchmark.pool import run_cells
+from mode_imitation.evaluation.layouts import held_out_layouts
+from mode_imitation.progress import progress
+
+ACTION_NOISE = 0.1
+"""Of the experts, as in their demonstrations."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All cells of a benchmark, those that failed included."""
+
+    cells: list[Cell]
+    failed: dict[str, str]
+    """ "ours, seed 3": why."""
+    notes: list[str]
+
+
+def run_benchmark(config: BenchmarkConfig) -> Finished:
+    """Make the data where it is missing, and every cell that is not there yet.
+
+    Raises:
+        UserError: the data cannot be made or read.
+        KeyboardInterrupt: after Ctrl-C; no process is left behind, and the same command goes on from here.
+    """
+    cells = plan_cells(config)
+    missing = [cell for cell in cells if cell.read() is None]
+    there = len(cells) - len(missing)
+    label = f"benchmark {config.set}" + (f", {there} cells were there" if there else "")
+    if missing:
+        from mode_imitation.simulation.world_choice import cores
+
+        with progress(label, len(missing), "cells") as bar:
+            for cell, reason in run_cells(missing, config.jobs or cores()):
+                bar.advance(note=f"{cell.method}, seed {cell.seed}" + (f": {reason}" if reason else ""))
+    failed = {f"{cell.method}, seed {cell.seed}": reason for cell in cells if (reason := cell.failure())}
+    other = [cell for cell in cells if cell.read() is not None and cell.code() != code_digest()]
+    notes = []
+    if other:
+        notes.append(
+            f"{len(other)} of {len(cells)} cells were measured by another state of this project's code; "
+            f"to make them again, remove {other[0].folder.parent}"
+        )
+    return Finished(cells, failed, notes)
+
+
+def plan_cells(config: BenchmarkConfig) -> list[Cell]:
+    """Every cell of a benchmark, seed by seed, so that what is left takes as long as what is done.
+
+    Raises:
+        UserError: the data cannot be made or read.
+    """
+    dataset = prepare_data(config)
+    root = config.out / config.set / "cells"
+    common: dict[str, Any] = {
+        "env": ENV_ID,
+        "dataset": {"name": dataset.name, "root": str((config.out / "data").resolve())},
+        "experts": list(config.experts),
+        "goal_expert": GOAL_EXPERT,
+        "layouts": held_out_layouts(config.layouts, config.layout_block),
+        "switching_layouts": min(config.layouts, SWITCHING_LAYOUTS),
+        "steps": config.steps,
+    }
+    cells = []
+    for seed in range(config.seeds):
+        for method in config.chosen:
+            own: dict[str, Any] = {"action_noise": ACTION_NOISE}
+            if method != REFERENCE:
+                own = {"train": config.train_settings(), "sampled": method in SAMPLED}
+            job = {"method": method, "seed": seed, **common, **own}
+            cells.append(make_cell(root, job, None if method == REFERENCE else dataset.checksum))
+    return cells
+
+
+def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
+    """The set's demonstrations, generated where they are missing.
+
+    Raises:
+        UserError: they cannot be made or read.
+    """
+    root = config.out / "data"
+    size = "" if (config.episodes, config.steps) == (EPISODES, STEPS) else f"-{config.episodes}x{config.steps}"
+    name = f"pointgoal1/{config.set}-experts{size}-v0"
+    if not (root / name).exists():
+        generate_data(config, name, root)
+    return load_dataset(name, root)
+
+
+def generate_data(config: BenchmarkConfig, name: str, root: Path) -> None:
+    """Let the experts drive, disturbed; an unfinished attempt is gone on with."""
+    from mode_imitation.simulation.config import GenerateConfig
+    from mode_imitation.simulation.generate import generate
+
+    experts = tuple(f"{expert}={config.episodes}" for expert in config.experts)
+    # Noise and disturbances as they come.
+    generate(GenerateConfig(out=name, expert=experts, env=ENV_ID, steps=config.steps, root=root, workers=config.jobs))

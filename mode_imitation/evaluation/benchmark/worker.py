@@ -1,0 +1,111 @@
+"""One cell in a process of its own: `python -m`, one line of JSON in, one line out.
+
+The process leaves at once when its standard input closes, which it does however the parent dies.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+from mode_imitation.evaluation.benchmark.cells import Cell
+
+MODULE = "mode_imitation.evaluation.benchmark.worker"
+WORLDS = 200
+"""Most worlds side by side: their memory is less than the episodes' that they make."""
+
+
+def do_cell(cell: Cell) -> None:
+    """Train what is not trained yet, measure it, and write the cell.
+
+    Raises:
+        UserError: settings or data do not allow it.
+    """
+    from mode_imitation.data.dataset import load_dataset
+    from mode_imitation.evaluation.benchmark.config import REFERENCE
+    from mode_imitation.evaluation.benchmark.measure import measure_experts, measure_policy
+    from mode_imitation.evaluation.layouts import check_disjoint
+    from mode_imitation.simulation import make_vec
+    from mode_imitation.steering.policy import load_policy
+    from mode_imitation.training.run_folder import load_run
+
+    job = cell.job
+    layouts: list[int] = job["layouts"]
+    common: dict[str, Any] = {name: job[name] for name in ("goal_expert", "switching_layouts", "seed")}
+    if cell.method == REFERENCE:
+        started = time.monotonic()
+        env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1)
+        try:
+            figures = measure_experts(
+                job["experts"], env, layouts, job["steps"], action_noise=job["action_noise"], **common
+            )
+        finally:
+            env.close()
+        cell.write(figures | {"seconds": {"evaluation": round(time.monotonic() - started, 2)}})
+        return
+    from mode_imitation.evaluation.baselines.methods import train_method
+    from mode_imitation.training.config import TrainConfig
+
+    dataset = load_dataset(job["dataset"]["name"], job["dataset"]["root"])
+    check_disjoint(layouts, dataset.layout_seeds)
+    config = TrainConfig(seed=cell.seed, **job["train"])
+    train_method(cell.method, dataset, config, cell.run)
+    started = time.monotonic()
+    run = load_run(cell.run)
+    env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1)
+    try:
+        figures = measure_policy(
+            load_policy(run),
+            dataset,
+            env,
+            layouts,
+            job["steps"],
+            pool=run.info["config"]["pool"],
+            held_out=run.info["held_out_episodes"],
+            sampled=job["sampled"],
+            **common,
+        )
+    finally:
+        env.close()
+    seconds = {
+        "training": round(sum(run.info["summary"]["seconds"].values()), 2),
+        "evaluation": round(time.monotonic() - started, 2),
+    }
+    cell.write(figures | {"seconds": seconds})
+
+
+def one_line(error: BaseException) -> str:
+    """What a table says of an error: a user's mistake as it is, anything else with its kind in front."""
+    from mode_imitation.errors import UserError
+
+    text = " ".join(str(error).split())
+    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
+
+
+def main() -> None:
+    """Read {"folder": ..., "job": ...}, do it, answer {"error": null or one line}."""
+    # What anything else prints must not get between the messages.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    message = json.loads(sys.stdin.readline())
+
+    def leave_with_the_parent() -> None:
+        sys.stdin.read()
+        os._exit(1)
+
+    threading.Thread(target=leave_with_the_parent, daemon=True).start()
+    error: str | None = None
+    try:
+        do_cell(Cell(Path(message["folder"]), message["job"]))
+    except Exception as problem:  # recorded with the cell, so that the other cells go on
+        traceback.print_exc()
+        error = one_line(problem)
+    print(json.dumps({"error": error}), file=replies, flush=True)
+
+
+if __name__ == "__main__":
+    main()
