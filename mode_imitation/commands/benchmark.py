@@ -1,5 +1,6 @@
 """`mode-imitation benchmark two|four|six`"""
 
+from mode_imitation.commands.tables import print_table
 from mode_imitation.evaluation.benchmark.config import BenchmarkConfig as BenchmarkCommand
 
 __all__ = ["BenchmarkCommand", "run"]
@@ -7,11 +8,22 @@ __all__ = ["BenchmarkCommand", "run"]
 
 def run(config: BenchmarkCommand) -> int:
     """Train, drive, compare; 1 where a cell failed."""
+    from mode_imitation.evaluation.benchmark.results import headline, make_results, publish, tables, write_results
     from mode_imitation.evaluation.benchmark.run import run_benchmark
 
     finished = run_benchmark(config)
+    results = make_results(config, finished)
+    written = write_results(results, config.out / config.set)
+    for line in headline(results):
+        print(line)
+    for table in tables(results):
+        print_table(table.title, table.columns, table.rows)
     for cell, reason in finished.failed.items():
         print(f"failed: {cell}: {reason}")
     for note in finished.notes:
         print(note)
+    if config.publish is not None:
+        written += publish(written, config.set, config.publish)
+    for path in written:
+        print("wrote", path)
     return 1 if finished.failed else 0

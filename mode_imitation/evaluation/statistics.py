@@ -106,6 +106,63 @@ def resample_indices(
     return indices
 
 
+def bootstrap_crossed(
+    values: np.ndarray,
+    reference: np.ndarray | None = None,
+    *,
+    minus: np.ndarray | None = None,
+    confidence: float = CONFIDENCE,
+    n_resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> Interval | None:
+    """The mean over training seeds and layouts, or its ratio to a reference's, and its percentile-bootstrap interval.
+
+    Every seed faced the same layouts, and so did the reference. Seeds are therefore drawn anew, and layouts too, once
+    for all seeds and the reference together (Owen, "The pigeonhole bootstrap", 2007). Layouts drawn for each seed apart
+    would leave out what a hard layout, or the reference's luck on it, does to all seeds at once, and give intervals
+    that are too narrow; these are rather too wide.
+
+    Args:
+        values: (S, L) finite; a row a seed, a column a layout.
+        reference: (E, L) on the same layouts, a row a seed of its own; what the mean is divided by.
+        minus: (M, L) on the same layouts; the mean (or ratio) of these is taken off.
+        confidence, n_resamples, seed: as in `bootstrap`.
+
+    Returns:
+        None where the reference's mean is 0, in all of the data or in a resample.
+
+    Raises:
+        ValueError: a table is empty or not finite, or they differ in their layouts.
+    """
+    tables = [np.asarray(table, dtype=np.float64) for table in (values, reference, minus) if table is not None]
+    for table in tables:
+        if table.ndim != 2 or not table.size or not np.isfinite(table).all():
+            raise ValueError(f"expected rows of finite values, got an array of shape {table.shape}")
+        if table.shape[1] != tables[0].shape[1]:
+            raise ValueError(f"expected {tables[0].shape[1]} layouts throughout, got {table.shape[1]}")
+    rng = np.random.default_rng(seed)
+    columns = _draw_counts(tables[0].shape[1], n_resamples, rng)  # (R, L)
+    estimates, resampled = [], []
+    for table in tables:
+        rows = _draw_counts(len(table), n_resamples, rng)  # (R, S)
+        estimates.append(table.mean())
+        resampled.append(((rows @ table) * columns).sum(axis=1) / table.size)  # (R, S), (S, L) -> (R,)
+    if reference is not None:
+        if estimates[1] == 0 or (resampled[1] == 0).any():
+            return None
+        for others in (estimates, resampled):
+            below = others.pop(1)
+            others[:] = [other / below for other in others]
+    if minus is not None:
+        estimates[0], resampled[0] = estimates[0] - estimates[1], resampled[0] - resampled[1]
+    return _interval(estimates[0], resampled[0], tables[0].size, confidence)
+
+
+def _draw_counts(n: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """(R, n) how often each of n is drawn when n are drawn with replacement."""
+    return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+
+
 def iqm(values: np.ndarray) -> np.ndarray:
     """Interquartile mean along the last axis: the mean without the lowest and the highest quarter (scipy's rounding).
 

@@ -1,0 +1,187 @@
+"""From cells to results: means over seeds and layouts, with intervals."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mode_imitation.evaluation.benchmark.behaviour import BehaviourClassifier, behaviour_entropy
+from mode_imitation.evaluation.benchmark.config import REFERENCE
+from mode_imitation.evaluation.statistics import bootstrap_crossed, iqm
+
+DSRL_RANGE = (0.012, 30.07)
+"""Least and largest return on PointGoal1 in DSRL (arXiv 2306.09303), which normalised returns refer to."""
+SHOWN = ("goals", "return", "normalised_return", "cost", "straightness", "path_length")
+RATIOS = ("goals", "return")
+CLUSTERING = {
+    "episode_nmi": ("episode", "nmi"),
+    "episode_ari": ("episode", "ari"),
+    "window_nmi": ("window", "nmi"),
+    "window_ari": ("window", "ari"),
+    "homogeneity": ("window", "homogeneity"),
+    "completeness": ("window", "completeness"),
+    "window_nmi_in_arena": ("window_in_arena", "nmi"),
+    "homogeneity_in_arena": ("window_in_arena", "homogeneity"),
+    "completeness_in_arena": ("window_in_arena", "completeness"),
+    "held_out_episode_nmi": ("episode_held_out", "nmi"),
+}
+"""Row: where `compare_with_labels` has it."""
+LIKENESS = 0.05
+"""Share of the expert's own figure by which a mode may leave the expert's interval and still match it."""
+
+Figures = Mapping[str, Any]
+Cells = Sequence[Figures]
+"""What was measured with each seed, in the seeds' order."""
+
+
+def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, Any]:
+    """Every method's figures.
+
+    Args:
+        cells: method -> its finished cells; REFERENCE is the experts'.
+        experts: names, in the order of the tables.
+
+    Returns:
+        Method -> figures, as results.json has them under "methods".
+    """
+    reference = cells.get(REFERENCE, ())
+    classify = None
+    if reference:
+        pooled = {name: _joined([cell["drives"]["mean"][name] for cell in reference]) for name in experts}
+        classify = BehaviourClassifier(pooled)
+    results: dict[str, Any] = {}
+    for method, found in cells.items():
+        if not found:
+            continue
+        entry: dict[str, Any] = {"seeds": len(found), "seconds": _seconds(found)}
+        if method != REFERENCE:
+            entry |= clustering(found, len(experts))
+            entry["fidelity"] = _over_seeds([cell["fidelity"] and cell["fidelity"]["accuracy"] for cell in found])
+            entry["leak"] = _over_seeds([cell["leak"]["gap"] for cell in found])
+        entry["experts"] = {name: closed_loop(found, reference, name, "mean") for name in experts}
+        if any("sampled" in cell["drives"] for cell in found):
+            entry["sampled"] = {name: closed_loop(found, reference, name, "sampled") for name in experts}
+        entry["switching"] = switching(found, reference)
+        if reference:
+            entry["coverage"] = _over_seeds([coverage(cell, reference, experts) for cell in found])
+        if classify is not None and len(experts) > 1:
+            spread = [entropies(cell, classify, experts) for cell in found]
+            entry["entropy"] = _over_seeds([value["entropy"] for value in spread])
+            entry["conditional_entropy"] = _over_seeds([value["conditional"] for value in spread])
+        results[method] = entry
+    return results
+
+
+def clustering(cells: Cells, n_experts: int) -> dict[str, Any]:
+    """Agreement of codes with labels, and how many runs have found exactly the experts."""
+    rows = {
+        name: _over_seeds([(cell["clustering"][part] or {}).get(metric) for cell in cells])
+        for name, (part, metric) in CLUSTERING.items()
+    }
+    exact = [cell["n_modes"] == n_experts and round(cell["clustering"]["episode"]["nmi"], 6) == 1.0 for cell in cells]
+    return {"clustering": rows, "n_modes": [cell["n_modes"] for cell in cells], "exact": sum(exact)}
+
+
+def closed_loop(cells: Cells, reference: Cells, expert: str, drawn: str) -> dict[str, Any]:
+    """How the mode that stands for an expert drives, over seeds and layouts.
+
+    Args:
+        cells: of one method.
+        reference: the experts' cells.
+        expert: whose mode.
+        drawn: "mean" or "sampled" actions.
+
+    Returns:
+        An interval for each of SHOWN; "ratio" has those of RATIOS to the expert's on the same layouts, None where the
+        expert's own is not surely positive; "iqm_normalised_return" is a number.
+    """
+    own = {name: table(cells, expert, name, drawn) for name in SHOWN}
+    found: dict[str, Any] = {name: _as_dict(bootstrap_crossed(values)) for name, values in own.items()}
+    found["iqm_normalised_return"] = float(iqm(own["normalised_return"].ravel()))
+    if reference:
+        found["ratio"] = {name: ratio(own[name], table(reference, expert, name, "mean")) for name in RATIOS}
+    return found
+
+
+def ratio(values: np.ndarray, reference: np.ndarray) -> dict[str, float] | None:
+    """Interval of a ratio of means; None where the reference is not surely positive, and a ratio would mean nothing."""
+    below = bootstrap_crossed(reference)
+    return _as_dict(bootstrap_crossed(values, reference)) if below is not None and below.low > 0 else None
+
+
+def table(cells: Cells, expert: str, figure: str, drawn: str) -> np.ndarray:
+    """(S, L) a figure of the mode that stands for an expert, or of the expert itself: seeds by layouts."""
+    if figure == "normalised_return":
+        low, high = DSRL_RANGE
+        return 100 * (table(cells, expert, "return", drawn) - low) / (high - low)
+    rows = []
+    for cell in cells:
+        mode = str(cell["matching"][expert]) if "matching" in cell else expert
+        rows.append(cell["drives"][drawn][mode][figure])
+    return np.array(rows, dtype=np.float64)
+
+
+def switching(cells: Cells, reference: Cells) -> dict[str, Any]:
+    """Goals in each segment of each schedule, and their ratio to the experts' under the same schedule."""
+    found = {}
+    for name in cells[0]["switching"]:
+        own = np.array([cell["switching"][name] for cell in cells], dtype=np.float64)  # (S, 3, L)
+        entry: dict[str, Any] = {"goals": [_as_dict(bootstrap_crossed(own[:, part])) for part in range(own.shape[1])]}
+        if reference:
+            theirs = np.array([cell["switching"][name] for cell in reference], dtype=np.float64)
+            entry["ratio"] = [ratio(own[:, part], theirs[:, part]) for part in range(own.shape[1])]
+        found[name] = entry
+    return found
+
+
+def coverage(cell: Figures, reference: Cells, experts: Sequence[str]) -> float:
+    """Share of the experts that some mode matches: its mean cost and its mean path length over the layouts both lie in
+    the expert's 95% interval, widened by LIKENESS of the expert's mean.
+
+    Without the margin a straight driver, whose paths differ by millimetres, could be matched by nothing.
+    """
+    return float(np.mean([any_mode_matches(cell, reference, expert) for expert in experts]))
+
+
+def any_mode_matches(cell: Figures, reference: Cells, expert: str) -> bool:
+    """Whether some mode of a cell matches an expert, see `coverage`."""
+    bounds = {}
+    for figure in ("cost", "path_length"):
+        interval = bootstrap_crossed(table(reference, expert, figure, "mean"))
+        assert interval is not None
+        margin = LIKENESS * abs(interval.mean)
+        bounds[figure] = (interval.low - margin, interval.high + margin)
+    return any(
+        all(low <= float(np.mean(figures[name])) <= high for name, (low, high) in bounds.items())
+        for figures in cell["drives"]["mean"].values()
+    )
+
+
+def entropies(cell: Figures, classify: BehaviourClassifier, experts: Sequence[str]) -> dict[str, float]:
+    """Behaviour entropy of a cell whose modes are driven as often as the data has them; of the experts, evenly."""
+    drives = cell["drives"]["mean"]
+    shares = [cell["shares"][int(mode)] if "shares" in cell else 1.0 for mode in drives]
+    return behaviour_entropy(
+        np.stack([classify(figures) for figures in drives.values()]), np.array(shares), len(experts)
+    )
+
+
+def _over_seeds(values: Sequence[float | None]) -> dict[str, Any] | None:
+    """Mean, least and largest over seeds, and all of them; None where a seed lacks it."""
+    if any(value is None for value in values):
+        return None
+    numbers = [float(value) for value in values if value is not None]
+    return {"mean": float(np.mean(numbers)), "least": min(numbers), "largest": max(numbers), "values": numbers}
+
+
+def _seconds(cells: Cells) -> dict[str, float]:
+    names = dict.fromkeys(name for cell in cells for name in cell["seconds"])
+    return {name: float(np.mean([cell["seconds"].get(name, 0.0) for cell in cells])) for name in names}
+
+
+def _joined(tables: Sequence[Mapping[str, Sequence[float]]]) -> dict[str, list[float]]:
+    return {name: [value for one in tables for value in one[name]] for name in tables[0]}
+
+
+def _as_dict(interval: Any) -> dict[str, float] | None:
+    return None if interval is None else interval.as_dict()

@@ -1,0 +1,231 @@
+"""Results of a benchmark on disk: results.json, results.md and figures; the same tables for the terminal."""
+
+import shlex
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mode_imitation.atomic import write_json, write_text
+from mode_imitation.evaluation.benchmark.aggregate import aggregate
+from mode_imitation.evaluation.benchmark.cells import code_digest
+from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE, SETS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.run import Finished
+from mode_imitation.evaluation.benchmark.targets import judge
+from mode_imitation.versions import platform_name, versions
+
+FORMAT = 1
+
+
+class Table(NamedTuple):
+    """A title, columns and rows of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
+    """What results.json holds: means and intervals, no raw figures."""
+    by_method: dict[str, list[Any]] = {method: [] for method in config.chosen}
+    for cell in finished.cells:
+        figures = cell.read()
+        if figures is not None:
+            by_method[cell.method].append(figures)
+    methods = aggregate(by_method, config.experts)
+    return {
+        "format_version": FORMAT,
+        "set": config.set,
+        "experts": list(config.experts),
+        "codes": SETS[config.set].codes,
+        "iterations": config.train_settings()["iterations"],
+        "episodes": config.episodes,
+        "steps": config.steps,
+        "layouts": config.layouts,
+        "layout_block": config.layout_block,
+        "seeds": config.seeds,
+        "trial": not config.full,
+        "methods": methods,
+        "targets": [target.as_dict() for target in judge(config.set, methods, config.experts)],
+        "failed": finished.failed,
+        "notes": finished.notes,
+        "command": command_of(config),
+        "versions": versions(),
+        "platform": platform_name(),
+        "code": code_digest(),
+    }
+
+
+def command_of(config: BenchmarkConfig) -> str:
+    """What to type to get these results again, without what only says where things go."""
+    words = ["mode-imitation", "benchmark", config.set]
+    default = BenchmarkConfig(set=config.set)
+    for name in ("seeds", "layouts", "methods", "layout_block", "episodes", "steps", "iterations"):
+        value = getattr(config, name)
+        if value != getattr(default, name) or name in ("seeds", "layouts"):
+            words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
+    return " ".join(words)
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """Everything that is printed, in order."""
+    methods, experts = results["methods"], results["experts"]
+    found = [_discovery(methods, len(experts)), *(_closed_loop(methods, expert) for expert in experts)]
+    if any(entry["switching"] for entry in methods.values()):
+        found.append(_switching(methods))
+    if results["targets"]:
+        found.append(_targets(results["targets"]))
+    return found
+
+
+def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
+    """Write results.json, results.md and the figures; return their paths."""
+    from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
+    from mode_imitation.plots.style import save_figure
+
+    written = [folder / "results.json", folder / "results.md"]
+    write_json(written[0], results)
+    pictures = {"goals.png": plot_ratios, "agreement.png": plot_agreement}
+    for name, plot in pictures.items():
+        figure = plot(results)
+        if figure is not None:
+            written.append(save_figure(figure, folder / name))
+    write_text(written[1], as_markdown(results, [path.name for path in written[2:]]))
+    return written
+
+
+def publish(written: Sequence[Path], name: str, folder: Path) -> list[Path]:
+    """Copy results into a folder as benchmark-NAME.json, .md and -*.png; return the copies."""
+    copies = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in written:
+        stem = f"benchmark-{name}" if path.stem == "results" else f"benchmark-{name}-{path.stem}"
+        copies.append(folder / f"{stem}{path.suffix}")
+        if path.suffix == ".md":
+            text = path.read_text(encoding="utf-8")
+            for picture in written:
+                text = text.replace(f"]({picture.name})", f"](benchmark-{name}-{picture.name})")
+            write_text(copies[-1], text)
+        else:
+            shutil.copyfile(path, copies[-1])
+    return copies
+
+
+def as_markdown(results: Mapping[str, Any], pictures: Sequence[str]) -> str:
+    """The page: what was run, tables, figures, versions."""
+    lines = [f"# Mode benchmark, {results['set']} experts", "", *headline(results), ""]
+    lines += ["```bash", results["command"], "```", ""]
+    for table in tables(results):
+        lines += [f"## {table.title}", "", "| " + " | ".join(table.columns) + " |"]
+        lines.append("|:--|" + "--:|" * (len(table.columns) - 1))
+        lines += ["| " + " | ".join(row) + " |" for row in table.rows] + [""]
+    lines += [f"![{name.removesuffix('.png')}]({name})\n" for name in pictures]
+    lines += ["Methods:", "", *(f"- {name}: {METHODS[name]}" for name in results["methods"]), ""]
+    lines += [f"- failed: {cell}: {reason}" for cell, reason in results["failed"].items()]
+    lines.append(", ".join(f"{name} {version}" for name, version in results["versions"].items()))
+    return "\n".join([*lines, results["platform"], ""])
+
+
+def headline(results: Mapping[str, Any]) -> list[str]:
+    """What was compared, in a few sentences."""
+    lines = [
+        f"{', '.join(results['experts'])}: {results['episodes']} episodes each, {results['codes']} codes, "
+        f"{results['seeds']} training seeds, {results['layouts']} layouts of the list {results['layout_block']}, "
+        "intervals of 95% over seeds and layouts.",
+        "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
+    ]
+    if results["trial"]:
+        lines.insert(0, "A TRIAL: cut short, or on layouts that were tuned on. Not a result.")
+    return lines
+
+
+def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
+    columns = (
+        *("method", f"exactly {n_experts} modes", "episode NMI", "window NMI", "in the arena", "ARI"),
+        *("homogeneity", "completeness", "coverage", "fidelity", "leak (nat)"),
+        *("entropy", "conditional", "training (s)", "driving (s)"),
+    )
+    rows = []
+    for method, entry in methods.items():
+        scores = entry.get("clustering") or {}
+        rows.append(
+            (
+                method,
+                f"{entry['exact']} of {entry['seeds']}" if "exact" in entry else "-",
+                *(
+                    _seeds(scores.get(name))
+                    for name in ("episode_nmi", "window_nmi", "window_nmi_in_arena", "window_ari")
+                ),
+                *(_seeds(scores.get(name)) for name in ("homogeneity", "completeness")),
+                *(_seeds(entry.get(name), 2) for name in ("coverage", "fidelity")),
+                _seeds(entry.get("leak"), 3),
+                *(_seeds(entry.get(name), 2) for name in ("entropy", "conditional_entropy")),
+                *(f"{entry['seconds'][name]:.0f}" if name in entry["seconds"] else "-" for name in TIMES),
+            )
+        )
+    return Table("Discovery: means over seeds, the least in brackets", columns, rows)
+
+
+TIMES = ("training", "evaluation")
+
+
+def _closed_loop(methods: Mapping[str, Any], expert: str) -> Table:
+    columns = (
+        *("method", "goals", "of the expert's", "return", "of the expert's", "normalised return"),
+        *("cost", "straightness", "path (m)"),
+    )
+    rows = []
+    for method, entry in methods.items():
+        for place, label in (("experts", method), ("sampled", f"{method}, sampled")):
+            if place not in entry or (place == "sampled" and method == REFERENCE):
+                continue
+            figures = entry[place][expert]
+            ratio = figures.get("ratio") or {}
+            own = method == REFERENCE
+            rows.append(
+                (
+                    label,
+                    _text(figures["goals"]),
+                    "1" if own else _text(ratio.get("goals"), 3),
+                    _text(figures["return"]),
+                    "1" if own else _text(ratio.get("return"), 3),
+                    _text(figures["normalised_return"], 1),
+                    _text(figures["cost"], 1),
+                    _text(figures["straightness"], 3),
+                    _text(figures["path_length"]),
+                )
+            )
+    return Table(f"Closed loop: {expert} and the mode that stands for it", columns, rows)
+
+
+def _switching(methods: Mapping[str, Any]) -> Table:
+    names = list(next(iter(methods.values()))["switching"])
+    columns = ["method"]
+    for name in names:
+        columns += [f"{name.replace(':', ' ')}: goals after", "of the experts'"]
+    rows = []
+    for method, entry in methods.items():
+        cells = []
+        for name in names:
+            found = entry["switching"][name]
+            cells.append(_text(found["goals"][-1]))
+            cells.append("1" if method == REFERENCE else _text(found.get("ratio", [None])[-1]))
+        rows.append((method, *cells))
+    title = "Switching: goals in 250 steps after the goal mode was left for another one and taken up again"
+    return Table(title, tuple(columns), rows)
+
+
+def _targets(targets: Sequence[Mapping[str, Any]]) -> Table:
+    words = {True: "met", False: "missed", None: "-"}
+    rows = [(target["name"], target["wanted"], target["found"], words[target["met"]]) for target in targets]
+    return Table("Targets", ("figure", "aim", "found", ""), rows)
+
+
+def _text(figure: Mapping[str, float] | None, digits: int = 2) -> str:
+    if figure is None:
+        return "-"
+    return f"{figure['mean']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+
+
+def _seeds(figure: Mapping[str, Any] | None, digits: int = 3) -> str:
+    return "-" if figure is None else f"{figure['mean']:.{digits}f} ({figure['least']:.{digits}f})"
