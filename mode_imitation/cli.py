@@ -42,6 +42,7 @@ COMMANDS = {
     "sweep": Command("sweep", "SweepCommand", "try a grid of k, step size and seed, and choose one without labels"),
     "modes": Command("modes", "ModesCommand", "the report card of every mode on held-out layouts"),
     "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through the simulator"),
+    "attribute": Command("attribute", "AttributeCommand", "which mode made which part of new episodes, or none"),
     "plot": Command("plot", "PlotCommand", "bird's-eye pictures of a dataset's episodes"),
     "benchmark": Command("benchmark", "BenchmarkCommand", "this method beside others, over seeds, with intervals"),
     "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),

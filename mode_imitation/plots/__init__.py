@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mode_imitation.plots.animation import animate_birdseye
+    from mode_imitation.plots.attribution import plot_attribution
     from mode_imitation.plots.birdseye import plot_birdseye
     from mode_imitation.plots.curves import plot_curves, plot_learning_order
     from mode_imitation.plots.overview import plot_overview
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         plot_mode_shares,
     )
     from mode_imitation.plots.style import expert_color, figure_to_array, mode_color, new_figure, save_figure
+    from mode_imitation.plots.sweep import plot_choice, plot_code_maps, plot_learning_orders
 
 _HOMES = {
     "Panel": "panels",
@@ -32,11 +34,15 @@ _HOMES = {
     "mode_color": "style",
     "mode_colors": "report",
     "new_figure": "style",
+    "plot_attribution": "attribution",
     "plot_birdseye": "birdseye",
+    "plot_choice": "sweep",
     "plot_code_distances": "report",
+    "plot_code_maps": "sweep",
     "plot_confusion": "report",
     "plot_curves": "curves",
     "plot_learning_order": "curves",
+    "plot_learning_orders": "sweep",
     "plot_mode_bars": "report",
     "plot_mode_shares": "report",
     "plot_overview": "overview",
@@ -53,11 +59,15 @@ __all__ = [
     "mode_color",
     "mode_colors",
     "new_figure",
+    "plot_attribution",
     "plot_birdseye",
+    "plot_choice",
     "plot_code_distances",
+    "plot_code_maps",
     "plot_confusion",
     "plot_curves",
     "plot_learning_order",
+    "plot_learning_orders",
     "plot_mode_bars",
     "plot_mode_shares",
     "plot_overview",

@@ -54,7 +54,7 @@ def plot_birdseye(
         episode: T transitions with positions; the scene and the headings are drawn where there are any.
         title: over the axes.
         view: what to show; "arena" (square, somewhat wider than the arena), "all", or limits in metres.
-        modes: (T,) int, the mode that was commanded in each step; the path then wears the modes' colours.
+        modes: (T,) int, the mode of each step; the path then wears the modes' colours, grey for none (negative).
         show_legend: below the axes, never on the path.
         show_colorbar: time beside the axes, in steps, or in seconds where `time_step` is given.
         show_scale: a bar of known length in the lower left corner.
@@ -210,7 +210,10 @@ def draw_way_out(ax: Axes, positions: np.ndarray, limits: Limits, episode: Episo
         gid="way out",
     )
     ax.add_patch(arrow)
-    things = np.concatenate([s.hazards, s.vases, s.goals]) if (s := episode.scene) is not None else np.zeros((0, 2))
+    # The scale bar in the corner counts as things too.
+    things = np.array(limits[:2]) + span * np.column_stack([np.linspace(0.04, 0.36, 5), np.full(5, 0.035)])
+    if (scene := episode.scene) is not None:
+        things = np.concatenate([things, scene.hazards, scene.vases, scene.goals])
     x, y, side = _roomy_place(out.at, positions, things, limits)
     label = ax.text(
         x,

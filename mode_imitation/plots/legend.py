@@ -41,7 +41,10 @@ def legend_handles(episodes: Sequence[Episode], *, modes: np.ndarray | None = No
             )
         )
     else:
-        handles += [Line2D([], [], color=look.mode_color(m), lw=3, label=f"mode {m}") for m in np.unique(modes)]
+        handles += [
+            Line2D([], [], color=look.mode_color(m), lw=3, label=look.mode_name(m))
+            for m in sorted(np.unique(modes), key=lambda m: (m < 0, m))
+        ]
     handles.append(_dot("white", look.INK, "start and heading" if episodes[0].headings is not None else "start"))
     handles.append(_dot(look.INK, "white", "end"))
     if any(episode.disturbed is not None and np.any(episode.disturbed) for episode in episodes):
@@ -61,8 +64,8 @@ def legend_columns(handles: Sequence[Any], width: float) -> int:
     """The most columns with which a legend stays within `width` inches, by the length of its labels."""
     lengths = [0.58 + 0.073 * len(str(handle.get_label())) for handle in handles]
     for columns in range(len(handles), 1, -1):
-        rows = -(-len(handles) // columns)  # Matplotlib fills a legend column by column
-        if sum(max(lengths[i : i + rows]) for i in range(0, len(lengths), rows)) <= width:
+        # Matplotlib fills a legend column by column, the first ones with what is over.
+        if sum(max(part) for part in np.array_split(lengths, columns)) <= width:
             return columns
     return 1
 

@@ -90,6 +90,9 @@ TIME_COLORS = LinearSegmentedColormap.from_list(
     "mode_imitation_time", ["#2d1e3e", "#4b3f72", "#3f7f74", "#6bb04a", "#f2c230"]
 )
 
+# White for nothing, dark for much: the ground of every heat map.
+SHADES = LinearSegmentedColormap.from_list("mode_imitation_shades", ["#ffffff", "#dbe5f0", "#7fa3c7", "#1f4e79"])
+
 
 @contextmanager
 def style() -> Iterator[None]:
@@ -142,8 +145,13 @@ def figure_to_array(figure: Figure, *, dpi: int = 100) -> np.ndarray:
 
 
 def mode_color(mode: int) -> str:
-    """The colour of a mode, by its index."""
-    return PALETTE[mode % len(PALETTE)]
+    """The colour of a mode, by its index; grey for none of them, which is negative."""
+    return PALETTE[mode % len(PALETTE)] if mode >= 0 else UNLABELLED
+
+
+def mode_name(mode: int) -> str:
+    """What a legend calls a mode."""
+    return f"mode {mode}" if mode >= 0 else "none of the modes"
 
 
 def expert_color(name: str | None, names: list[str] | None = None) -> str:

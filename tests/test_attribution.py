@@ -1,0 +1,269 @@
+"""Attribution: the right mode where it is known, "none" for a stranger, honest figures, mistakes in one line."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import SLICES, random_dataset, random_episode, random_model, save_run
+
+from mode_imitation.cli import main
+from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.data.episodes import Episode
+from mode_imitation.data.writer import write_dataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.attribution import (
+    LEAST_GAP,
+    NONE,
+    SURPRISE,
+    Attribution,
+    attribute_episodes,
+    calibrate,
+    correlation_time,
+    log_densities,
+    modes_of,
+)
+from mode_imitation.evaluation.attribution_scores import attribution_scores, match_modes, reliability, true_modes
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.training.run_folder import write_info
+
+STEPS = 320
+
+
+def steered_model() -> ModeModel:
+    """Its modes 0, 1 and 2 answer every observation with about the same three different actions."""
+    model = random_model()
+    model.codebook.entries.mul_(30)  # far apart: contexts become one-hot
+    actor = model.actor
+    for parameter in actor.parameters():
+        parameter.zero_()
+    first = actor.trunk[0]
+    assert isinstance(first, torch.nn.Linear)
+    first.weight[:3, -4:-1] = torch.eye(3)  # hidden units 0 .. 2 tell the modes apart
+    actor.mean.weight[:, :3] = torch.tensor([[0.8, -0.8, 0.0], [0.0, 0.0, 0.8]])
+    actor.log_sigma.bias.fill_(-2.0)
+    return model
+
+
+def driven(modes: list[int | None], seed: int = 0, disturbed: np.ndarray | None = None, **more) -> Episode:
+    """An episode of equally long stretches that modes of `steered_model` made; None makes uniform actions."""
+    rng = np.random.default_rng(seed)
+    means = {0: (0.8, 0.0), 1: (-0.8, 0.0), 2: (0.0, 0.8)}
+    each = STEPS // len(modes)
+    parts = [
+        rng.uniform(-1, 1, (each, 2)) if mode is None else means[mode] + np.exp(-2.0) * rng.normal(size=(each, 2))
+        for mode in modes
+    ]
+    actions = np.concatenate(parts).astype(np.float32)
+    if disturbed is not None:
+        actions[disturbed] = (0.0, -1.0)
+    noise = random_episode(steps=len(actions), seed=seed)
+    return Episode(observations=noise.observations, actions=actions, disturbed=disturbed, **more)
+
+
+MODEL = steered_model()
+CALIBRATION = calibrate(MODEL, [driven([mode], seed=mode) for mode in (0, 1, 2)])
+
+
+def decode(*episodes: Episode) -> list[Attribution]:
+    return attribute_episodes(MODEL, episodes, CALIBRATION, expected_steps=50)
+
+
+def test_every_mode_is_told_and_so_is_a_stranger() -> None:
+    episodes = [driven([mode], seed=10 + index) for index, mode in enumerate((0, 1, 2, None))]
+    for mode, found in zip((0, 1, 2, NONE), decode(*episodes), strict=True):
+        assert [part.mode for part in found.segments] == [mode]
+        assert found.segments[0].probability > 0.95
+        assert max(found.shares, key=lambda state: found.shares[state]) == mode
+
+
+def test_switches_are_found_where_they_are() -> None:
+    (found,) = decode(driven([0, 2, None, 1], seed=3))
+    assert [part.mode for part in found.segments] == [0, 2, NONE, 1]
+    edges = np.array([part.end for part in found.segments])
+    assert np.abs(edges - [80, 160, 240, 320]).max() <= 5
+
+
+def test_disturbed_steps_are_no_evidence() -> None:
+    disturbed = np.zeros(STEPS, dtype=bool)
+    disturbed[120:200] = True
+    (marked,) = decode(driven([0], disturbed=disturbed))
+    assert [part.mode for part in marked.segments] == [0]
+    burst = driven([0], disturbed=disturbed)
+    (unmarked,) = decode(Episode(observations=burst.observations, actions=burst.actions))
+    assert [part.mode for part in unmarked.segments] == [0, NONE, 0]
+
+
+def test_one_surprise_does_not_decide() -> None:
+    episode = driven([0])
+    episode.actions[80] = (-30.0, 30.0)
+    (found,) = decode(episode)
+    assert [part.mode for part in found.segments] == [0]
+
+
+def test_episodes_do_not_depend_on_their_company() -> None:
+    long, short = driven([0, 1]), driven([2])
+    short = Episode(observations=short.observations[:31], actions=short.actions[:30])
+    together = decode(long, short)
+    for alone, beside in zip((*decode(long), *decode(short)), together, strict=True):
+        np.testing.assert_array_equal(alone.states, beside.states)
+        np.testing.assert_allclose(alone.probabilities, beside.probabilities, atol=1e-12)
+        np.testing.assert_allclose(beside.probabilities.sum(axis=1), 1.0)
+
+
+def test_the_densities_are_the_policys_under_each_modes_context() -> None:
+    episode = driven([0, 1])
+    found = log_densities(MODEL, episode)
+    observations = torch.from_numpy(episode.observations[:-1])
+    for column, mode in enumerate(modes_of(MODEL)):
+        context = MODEL.mode_contexts()[mode].expand(len(observations), -1)
+        mean, log_sigma = MODEL.action_distribution(observations, context)
+        expected = torch.distributions.Normal(mean, log_sigma.exp()).log_prob(torch.from_numpy(episode.actions)).sum(-1)
+        np.testing.assert_allclose(found[:, column], expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+def test_the_level_lets_through_the_share_of_blocks_that_was_asked_for() -> None:
+    # An expert that is imitated badly: half of its blocks are 5 sigmas off.
+    episode = driven([0], seed=1)
+    episode.actions[: STEPS // 2, 1] += 5 * np.exp(-2.0)
+    strict, lenient = calibrate(MODEL, [episode], false_alarm=0.8), calibrate(MODEL, [episode], false_alarm=0.1)
+    assert lenient.level < strict.level == strict.typical - LEAST_GAP
+    assert lenient.n_episodes == 1
+    blocks = log_densities(MODEL, episode)[: STEPS // 25 * 25, 0]
+    means = np.maximum(blocks, lenient.typical - SURPRISE).reshape(-1, 25).mean(axis=1)
+    assert (means < lenient.level).mean() == pytest.approx(0.1, abs=1 / len(means))
+
+
+def test_without_episodes_the_level_comes_from_the_spread_of_the_actions() -> None:
+    blind = calibrate(MODEL, [])
+    assert blind.n_episodes == 0
+    # Actions of unit spread in both dimensions: minus the entropy of a standard normal pair.
+    assert blind.level == pytest.approx(-np.log(2 * np.pi * np.e))
+    assert attribute_episodes(MODEL, [driven([1])], blind)[0].segments[0].mode == 1
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])
+def test_a_share_that_is_none_is_a_mistake_in_one_line(share: float) -> None:
+    with pytest.raises(UserError, match="false alarms"):
+        calibrate(MODEL, [], false_alarm=share)
+
+
+def test_the_correlation_time_of_an_autoregression_is_its_own() -> None:
+    rng, series = np.random.default_rng(0), np.zeros(200_000)
+    for step in range(1, len(series)):
+        series[step] = 0.5 * series[step - 1] + rng.normal()
+    assert correlation_time([(0, series)]) == pytest.approx((1 + 0.5) / (1 - 0.5), abs=0.3)
+    assert correlation_time([(0, rng.normal(size=10_000))]) == 1.0
+    assert correlation_time([(0, np.zeros(10))]) == 1.0
+
+
+def test_scores_are_what_counting_step_by_step_gives() -> None:
+    names = np.array(["left"] * 160 + ["right"] * 160)
+    disturbed = np.arange(STEPS) < 10
+    known = driven([0, 1], acting=names, disturbed=disturbed)
+    stranger = driven([None], expert="stranger", seed=5)
+    dataset = TrajectoryDataset("test/scored-v0", (known, stranger), SLICES)
+    found = decode(*dataset.episodes)
+    matches = match_modes([known], found[:1])
+    assert matches == {0: "left", 1: "right"}
+    scores = attribution_scores(dataset, found, matches, ["left", "right"])
+    assert scores is not None
+    right = total = 0
+    for episode, item in zip(dataset.episodes, found, strict=True):
+        truth = true_modes(episode, matches)
+        assert truth is not None
+        for step in range(len(episode)):
+            if episode.disturbed is None or not episode.disturbed[step]:
+                total += 1
+                right += item.states[step] == truth[step]
+    assert scores["right_per_step"] == pytest.approx(right / total)
+    assert scores["experts"]["stranger"]["shares"]["none"] > 0.9
+    assert not scores["experts"]["stranger"]["seen_in_training"]
+    assert scores["switches"]["true"] == 1
+    assert scores["switches"]["median_distance_steps"] <= 3
+
+
+def test_an_expert_that_was_seen_and_is_called_none_is_wrong() -> None:
+    dataset = TrajectoryDataset("test/scored-v0", (driven([None], expert="left"),), SLICES)
+    scores = attribution_scores(dataset, decode(*dataset.episodes), {0: "left"}, ["left"])
+    assert scores is not None
+    assert scores["right_per_step"] < 0.1
+
+
+def test_the_calibration_error_is_the_mean_gap_between_said_and_right() -> None:
+    said = np.array([0.95] * 10 + [0.6] * 10)
+    right = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
+    found = reliability(said, right)
+    assert found["error"] == pytest.approx((0.05 * 10 + 0.3 * 10) / 20)
+    assert [part["steps"] for part in found["classes"]] == [10, 10]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("work")
+    save_run(folder / "runs" / "tiny", folder / "data", random_dataset())
+    return folder / "runs" / "tiny"
+
+
+def test_the_command_writes_every_segment_and_a_picture(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = run.parent.parent / "data"
+    assert main(["attribute", str(run), "tiny/random-v0", "--root", str(root), "--birdseye", "3"]) == 0
+    printed = capsys.readouterr().out
+    assert "0-40" in printed
+    assert "right:" in printed
+    stem = run / "attribution-tiny-random-v0"
+    data = json.loads(stem.with_suffix(".json").read_text())
+    assert len(data["episodes"]) == 6
+    for entry in data["episodes"]:
+        assert [part["end"] for part in entry["segments"][:-1]] == [part["start"] for part in entry["segments"][1:]]
+        assert entry["segments"][-1]["end"] == entry["steps"]
+        assert sum(entry["shares"].values()) == pytest.approx(1.0, abs=1e-4)
+    assert data["none"]["n_episodes"] == 2
+    assert str(run.parent) not in json.dumps(data)
+    pictures = [stem.with_suffix(".png"), stem.with_name(f"{stem.name}-birdseye.png")]
+    assert all(picture.stat().st_size > 1000 for picture in pictures)
+    assert main(["attribute", str(run), "tiny/random-v0", "--root", str(root)]) == 0
+    assert not pictures[1].exists()
+
+
+def test_without_labels_or_training_data_it_still_attributes_and_says_what_is_missing(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save_run(tmp_path / "run", tmp_path / "gone", random_dataset(labels=False))
+    write_info(tmp_path / "run", _info(tmp_path / "run") | {"source": {"root": str(tmp_path / "moved")}})
+    root = str(run.parent.parent / "data")
+    assert main(["attribute", str(tmp_path / "run"), "tiny/random-v0", "--root", root, "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "only roughly calibrated" in printed
+    assert "agreement with labels" in printed
+    assert (tmp_path / "attribution-tiny-random-v0.json").exists()
+
+
+def test_mistakes_end_in_one_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = run.parent.parent / "data"
+    short = Episode(observations=np.zeros((5, 3), np.float32), actions=np.zeros((4, 1), np.float32))
+    write_dataset("test/other-robot-v0", [short], root=root)
+    save_run(tmp_path / "unfinished", tmp_path / "data", random_dataset())
+    write_info(tmp_path / "unfinished", _info(tmp_path / "unfinished") | {"status": "running"})
+    cases = {
+        ("unfinished", "tiny/random-v0"): "not finished",
+        ("nowhere", "tiny/random-v0"): "no run",
+        (str(run), "test/other-robot-v0"): "3 and 1 numbers",
+        (str(run), "test/missing-v0"): "test/missing-v0",
+        (str(run), "tiny/random-v0", "--expected-steps", "1"): "expected more than 1",
+        (str(run), "tiny/random-v0", "--false-alarm", "2"): "false alarms",
+        (str(run), "tiny/random-v0", "--birdseye", "-1"): "--birdseye is -1",
+    }
+    for (where, *rest), expected in cases.items():
+        before = set((root.parent).rglob("*"))
+        assert main(["attribute", str(tmp_path / where), *rest, "--root", str(root)]) == 2, where
+        message = capsys.readouterr().err
+        assert expected in message
+        assert len([line for line in message.splitlines() if "error" in line]) == 1
+        assert set((root.parent).rglob("*")) == before
+    assert load_dataset("tiny/random-v0", root)
+
+
+def _info(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text())
