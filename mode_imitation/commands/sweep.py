@@ -1,0 +1,31 @@
+"""`mode-imitation sweep DATASET --codes 2,3,4,8 --strides 1,5,10,20 --seeds 3`"""
+
+from mode_imitation.commands.tables import print_table
+from mode_imitation.evaluation.sweep.config import SweepConfig as SweepCommand
+
+__all__ = ["SweepCommand", "run"]
+
+
+def run(config: SweepCommand) -> int:
+    """Train the grid, print the table and the recommendation, say where the rest is."""
+    from mode_imitation.evaluation.sweep.sweep import sweep
+    from mode_imitation.evaluation.sweep.writer import (
+        claim_lines,
+        columns,
+        notes,
+        recommendation_lines,
+        rows,
+        write_sweep,
+    )
+
+    found = sweep(config)
+    files = write_sweep(found)
+    starred = ", * evaluation only" if found.dataset.labels is not None else ""
+    print_table(f"{found.dataset.name}: {len(found.cells)} cells (< recommended{starred})", columns(found), rows(found))
+    for line in [*claim_lines(found.claims), *notes(found)]:
+        print(line)
+    for file in files:
+        print("wrote", file)
+    for line in recommendation_lines(found):
+        print(line)
+    return 0

@@ -1,0 +1,63 @@
+"""A sweep's cells on disk: one JSON file each, written as a whole, valid for one setting, dataset and version."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from mode_imitation.atomic import write_json
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.sweep.config import Cell
+from mode_imitation.training.config import TrainConfig
+from mode_imitation.versions import versions
+
+FORMAT_VERSION = 1
+CELLS = "cells"
+
+
+def cell_key(dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> str:
+    """sha256 of everything that decides a cell's content; labels count too, for the evaluation that is kept with it."""
+    parts = {
+        "format": FORMAT_VERSION,
+        "training": training.to_dict(),
+        "most_codes": most_codes,
+        "dataset": dataset.checksum,
+        "labels": dataset.labels,
+        "versions": versions(),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_cell(out: Path, cell: Cell, key: str) -> dict[str, Any] | None:
+    """A finished cell with this key; None where there is none, it failed, or it cannot be read."""
+    try:
+        found = json.loads(_path(out, cell).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if not isinstance(found, dict) or found.get("key") != key or found.get("status") != "done":
+        return None
+    return found
+
+
+def write_cell(out: Path, cell: Cell, key: str, result: dict[str, Any]) -> dict[str, Any]:
+    """Keep a cell's result, and return what was written."""
+    content = {"key": key, "cell": cell.to_dict(), **result}
+    write_json(_path(out, cell), content)
+    return content
+
+
+def check_out(out: Path) -> None:
+    """
+    Raises:
+        UserError: the folder holds something else than a sweep.
+    """
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; expected a folder for the sweep; choose another --out")
+    if out.exists() and any(out.iterdir()) and not (out / CELLS).is_dir():
+        raise UserError(f"{out} exists and is no sweep: it has no {CELLS} folder; choose another --out")
+    (out / CELLS).mkdir(parents=True, exist_ok=True)
+
+
+def _path(out: Path, cell: Cell) -> Path:
+    return out / CELLS / f"{cell.name}.json"

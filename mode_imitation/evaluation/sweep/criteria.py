@@ -1,0 +1,111 @@
+"""What a user without labels can judge codes by: cross-fitted likelihood, merge gaps, agreement between seeds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.windows import WindowShape
+from mode_imitation.errors import UserError
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.training.assignment import code_gaps, cross_fitted_scores, fit_twins
+from mode_imitation.training.batches import TrainingData
+from mode_imitation.training.config import TrainConfig
+
+FEWEST_EPISODES = 4
+"""Two halves of two episodes: less cannot be cross-fitted."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How good codes are, by policies that never saw what they judge; no label comes in."""
+
+    nll: float
+    """Cross-fitted nats per step (in the arena, where there is one), the mean over episodes; lower is better."""
+    episode_nll: list[float]
+    """(E,) of every episode that has a step to be judged by; NaN elsewhere."""
+    smallest_gap: float | None
+    """How many nats per step worse the two most similar codes explain each other's episodes; None for one code."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, which has no NaN."""
+        episodes = [None if np.isnan(value) else value for value in self.episode_nll]
+        return {"nll": self.nll, "episode_nll": episodes, "smallest_gap": self.smallest_gap}
+
+
+class Judge:
+    """Judges codes of a dataset's episodes by the same split and the same fit, whatever they were found with.
+
+    Codes are renamed in the order in which they appear, and the fit does not know the window, k or the seed of the
+    training; so equal partitions are judged equally to the last bit, and others are comparable.
+    """
+
+    def __init__(self, dataset: TrajectoryDataset, config: TrainConfig, most_codes: int, seed: int = 0) -> None:
+        """
+        Args:
+            dataset: its observations, actions, disturbed marks and sensors are used.
+            config: learning rate, sizes and iterations of the fits; its window and seed do not matter.
+            most_codes: the largest number of codes that may be judged.
+            seed: of the split and of the fit.
+
+        Raises:
+            UserError: there are too few episodes.
+        """
+        check_enough_episodes(dataset)
+        self.config, self.seed = config, seed
+        self.data = TrainingData(dataset.episodes, dataset.observation_slices, WindowShape(1, 1, 1))
+        sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1)
+        self.model = ModeModel(sizes.model_config(dataset.obs_dim, dataset.act_dim))
+        actions = self.data.actions[self.data.trainable]
+        self.model.normalizer.fit(self.data.observations, self.data.some_deltas(), actions)
+
+    def judge(self, codes: Sequence[int]) -> Judgement:
+        """Judge (E,) codes."""
+        data = self.data
+        named = torch.tensor(in_order_of_appearance(codes))
+        generator = torch.Generator().manual_seed(self.seed)
+        # As training/assignment.selection_score does it, whose value this is; the gaps come from the same scores.
+        half = torch.rand(data.n_units, generator=generator) < 0.5
+        if half.all() or not half.any():
+            half = torch.arange(data.n_units) % 2 == 0
+        twins = fit_twins(self.model, data, named, half, self.config, generator)
+        scores = cross_fitted_scores(self.model, data, twins, half, named.unique())
+        own = scores.gather(1, named[:, None])[:, 0]
+        judged = torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
+        gaps = code_gaps(scores, named)
+        nll = torch.where(judged, own, torch.nan)
+        return Judgement(own[judged].mean().item(), nll.tolist(), min(gaps.values(), default=None))
+
+
+def check_enough_episodes(dataset: TrajectoryDataset) -> None:
+    """
+    Raises:
+        UserError: there are too few episodes for cross-fitting.
+    """
+    if len(dataset) < FEWEST_EPISODES:
+        raise UserError(
+            f"dataset {dataset.name} has {len(dataset)} episode{'s' * (len(dataset) != 1)}; codes are judged by "
+            f"policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
+        )
+
+
+def in_order_of_appearance(codes: Sequence[int]) -> list[int]:
+    """[5, 2, 5] -> [0, 1, 0]"""
+    names: dict[int, int] = {}
+    return [names.setdefault(int(code), len(names)) for code in codes]
+
+
+def stability(partitions: Sequence[Sequence[int]]) -> float | None:
+    """Mean adjusted Rand index of all pairs of seeds' codes of the same episodes; None for less than two seeds.
+
+    It is 1 where every seed finds the same groups, whatever it calls them, and near 0 where they agree by chance.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    if len(partitions) < 2:
+        return None
+    return float(np.mean([adjusted_rand_score(one, other) for one, other in combinations(partitions, 2)]))

@@ -1,0 +1,92 @@
+"""The sweep's figures, drawn from its cells."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mode_imitation.evaluation.sweep.config import chosen_objectives
+from mode_imitation.evaluation.sweep.fit import action_entropies
+from mode_imitation.evaluation.sweep.sweep import Sweep
+
+
+def draw(sweep: Sweep, out: Path) -> list[Path]:
+    """choice.png always; maps.png and learning-order.png where the dataset has labels.
+
+    Returns:
+        The files.
+    """
+    from mode_imitation.plots import plot_choice, plot_code_maps, plot_learning_orders, save_figure
+
+    objectives = chosen_objectives(sweep.config.objectives)
+    chosen = sweep.recommendation
+    figure = plot_choice(
+        [setting.to_dict() for setting in sweep.settings if setting.objective == chosen.objective],
+        chosen=(chosen.codes, chosen.stride),
+        title=f"Chosen without labels: k = {chosen.codes}, stride {chosen.stride}",
+    )
+    files = [save_figure(figure, out / "choice.png")]
+    if sweep.dataset.labels is None:
+        return files
+    maps = {objective: code_maps(sweep, objective) for objective in reversed(objectives)}
+    maps = {HEADINGS[objective]: found for objective, found in maps.items() if found}
+    claims = {
+        HEADINGS[objective]: [
+            f"{number}. {claim.name}: {claim.verdict}. {claim.evidence}."
+            for number, claim in enumerate(sweep.claims[objective], start=1)
+        ]
+        for objective in reversed(objectives)
+    }
+    experts = sorted(set(sweep.dataset.labels))
+    files.append(save_figure(plot_code_maps(maps, experts, claims=claims), out / "maps.png"))
+    orders = {HEADINGS[objective]: learning_curve(sweep, objective) for objective in reversed(objectives)}
+    figure = plot_learning_orders({name: curve for name, curve in orders.items() if curve is not None})
+    files.append(save_figure(figure, out / "learning-order.png"))
+    return files
+
+
+HEADINGS = {"original": "The original objective", "ours": "This project's objective"}
+
+
+def code_maps(sweep: Sweep, objective: str) -> dict[tuple[int, int], tuple[np.ndarray, str]]:
+    """{(stride, k): (L, K) windows of each expert with each code, and a caption}, of the seed of the best likelihood,
+    which is the one that a user would train."""
+    found = {}
+    for setting in sweep.settings:
+        if setting.objective == objective:
+            cell = cell_of(sweep, objective, setting.codes, setting.stride, setting.seeds[0])
+            caption = f"homogeneity {cell['evaluation']['window']['homogeneity']:.2f}"
+            found[setting.stride, setting.codes] = np.array(cell["evaluation"]["counts"]), caption
+    return found
+
+
+def learning_curve(sweep: Sweep, objective: str) -> dict[str, Any] | None:
+    """Fits of all seeds of the setting that is shown: the recommended k and stride where this objective has them.
+
+    Returns:
+        {"title", "iterations" (N,), "fits" {expert: (seeds, N)}, "own_window_fits"}, the simplest expert first; None
+        where no cell finished.
+    """
+    settings = [setting for setting in sweep.settings if setting.objective == objective]
+    if not settings:
+        return None
+    chosen = sweep.recommendation
+    same = [setting for setting in settings if (setting.codes, setting.stride) == (chosen.codes, chosen.stride)]
+    shown = (same or settings)[0]
+    fits = [
+        cell_of(sweep, objective, shown.codes, shown.stride, seed)["evaluation"]["fit"] for seed in sorted(shown.seeds)
+    ]
+    entropies = action_entropies(sweep.dataset)
+    names = sorted(fits[0]["fits"], key=lambda name: entropies[name])
+    kinds = ("fits", "own_window_fits")
+    return {
+        "title": f"k = {shown.codes}, stride {shown.stride}",
+        "iterations": fits[0]["iterations"],
+        **{kind: {name: np.array([fit[kind][name] for fit in fits]) for name in names} for kind in kinds},
+    }
+
+
+def cell_of(sweep: Sweep, objective: str, codes: int, stride: int, seed: int) -> dict[str, Any]:
+    """The cell of these settings."""
+    wanted = {"objective": objective, "codes": codes, "stride": stride, "seed": seed}
+    return next(cell for cell in sweep.cells if cell["cell"] == wanted)

@@ -1,0 +1,167 @@
+"""The sweep itself: which cells are missing, their training in parallel, and what follows from them."""
+
+import shlex
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mode_imitation.config_file import as_arguments
+from mode_imitation.data import TrajectoryDataset, load_dataset
+from mode_imitation.data.storage import resolve_root
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.sweep.cells import cell_key, check_out, read_cell, write_cell
+from mode_imitation.evaluation.sweep.claims import Claim, judge_claims
+from mode_imitation.evaluation.sweep.config import Cell, SweepConfig, chosen_objectives
+from mode_imitation.evaluation.sweep.criteria import check_enough_episodes
+from mode_imitation.evaluation.sweep.fit import action_entropies, uninformed_fit
+from mode_imitation.evaluation.sweep.processes import run_cells
+from mode_imitation.evaluation.sweep.recommendation import Recommendation, Setting, gather, recommend
+from mode_imitation.progress import progress
+from mode_imitation.training.config import TrainConfig
+
+RunCells = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Iterator[tuple[dict[str, Any], dict[str, Any]]]]
+CODES_STEP = 16
+NO_LABELS = (
+    "the dataset names no experts: agreement with experts, expert-to-code maps, the original's claims and the order of "
+    "learning are left out"
+)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What came out."""
+
+    config: SweepConfig
+    dataset: TrajectoryDataset
+    cells: list[dict[str, Any]]
+    """As their files hold them, in the order of the grid; failed ones have "status" "failed" and a "reason"."""
+    settings: list[Setting]
+    recommendation: Recommendation
+    command: str
+    """What to type next."""
+    claims: dict[str, list[Claim]]
+    """By objective; empty without labels."""
+    left_out: list[str]
+    """What could not be told, one line each."""
+
+    @property
+    def failed(self) -> list[dict[str, Any]]:
+        return [cell for cell in self.cells if cell["status"] == "failed"]
+
+    def seconds_per_cell(self) -> dict[str, float]:
+        """{objective: median seconds of one cell on one core}"""
+        found: dict[str, list[float]] = {}
+        for cell in self.cells:
+            if cell["status"] == "done":
+                found.setdefault(cell["cell"]["objective"], []).append(sum(cell["seconds"].values()))
+        return {objective: float(np.median(values)) for objective, values in found.items()}
+
+
+def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
+    """Train what is missing of the grid and recommend a setting.
+
+    Args:
+        config: the grid.
+        run: does the cells; the default one in processes.
+
+    Raises:
+        UserError: the dataset is missing or too small, --out is no sweep, or every cell failed.
+    """
+    dataset = load_dataset(config.dataset, config.root)
+    check_enough_episodes(dataset)
+    check_out(config.out)
+    cells = config.cells()
+    most_codes = judged_codes(max(cell.codes for cell in cells))
+    keys = {cell.name: cell_key(dataset, config.training(cell), most_codes) for cell in cells}
+    found = {cell.name: read_cell(config.out, cell, keys[cell.name]) for cell in cells}
+    missing = [cell for cell in cells if found[cell.name] is None]
+    if len(missing) < len(cells):
+        print(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
+    if missing:
+        for name, result in train_cells(config, missing, most_codes, run):
+            cell = next(cell for cell in missing if cell.name == name)
+            found[name] = write_cell(config.out, cell, keys[name], result)
+    done = [entry for entry in found.values() if entry is not None]
+    if all(entry["status"] == "failed" for entry in done):
+        raise UserError(f"every cell of the sweep failed; the first one: {done[0]['reason']}")
+    settings = gather(done)
+    recommendation = recommend(settings)
+    return Sweep(
+        config,
+        dataset,
+        done,
+        settings,
+        recommendation,
+        train_command(config, recommendation),
+        claims_of(config, dataset, done),
+        left_out(config, dataset),
+    )
+
+
+def train_cells(
+    config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: RunCells
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield (name, result) of each cell as it is done, with progress."""
+    place = Path(config.dataset)
+    root = resolve_root(config.root)
+    job = {
+        "dataset": str(place.resolve()) if place.exists() and not (root / place).exists() else config.dataset,
+        "root": str(root.resolve()),
+        "most_codes": most_codes,
+    }
+    tasks = [{"name": cell.name, "training": config.training(cell).to_dict()} for cell in missing]
+    failed = 0
+    label = f"sweep, {min(config.n_jobs, len(tasks))} at a time"
+    with tempfile.TemporaryDirectory(prefix="mode-imitation-") as scratch, progress(label, len(tasks), "cells") as bar:
+        for task, result in run(job | {"scratch": scratch}, tasks, config.n_jobs):
+            failed += result["status"] == "failed"
+            yield task["name"], result
+            bar.advance(note=f"{task['name']} {result['status']}" + (f", {failed} failed so far" if failed else ""))
+
+
+def judged_codes(most: int) -> int:
+    """Size of the policies that judge codes: the same for all grids of usual size, so that a grid can be extended."""
+    return -(-most // CODES_STEP) * CODES_STEP
+
+
+def train_command(config: SweepConfig, chosen: Recommendation) -> str:
+    """The command that finds the recommended cell's codes again, to the bit, and then trains the policy long."""
+    training = config.training(Cell(chosen.objective, chosen.codes, chosen.stride, chosen.seed))
+    usual = TrainConfig().to_dict()
+    settings = {name: value for name, value in training.to_dict().items() if value != usual[name]}
+    # The long second phase is the default; the rest are how a cell is watched and where it runs.
+    for name in ("hook_every", "device", "threads", *(["iterations"] if chosen.objective == "ours" else [])):
+        settings.pop(name, None)
+    out = Path("runs") / f"{Path(config.dataset).name}-{chosen.objective}-k{chosen.codes}-stride{chosen.stride}"
+    words = ["mode-imitation", "train", config.dataset]
+    if config.root is not None:
+        words += ["--root", str(config.root)]
+    always = {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seed}
+    return shlex.join([*words, *as_arguments(always | settings), "--out", str(out)])
+
+
+def claims_of(
+    config: SweepConfig, dataset: TrajectoryDataset, cells: Sequence[dict[str, Any]]
+) -> dict[str, list[Claim]]:
+    """The original's claims for each objective; nothing without labels."""
+    if dataset.labels is None:
+        return {}
+    entropies, uninformed = action_entropies(dataset), uninformed_fit(dataset)
+    return {
+        objective: judge_claims(cells, objective, entropies, uninformed)
+        for objective in chosen_objectives(config.objectives)
+    }
+
+
+def left_out(config: SweepConfig, dataset: TrajectoryDataset) -> list[str]:
+    """Lines on what the data or the grid cannot tell."""
+    lines = []
+    if dataset.labels is None:
+        lines.append(NO_LABELS)
+    if config.seeds < 2:
+        lines.append("stability between seeds is left out: it takes at least two, --seeds 3 say")
+    return lines

@@ -1,0 +1,102 @@
+"""A process that trains cells of a sweep, one after another: lines of JSON in, lines of JSON out."""
+
+import json
+import os
+import queue
+import shutil
+import sys
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mode_imitation.errors import UserError
+from mode_imitation.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from mode_imitation.data import TrajectoryDataset
+
+
+def main() -> None:
+    """The first line says which dataset, every further one is a cell; leaves when standard input closes."""
+    # What a library prints must not get between our messages.
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(lines,), daemon=True).start()
+    from mode_imitation.data import load_dataset
+
+    job = json.loads(lines.get())
+    dataset = None
+    while True:
+        task = json.loads(lines.get())
+        try:
+            if dataset is None:
+                dataset = load_dataset(job["dataset"], job["root"])
+            reply = {"status": "done", **run_cell(dataset, task, Path(job["scratch"]), job["most_codes"])}
+        except UserError as error:
+            reply = {"status": "failed", "reason": str(error)}
+        except Exception as error:  # a cell that fails is recorded, and the others go on
+            traceback.print_exc()
+            reply = {"status": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def _receive(lines: queue.SimpleQueue) -> None:
+    for line in sys.stdin:
+        lines.put(line)
+    os._exit(0)  # however the parent died, no process is left behind
+
+
+def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, most_codes: int) -> dict[str, Any]:
+    """Train one cell and judge what it found.
+
+    Args:
+        dataset: what is trained on.
+        task: {"name", "training": TrainConfig as a dict}.
+        scratch: folder for the training's own files, which are removed afterwards.
+        most_codes: the largest k of the sweep.
+
+    Returns:
+        What a cell's file holds: "codes" (E,), "n_modes", "criteria" (nothing of it knows a label), "evaluation"
+        (None for a dataset without labels) and "seconds".
+    """
+    from mode_imitation.evaluation.sweep.agreement import agreement_with_labels
+    from mode_imitation.evaluation.sweep.criteria import Judge
+    from mode_imitation.evaluation.sweep.fit import FitWatcher
+    from mode_imitation.training.run_folder import load_run
+    from mode_imitation.training.trainer import train
+
+    started = time.monotonic()
+    config = TrainConfig.from_dict(task["training"])
+    judge = Judge(dataset, config, most_codes)
+    watcher = FitWatcher(dataset, config) if dataset.labels is not None else None
+    folder = scratch / task["name"]
+    try:
+        summary = train(dataset, config, folder, overwrite=True, hook=watcher)
+        run = load_run(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    codes = [int(code) for code in run.info["assignment"]]
+    trained = time.monotonic()
+    judgement = judge.judge(codes)
+    judged = time.monotonic()
+    evaluation = None
+    if watcher is not None:
+        evaluation = agreement_with_labels(run.model, dataset, codes) | {"fit": watcher.curves()}
+    return {
+        "codes": codes,
+        "n_modes": summary.n_modes,
+        "criteria": judgement.as_dict(),
+        "evaluation": evaluation,
+        "seconds": {
+            "training": round(trained - started, 2),
+            "judging": round(judged - trained, 2),
+            "evaluation": round(time.monotonic() - judged, 2),
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""Figures of a sweep over k, step size and seeds: what was chosen and why, expert-to-code maps, order of learning."""
+
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from mode_imitation.errors import UserError
+from mode_imitation.plots import style as look
+from mode_imitation.plots.curves import plot_learning_order
+
+PANEL_WIDTH, EXPERT_HEIGHT = 1.3, 0.24
+"""Inches of an expert-to-code map and of each of its experts."""
+LINE_HEIGHT = 0.17
+
+
+def plot_choice(settings: Sequence[Mapping[str, Any]], *, chosen: tuple[int, int], title: str | None = None) -> Figure:
+    """What the choice without labels goes by: heat maps over k and stride, the chosen setting framed.
+
+    Args:
+        settings: as in sweep.json: "codes", "stride", "nll" and "n_modes" (best seed first), "stability".
+        chosen: (k, stride).
+        title: over the figure.
+
+    Raises:
+        UserError: there are no settings.
+    """
+    if not settings:
+        raise UserError("no setting of the sweep finished, so there is nothing to draw")
+    strides = sorted({entry["stride"] for entry in settings})
+    codes = sorted({entry["codes"] for entry in settings})
+
+    def table(value: Callable[[Mapping[str, Any]], float | None]) -> np.ndarray:
+        filled = np.full((len(strides), len(codes)), np.nan)
+        for entry in settings:
+            found = value(entry)
+            if found is not None:
+                filled[strides.index(entry["stride"]), codes.index(entry["codes"])] = found
+        return filled
+
+    # Name, values, how they are written, whether low values are the dark ones.
+    shown = [
+        ("cross-fitted NLL", table(lambda entry: entry["nll"][0]), "{:.3f}", True),
+        ("stability between seeds", table(lambda entry: entry["stability"]), "{:.2f}", False),
+        ("modes found", table(lambda entry: entry["n_modes"][0]), "{:.0f}", False),
+    ]
+    shown = [panel for panel in shown if np.isfinite(panel[1]).any()]
+    width, height = max(2.4, 0.66 * len(codes) + 0.8), 0.4 * len(strides) + 1.0
+    figure = look.new_figure(width * len(shown), height + (0.35 if title else 0), layout="constrained")
+    with look.style():
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        axes = figure.subplots(1, len(shown), squeeze=False)[0]
+        for ax, (name, values, pattern, low_is_dark) in zip(axes, shown, strict=True):
+            _heat_map(ax, values, pattern, low_is_dark=low_is_dark)
+            ax.set_title(name, loc="left", fontsize=9.5)
+            ax.set_xticks(range(len(codes)), [f"{k}" for k in codes])
+            ax.set_yticks(range(len(strides)), [f"{stride}" for stride in strides])
+            ax.set_xlabel("k", color=look.FAINT)
+            place = codes.index(chosen[0]) - 0.5, strides.index(chosen[1]) - 0.5
+            ax.add_patch(Rectangle(place, 1, 1, fill=False, ec=look.PALETTE[1], lw=2.4, zorder=5, clip_on=False))
+        axes[0].set_ylabel("stride (steps)", color=look.FAINT)
+    return figure
+
+
+def plot_code_maps(
+    maps: Mapping[str, Mapping[tuple[int, int], tuple[np.ndarray, str]]],
+    experts: Sequence[str],
+    *,
+    claims: Mapping[str, Sequence[str]] | None = None,
+    title: str | None = None,
+) -> Figure:
+    """The original experiment's grid: rows are step sizes, columns numbers of codes, panels experts by codes.
+
+    Codes have no order of their own; they are sorted by the expert of which they hold most.
+
+    Args:
+        maps: heading -> {(stride, k): ((L, K) windows of each expert with each code, caption)}, a block each, side by
+            side.
+        experts: L names.
+        claims: heading -> lines to be written under its block.
+        title: over the figure.
+
+    Raises:
+        UserError: there is nothing to draw.
+    """
+    maps = {heading: panels for heading, panels in maps.items() if panels}
+    if not maps:
+        raise UserError("no cell of the sweep finished, so there is nothing to draw")
+    strides = sorted({stride for panels in maps.values() for stride, _ in panels})
+    codes = sorted({k for panels in maps.values() for _, k in panels})
+    block_width = max(PANEL_WIDTH * len(codes) + 1.5, 4.0)
+    texts = {heading: _wrapped((claims or {}).get(heading, ()), int(15 * block_width)) for heading in maps}
+    below = LINE_HEIGHT * max(text.count("\n") + 1 for text in texts.values()) + 0.1
+    above = (EXPERT_HEIGHT * len(experts) + 0.42) * len(strides) + 0.7
+    figure = look.new_figure(block_width * len(maps), above + below + (0.35 if title else 0), layout="constrained")
+    with look.style():
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        blocks = figure.subfigures(2, len(maps), squeeze=False, height_ratios=[above, below])
+        for column, (heading, panels) in enumerate(maps.items()):
+            top, bottom = blocks[:, column]
+            top.suptitle(heading, x=0.02, ha="left", fontsize=11, fontweight="bold")
+            axes = top.subplots(len(strides), len(codes), squeeze=False)
+            for i, stride in enumerate(strides):
+                for j, k in enumerate(codes):
+                    _map_panel(axes[i, j], panels.get((stride, k)), experts, named=j == 0)
+                    if i == 0:
+                        axes[i, j].annotate(
+                            f"k = {k}", (0.5, 1), (0, 17), "axes fraction", "offset points", ha="center", fontsize=9.5
+                        )
+                axes[i, 0].set_ylabel(f"step {stride}", fontsize=9.5, color=look.INK)
+            bottom.text(0.02, 0.98, texts[heading], va="top", fontsize=8.5, color=look.INK, linespacing=1.3)
+    return figure
+
+
+def plot_learning_orders(curves: Mapping[str, Mapping[str, Any]], *, title: str | None = None) -> Figure:
+    """How well each expert's actions are predicted while training goes on, an objective each.
+
+    Args:
+        curves: heading -> {"title", "iterations" (N,), "fits" {expert: (S, N) of S seeds, nats per step},
+            "own_window_fits" the same}; the line is the mean over seeds, the band goes from the lowest to the highest;
+            own-window fits are dashed. "level", nats, is a thin line where it is given.
+        title: over the figure.
+
+    Raises:
+        UserError: there are no curves.
+    """
+    if not curves:
+        raise UserError("no training of the sweep recorded a curve, so there is nothing to draw")
+    figure = look.new_figure(4.6 * len(curves), 2.9 + (0.35 if title else 0), layout="constrained")
+    with look.style():
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+        axes = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
+        for ax, (heading, found) in zip(axes, curves.items(), strict=True):
+            fits = {name: np.asarray(values, np.float64) for name, values in found["fits"].items()}
+            for name, values in fits.items():
+                color = look.expert_color(name, list(fits))
+                ax.fill_between(found["iterations"], values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
+                own = np.asarray(found["own_window_fits"][name], np.float64).mean(0)
+                ax.plot(found["iterations"], own, color=color, lw=1.1, ls=(0, (3, 2)))
+            means = {name: values.mean(0).tolist() for name, values in fits.items()}
+            plot_learning_order(ax, found["iterations"], means, title=f"{heading}, {found['title']}")
+        for ax in axes[1:]:
+            ax.set_ylabel("")
+            ax.tick_params(labelleft=True)
+    return figure
+
+
+def _map_panel(ax: Axes, panel: tuple[np.ndarray, str] | None, experts: Sequence[str], *, named: bool) -> None:
+    """One expert-to-code map; a missing one is left blank and says so."""
+    if panel is None:
+        look.dress(ax)
+        ax.set(xticks=[], yticks=[])
+        ax.text(0.5, 0.5, "failed", transform=ax.transAxes, ha="center", va="center", fontsize=8, color=look.FAINT)
+        return
+    counts, caption = panel
+    totals = counts.sum(1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    order = np.lexsort((-shares.max(0), shares.argmax(0), shares.max(0) <= 0))
+    _heat_map(ax, shares[:, order], None)
+    ax.set_xticks([])
+    ax.set_yticks(range(len(experts)), experts if named else [""] * len(experts), color=look.INK, fontsize=8)
+    ax.set_title(caption, loc="center", fontsize=7.5, fontweight="normal", color=look.FAINT, pad=3)
+
+
+def _heat_map(ax: Axes, values: np.ndarray, pattern: str | None, *, low_is_dark: bool = False) -> None:
+    """Squares with pale gaps; with a pattern each is written into, and the colours span the values."""
+    look.dress(ax)
+    low, high = (np.nanmin(values), np.nanmax(values)) if pattern else (0.0, 1.0)
+    depth = (values - low) / (high - low) if high > low else np.zeros(values.shape)
+    if pattern:
+        depth = 0.75 * (1 - depth if low_is_dark and high > low else depth)
+    ax.imshow(depth, cmap=look.SHADES, vmin=0, vmax=1, aspect="auto")
+    if pattern:
+        for (i, j), value in np.ndenumerate(values):
+            known = bool(np.isfinite(value))
+            text, ink = (pattern.format(value), look.ink_on(look.SHADES(depth[i, j])[:3])) if known else ("-", look.INK)
+            ax.text(j, i, text, ha="center", va="center", fontsize=8, color=ink)
+    ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="#d5d9de", linewidth=0.8)
+    ax.tick_params(which="both", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
+def _wrapped(lines: Sequence[str], width: int) -> str:
+    return "\n".join(textwrap.fill(line, width, subsequent_indent="   ") for line in lines)

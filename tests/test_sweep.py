@@ -1,0 +1,399 @@
+"""The sweep: label-free figures, the rule that chooses, the original's claims, cells that are kept or fail."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+
+from mode_imitation.cli import main
+from mode_imitation.commands.train import TrainCommand
+from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.data.writer import write_dataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.sweep.claims import learned_at, separates_earlier, separates_from_four, simplest_first
+from mode_imitation.evaluation.sweep.config import Cell, SweepConfig, whole_numbers
+from mode_imitation.evaluation.sweep.criteria import Judge, in_order_of_appearance, stability
+from mode_imitation.evaluation.sweep.processes import run_cells
+from mode_imitation.evaluation.sweep.recommendation import Setting, gather, recommend, tolerance
+from mode_imitation.evaluation.sweep.sweep import sweep
+from mode_imitation.evaluation.sweep.worker import run_cell
+from mode_imitation.evaluation.sweep.writer import write_sweep
+from mode_imitation.training.assignment import selection_score
+from mode_imitation.training.config import TrainConfig
+from tests.synthetic import two_laws
+
+NAME = "test/two-laws-v0"
+
+
+def stored(root: Path, labels: str = "true", n_each: int = 5) -> TrajectoryDataset:
+    """Two laws on disk, their labels true, shuffled or removed."""
+    data = two_laws(n_each=n_each)
+    names = [episode.expert for episode in data.episodes]
+    if labels == "shuffled":
+        names = names[::2] + names[1::2]
+    episodes = [
+        dataclasses.replace(episode, expert=None if labels == "removed" else name)
+        for episode, name in zip(data.episodes, names, strict=True)
+    ]
+    write_dataset(NAME, episodes, root=root)
+    return load_dataset(NAME, root)
+
+
+def tiny(root: Path, out: Path, **changes: Any) -> SweepConfig:
+    grid = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 20, "jobs": 2}
+    settings = grid | {"discovery_iterations": 30, "original_iterations": 30, "scoring_iterations": 30}
+    return SweepConfig(dataset=NAME, root=root, out=out, **(settings | changes))
+
+
+def in_this_process(
+    job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int
+) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What the worker does, without a process."""
+    dataset = load_dataset(job["dataset"], job["root"])
+    for task in tasks:
+        try:
+            yield task, {"status": "done", **run_cell(dataset, task, Path(job["scratch"]), job["most_codes"])}
+        except UserError as error:
+            yield task, {"status": "failed", "reason": str(error)}
+
+
+def setting(codes: int, stride: int, nll: Sequence[float], stable: float | None, modes: int, **more: Any) -> Setting:
+    count = len(nll)
+    episode_nll = more.get("episode_nll", np.full(10, nll[0]))
+    objective = more.get("objective", "ours")
+    return Setting(
+        objective,
+        codes,
+        stride,
+        tuple(range(count)),
+        tuple(nll),
+        (modes,) * count,
+        (1.0,) * count,
+        episode_nll,
+        stable,
+        0,
+    )
+
+
+# ---- the rule
+
+
+def test_fewest_modes_among_equally_likely_and_equally_stable_settings() -> None:
+    chosen = recommend(
+        [
+            setting(2, 5, [-1.20, -1.19], 1.0, 2),  # two experts merged: clearly worse
+            setting(4, 5, [-1.424, -1.420], 0.98, 4),
+            setting(8, 5, [-1.426, -1.420], 1.0, 5),  # an expert split
+        ]
+    )
+    assert (chosen.codes, chosen.stride, chosen.seed, chosen.n_modes) == (4, 5, 0, 4)
+
+
+def test_settings_whose_seeds_disagree_are_passed_over() -> None:
+    chosen = recommend([setting(4, 1, [-1.425], 0.5, 4), setting(8, 1, [-1.420], 0.97, 5)])
+    assert chosen.codes == 8
+
+
+def test_a_stable_setting_that_explains_less_is_not_chosen() -> None:
+    chosen = recommend([setting(2, 1, [-0.97, -0.97], 1.0, 1), setting(4, 1, [-1.42, -1.0], 0.3, 4)])
+    assert chosen.codes == 4
+
+
+def test_equal_settings_go_to_the_smallest_k_and_stride() -> None:
+    same = [setting(codes, stride, [-1.4], 1.0, 2) for codes in (8, 2, 4) for stride in (5, 1)]
+    chosen = recommend(same)
+    assert (chosen.codes, chosen.stride) == (2, 1)
+
+
+def test_one_seed_has_no_stability_and_the_original_is_chosen_only_alone() -> None:
+    original = setting(2, 1, [-2.0], None, 2, objective="original")
+    assert recommend([original, setting(4, 5, [-1.4], None, 3)]).objective == "ours"
+    assert recommend([original]).objective == "original"
+
+
+def test_the_tolerance_is_one_standard_error_of_the_paired_difference() -> None:
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=40), rng.normal(size=40)
+    best = setting(2, 1, [one.mean()], None, 2, episode_nll=one)
+    worse = setting(4, 1, [other.mean()], None, 2, episode_nll=other)
+    differences = [b - a for a, b in zip(one, other, strict=True)]
+    mean = sum(differences) / 40
+    variance = sum((value - mean) ** 2 for value in differences) / 39
+    assert tolerance(worse, best) == pytest.approx((variance / 40) ** 0.5)
+    assert tolerance(best, best) == 0.01
+
+
+def test_nothing_is_recommended_where_nothing_finished() -> None:
+    with pytest.raises(UserError, match="nothing to recommend"):
+        recommend([])
+
+
+def test_seeds_are_gathered_and_failed_ones_left_out() -> None:
+    def cell(seed: int, nll: float, codes: list[int]) -> dict[str, Any]:
+        criteria = {"nll": nll, "episode_nll": [nll, None], "smallest_gap": 1.0}
+        where = {"objective": "ours", "codes": 2, "stride": 1, "seed": seed}
+        return {"status": "done", "cell": where, "criteria": criteria, "codes": codes, "n_modes": 2}
+
+    failed = {"status": "failed", "cell": {"objective": "ours", "codes": 2, "stride": 1, "seed": 9}, "reason": "no"}
+    [found] = gather([cell(0, -1.0, [0, 0, 1, 1]), cell(1, -1.2, [1, 1, 0, 0]), failed])
+    assert found.seeds == (1, 0)
+    assert found.stability == 1.0
+    assert found.n_failed == 1
+    assert gather([failed]) == []
+
+
+# ---- what a user without labels can judge by
+
+
+def test_stability_is_the_mean_over_pairs() -> None:
+    parts = [[0, 0, 1, 1, 2], [1, 1, 0, 0, 0], [0, 1, 0, 1, 0]]
+    pairs = [(0, 1), (0, 2), (1, 2)]
+    assert stability(parts) == pytest.approx(sum(adjusted_rand_score(parts[i], parts[j]) for i, j in pairs) / 3)
+    assert stability(parts[:1]) is None
+
+
+def test_equal_partitions_are_judged_equally_and_the_value_is_training_s_own() -> None:
+    data = two_laws(n_each=5)
+    config = TrainConfig(scoring_iterations=40, scoring_batch=64, actor_hidden=(16,))
+    judge = Judge(data, config, 4)
+    right = [index % 2 for index in range(10)]
+    judgement = judge.judge(right)
+    assert judge.judge([3 - code for code in right]) == judgement
+    expected = selection_score(judge.model, judge.data, torch.tensor(right), config, torch.Generator().manual_seed(0))
+    assert judgement.nll == pytest.approx(expected)
+    assert judgement.nll == pytest.approx(np.mean(judgement.episode_nll))
+    assert judgement.smallest_gap is not None
+    assert judge.judge([0] * 10).smallest_gap is None
+    assert judgement.nll < judge.judge([0] * 10).nll
+    other_window = dataclasses.replace(config, stride=7, codes=3, seed=5)
+    assert Judge(data, other_window, 4).judge(right) == judgement
+
+
+def test_codes_are_renamed_in_the_order_of_appearance() -> None:
+    assert in_order_of_appearance([5, 2, 5, 0]) == [0, 1, 0, 2]
+
+
+# ---- the original's claims
+
+
+def test_the_claims_follow_from_the_numbers() -> None:
+    holding = {1: {2: 0.1, 3: 0.4, 4: 0.6, 8: 0.7}, 5: {2: 0.2, 3: 0.6, 4: 0.7, 8: 0.9}}
+    assert separates_from_four(holding).holds is True
+    assert separates_earlier(holding).holds is True
+    early = {1: {2: 0.6, 4: 0.6}, 5: {2: 0.6, 4: 0.9}}
+    assert separates_from_four(early).holds is False
+    assert separates_earlier(early).holds is False
+    assert separates_earlier({1: {2: 0.9, 4: 0.9}, 5: {2: 0.1, 4: 0.1}}).holds is False
+    assert separates_from_four({5: {2: 0.1, 4: 0.9}}).holds is None
+    assert separates_earlier({1: {2: 0.1, 4: 0.9}}).holds is None
+
+
+def test_the_simplest_expert_is_the_least_varied_and_learned_when_half_way() -> None:
+    fit = {"iterations": [10, 20, 30], "fits": {"calm": [0.1, 0.6, 0.2], "busy": [0.0, 0.2, 1.0]}}
+    assert learned_at(fit, 0.0) == {"calm": 20, "busy": 30}
+    assert simplest_first([fit], {"calm": -1.0, "busy": 0.5}, 0.0).holds is True
+    assert simplest_first([fit], {"calm": 0.5, "busy": -1.0}, 0.0).holds is False
+    assert simplest_first([fit], {"calm": 0.5, "busy": 0.5}, 0.0).holds is None
+    assert learned_at({"iterations": [1], "fits": {"calm": [1.0], "busy": [0.1]}}, 0.0)["busy"] == float("inf")
+
+
+# ---- the grid
+
+
+def test_the_grid_and_its_mistakes() -> None:
+    config = SweepConfig(dataset=NAME, codes="4,2", strides="5", seeds=2, seed=7, objectives="original,ours")
+    assert [cell.name for cell in config.cells()][:3] == [
+        "ours-k2-stride5-seed7",
+        "ours-k2-stride5-seed8",
+        "ours-k4-stride5-seed7",
+    ]
+    assert len(config.cells()) == 8
+    assert config.training(Cell("original", 4, 5, 7)).objective == "ratio"
+    with pytest.raises(UserError, match="no objective 'theirs'"):
+        SweepConfig(dataset=NAME, objectives="theirs")
+    with pytest.raises(UserError, match="whole numbers"):
+        whole_numbers("codes", "2;3", 2)
+    with pytest.raises(UserError, match="at least 2"):
+        SweepConfig(dataset=NAME, codes="1,2")
+
+
+def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    stored(tmp_path)
+    config = tiny(tmp_path, tmp_path / "sweep", strides="1", codes="2", objectives="ours,original")
+    first = sweep(config, in_this_process)
+    cells = sorted((config.out / "cells").glob("*.json"))
+    assert len(cells) == len(first.cells) == 4
+    before = {path.name: path.read_bytes() for path in cells}
+    cells[0].unlink()
+    trained: list[str] = []
+
+    def counting(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
+        trained.extend(task["name"] for task in tasks)
+        return in_this_process(job, tasks, n_jobs)
+
+    again = sweep(config, counting)
+    assert trained == [cells[0].stem]
+    assert "3 of 4 cells are there already" in capsys.readouterr().out
+    assert all(path.read_bytes() == before[path.name] for path in cells[1:])
+    assert again.recommendation == first.recommendation
+    assert again.cells[-1]["codes"] == first.cells[-1]["codes"]
+    # Other settings are other cells.
+    trained.clear()
+    sweep(dataclasses.replace(config, iterations=21), counting)
+    assert trained == [cell.stem for cell in cells if cell.stem.startswith("ours")]
+
+
+@pytest.mark.parametrize("labels", ["shuffled", "removed"])
+def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str) -> None:
+    found = {}
+    for name in ("true", labels):
+        stored(tmp_path / name, name)
+        found[name] = sweep(tiny(tmp_path / name, tmp_path / name / "sweep", strides="2"), in_this_process)
+    one, other = found["true"], found[labels]
+    assert one.recommendation == other.recommendation
+    assert [cell["codes"] for cell in one.cells] == [cell["codes"] for cell in other.cells]
+    assert [cell["criteria"] for cell in one.cells] == [cell["criteria"] for cell in other.cells]
+    if labels == "shuffled":
+        nmi = [[cell["evaluation"]["episode"] for cell in run.cells] for run in (one, other)]
+        assert nmi[0] != nmi[1]
+
+
+def test_the_files_of_a_sweep_with_labels(tmp_path: Path) -> None:
+    stored(tmp_path)
+    found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="1,3", objectives="ours,original"), in_this_process)
+    files = {path.name for path in write_sweep(found)}
+    assert files == {"sweep.json", "sweep.md", "choice.png", "maps.png", "learning-order.png"}
+    assert all((tmp_path / "sweep" / name).stat().st_size > 1000 for name in files)
+    written = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert set(written["claims"]) == {"ours", "original"}
+    assert len(written["claims"]["ours"]) == 3
+    page = (tmp_path / "sweep" / "sweep.md").read_text()
+    assert "window NMI*" in page
+    assert found.command in page
+
+
+def test_a_dataset_without_labels_is_chosen_for_too_and_says_what_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path, "removed")
+    monkeypatch.setattr("mode_imitation.evaluation.sweep.sweep.run_cells", in_this_process)
+    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
+    out = tmp_path / "sweep"
+    assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 0
+    printed = capsys.readouterr().out
+    assert "the dataset names no experts" in printed
+    assert "stability between seeds is left out" in printed
+    assert "NMI" not in printed
+    assert "mode-imitation train" in printed
+    assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
+
+
+def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path) -> None:
+    import shlex
+
+    from mode_imitation.cli import parse
+    from mode_imitation.training.run_folder import read_info
+    from mode_imitation.training.trainer import train
+
+    data = stored(tmp_path)
+    for objective in ("ours", "original"):
+        found = sweep(tiny(tmp_path, tmp_path / objective, codes="3", objectives=objective), in_this_process)
+        words = shlex.split(found.command)
+        assert words[:3] == ["mode-imitation", "train", NAME]
+        command = parse("train", TrainCommand, words[2:])
+        chosen = found.recommendation
+        assert (command.settings.codes, command.settings.stride, command.settings.seed) == (
+            3,
+            chosen.stride,
+            chosen.seed,
+        )
+        if objective == "ours":
+            assert command.settings.iterations == TrainConfig().iterations
+        run = tmp_path / f"run-{objective}"
+        train(data, dataclasses.replace(command.settings, iterations=30), run)
+        wanted = {"objective": objective, "codes": 3, "stride": chosen.stride, "seed": chosen.seed}
+        [cell] = [cell for cell in found.cells if cell["cell"] == wanted]
+        assert read_info(run)["assignment"] == cell["codes"]
+
+
+def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    stored(tmp_path)
+    options = "--codes 2 --strides 2,500 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
+    out = tmp_path / "sweep"
+    # In real processes: this is how the command is used.
+    arguments = ["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--jobs", "1", *options.split()]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "failed: ours, k = 2, stride 500, seed 0: episode 0 has 60 steps, a window spans 535" in printed
+    written = json.loads((out / "sweep.json").read_text())
+    assert [cell["status"] for cell in written["cells"]] == ["done", "failed"]
+    assert written["recommendation"]["stride"] == 2
+    retried: list[str] = []
+
+    def counting(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
+        retried.extend(task["name"] for task in tasks)
+        return in_this_process(job, tasks, n_jobs)
+
+    sizes = {"iterations": 10, "discovery_iterations": 20, "scoring_iterations": 20, "seeds": 1, "seed": 0}
+    sweep(tiny(tmp_path, out, codes="2", strides="2,500", **sizes), counting)
+    assert retried == ["ours-k2-stride500-seed0"]
+
+
+def test_a_process_that_dies_fails_its_cell_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dying_worker.py").write_text(
+        "import json, os, sys\n"
+        "sys.stdin.readline()\n"
+        "for line in sys.stdin:\n"
+        "    if json.loads(line)['name'] == 'bad':\n"
+        "        print('out of memory', file=sys.stderr, flush=True)\n"
+        "        os._exit(9)\n"
+        "    print(json.dumps({'status': 'done'}), flush=True)\n"
+    )
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    tasks = [{"name": name} for name in ("one", "bad", "two", "three")]
+    found = {
+        task["name"]: result for task, result in run_cells({"scratch": str(tmp_path)}, tasks, 1, module="dying_worker")
+    }
+    assert {name for name, result in found.items() if result["status"] == "done"} == {"one", "two", "three"}
+    assert "status 9" in found["bad"]["reason"]
+    assert "out of memory" in found["bad"]["reason"]
+
+
+def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    stored(tmp_path / "few", n_each=1)
+    stored(tmp_path / "data")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "thesis.tex").write_text("precious")
+    for arguments, words in (
+        (["--root", str(tmp_path / "few")], "has 2 episodes; codes are judged"),
+        (["--root", str(tmp_path / "data"), "--out", str(taken)], "is no sweep"),
+        (["--root", str(tmp_path / "data"), "--codes", "two"], "expected whole numbers"),
+        (["--root", str(tmp_path / "data"), "--seeds", "0"], "at least 1"),
+        (["--root", str(tmp_path / "none")], "there is no dataset"),
+    ):
+        assert (
+            main(["sweep", NAME, *(["--out", str(tmp_path / "out")] if "--out" not in arguments else []), *arguments])
+            == 2
+        )
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        assert words in error
+    assert (taken / "thesis.tex").read_text() == "precious"
+
+
+def test_every_cell_failing_is_one_line(tmp_path: Path) -> None:
+    stored(tmp_path)
+    with pytest.raises(UserError, match="every cell of the sweep failed; the first one: episode 0 has 60 steps"):
+        sweep(tiny(tmp_path, tmp_path / "sweep", strides="500", codes="2"), in_this_process)
