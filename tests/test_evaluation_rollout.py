@@ -164,3 +164,12 @@ def test_a_run_of_data_without_an_environment_asks_for_one(tmp_path: Path) -> No
 def test_the_recorded_command_leaves_out_what_is_default(run: Path) -> None:
     config = RolloutConfig(run=run, schedule="0:4,1", seeds="1,2", overwrite=True)
     assert command_of(config) == "mode-imitation rollout run --schedule 0:4,1 --seeds 1,2"
+
+
+def test_a_context_says_how_far_from_the_modes_it_is_and_a_picture_of_a_part_that_it_is_one(
+    run: Path, tmp_path: Path
+) -> None:
+    result = drive(run, context="0.25,0.25,0,0.5", seeds="500:509", plot=tmp_path / "paths.png")
+    assert any("(0: as in training" in note and "50% of it is on pruned codes" in note for note in result.notes)
+    assert any("shows the first 8 of 9 layouts" in note for note in result.notes)
+    assert drive(run, mode=1, seeds="500").notes == []

@@ -11,6 +11,7 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ContextKind
 from mode_imitation.steering.infer import infer_context, usable_starts
+from mode_imitation.steering.known_contexts import blended, context_distance
 from mode_imitation.steering.policy import Policy, parse_context
 from mode_imitation.steering.schedule import parse_schedule
 
@@ -214,3 +215,53 @@ def test_a_written_context_is_read_and_a_wrong_one_refused() -> None:
     assert parse_context("0.1, 0.9,0,0") == [0.1, 0.9, 0.0, 0.0]
     with pytest.raises(UserError, match="not a list of numbers"):
         parse_context("0.1;0.9")
+
+
+def test_a_modes_own_context_is_no_distance_away_and_another_modes_is_one(policy: Policy) -> None:
+    own = policy.context_distance(policy.mode_contexts(np.array(policy.modes)))
+    np.testing.assert_array_equal(own.nearest, policy.modes)
+    np.testing.assert_allclose(own.distance, 0.0, atol=1e-5)
+    np.testing.assert_allclose(own.on_pruned, 0.0, atol=1e-6)
+
+
+@given(st.lists(st.floats(0, 1), min_size=N_CODES, max_size=N_CODES).filter(lambda w: sum(w) > 0.01))
+def test_the_distance_of_a_context_is_the_slow_one(weights: list[float]) -> None:
+    policy = Policy(random_model(obs_dim=OBS_DIM))
+    context = [weight / sum(weights) for weight in weights]
+    known = {mode: policy.mode_contexts(mode).astype(float) for mode in policy.modes}
+    away = {mode: sum(abs(a - b) for a, b in zip(context, other, strict=True)) for mode, other in known.items()}
+    nearest = min(away, key=lambda mode: away[mode])
+    unit = min(np.abs(known[nearest] - other).sum() for mode, other in known.items() if mode != nearest)
+    found = policy.context_distance(weights)
+    assert away[int(found.nearest)] == pytest.approx(away[nearest])
+    if int(found.nearest) == nearest:
+        assert float(found.distance) == pytest.approx(away[nearest] / unit)
+    assert float(found.on_pruned) == pytest.approx(context[3])
+
+
+def test_half_way_between_two_modes_is_half_a_mode_away() -> None:
+    modes = np.eye(3)
+    half = context_distance(blended(modes[0], modes[1], np.array([0.0, 0.5, 0.9])), modes, [0, 1], weights=True)
+    np.testing.assert_allclose(half.distance, [0.0, 0.5, 0.1])
+    assert half.nearest.tolist()[::2] == [0, 1]
+    on_pruned = context_distance(np.array([0.5, 0.0, 0.5]), modes, [0, 1], weights=True)
+    assert "0.50 from mode 0" in on_pruned.text()
+    assert "50% of it is on pruned codes" in on_pruned.text()
+    alone = context_distance(np.array([0.0, 1.0, 0.0]), modes, [0], weights=True)
+    assert float(alone.distance) == 2.0
+
+
+def test_distances_as_contexts_have_a_distance_too() -> None:
+    policy = Policy(random_model("distances", obs_dim=OBS_DIM))
+    found = policy.context_distance(policy.mode_contexts(1))
+    assert (int(found.nearest), float(found.distance), float(found.on_pruned)) == (1, 0.0, 0.0)
+
+
+def test_what_is_no_demonstration_and_no_observation_is_one_clear_line(policy: Policy) -> None:
+    with pytest.raises(UserError, match="like is 3; expected an episode"):
+        policy.steer(like=3)  # type: ignore[arg-type]
+    policy.steer(mode=0)
+    with pytest.raises(UserError, match="the observation is 'x'; expected 5 numbers"):
+        policy.act("x")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="the observation is"):
+        policy.act([[1.0] * 5, [1.0] * 4])  # type: ignore[arg-type]

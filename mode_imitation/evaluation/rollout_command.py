@@ -112,7 +112,7 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
         figures=figures_of(drives, seed=config.seed),
         segments=segments_of(steering.schedule, drives, seed=config.seed) if steering.schedule else [],
         written=written,
-        notes=_notes(run, layouts),
+        notes=_notes(config, run, policy, steering, layouts),
     )
 
 
@@ -258,11 +258,16 @@ def command_of(config: RolloutConfig) -> str:
     return " ".join(words)
 
 
-def _notes(run: "Run", layouts: list[int]) -> list[str]:
+def _notes(config: RolloutConfig, run: "Run", policy: Policy, steering: Steering, layouts: list[int]) -> list[str]:
+    notes = []
+    if steering.context is not None and config.mode is None:
+        notes.append(policy.context_distance(steering.context).text())
     seen = set(run.info.get("layout_seeds") or ()) & set(layouts)
-    if not seen:
-        return []
-    return [f"{len(seen)} of the layouts were seen in training; held-out ones begin at {FIRST_HELD_OUT}"]
+    if seen:
+        notes.append(f"{len(seen)} of the layouts were seen in training; held-out ones begin at {FIRST_HELD_OUT}")
+    if config.plot is not None and len(layouts) > DRAWN:
+        notes.append(f"{config.plot} shows the first {DRAWN} of {len(layouts)} layouts")
+    return notes
 
 
 def _listed(context: np.ndarray) -> str:

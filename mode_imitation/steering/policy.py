@@ -10,6 +10,7 @@ import torch
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
+from mode_imitation.steering.known_contexts import ContextDistance, context_distance
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
@@ -107,8 +108,10 @@ class Policy:
         elif context is not None:
             chosen = self.check_context(context)
         else:
-            assert like is not None
             from mode_imitation.steering.infer import infer_context
+
+            if not isinstance(like, Episode):
+                raise UserError(f"like is {_short(like)}; expected an episode, load_dataset(...).episodes[17] say")
 
             chosen = infer_context(self.model, like).context
         self._context = chosen.astype(np.float32)
@@ -151,6 +154,26 @@ class Policy:
             raise UserError("a context cannot be all zero; give at least one code some weight")
         return values / totals if self.model.config.context == "assignment" else values
 
+    def context_distance(self, context: Context) -> ContextDistance:
+        """How far a context lies from those of the modes, which are the ones that the policy was trained under.
+
+        Args:
+            context: (K,) or (N, K), as `steer` takes it.
+
+        Returns:
+            (nearest, distance, on_pruned), each () or (N,). A distance of 0 is a mode's own context, 1 is as far from
+            it as its nearest other mode.
+
+        Raises:
+            UserError: as in `steer`.
+        """
+        return context_distance(
+            self.check_context(context),
+            self._mode_contexts,
+            self.modes,
+            weights=self.model.config.context == "assignment",
+        )
+
     @staticmethod
     def check_temperature(temperature: float) -> None:
         """
@@ -176,7 +199,12 @@ class Policy:
         if self._tensor is None or self._context is None:
             raise UserError("the policy has no context yet; call policy.steer(mode=...) first")
         self.check_temperature(temperature)
-        observations = np.asarray(observation, dtype=np.float32)
+        try:
+            observations = np.asarray(observation, dtype=np.float32)
+        except (TypeError, ValueError):
+            raise UserError(
+                f"the observation is {_short(observation)}; expected {self.obs_dim} numbers, or a batch of them"
+            ) from None
         batch = np.atleast_2d(observations)  # (N, obs_dim)
         if observations.ndim not in (1, 2) or observations.shape[-1] != self.obs_dim:
             raise UserError(
@@ -220,6 +248,11 @@ def _device(name: str) -> torch.device:
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UserError("cuda was asked for and torch finds none; use cpu or auto")
     return torch.device(name)
+
+
+def _short(thing: object) -> str:
+    text = repr(thing)
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _listed(values: np.ndarray) -> str:
