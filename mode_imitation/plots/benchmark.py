@@ -40,15 +40,8 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
             ax.set_axis_off()
         axes[0].set_yticks(range(len(methods)), list(methods), fontsize=8.5)
         axes[0].invert_yaxis()
-        axes[0].annotate(
-            "mean and 95% interval over seeds and layouts; open circles: sampled actions",
-            (0, 0),
-            xycoords="figure fraction",
-            xytext=(6, 4),
-            textcoords="offset points",
-            fontsize=7.5,
-            color=look.FAINT,
-        )
+        note = "mean and 95% interval over seeds and layouts; open circles: sampled actions"
+        figure.supxlabel(note, fontsize=7.5, color=look.FAINT, x=0.01, ha="left")
     return figure
 
 

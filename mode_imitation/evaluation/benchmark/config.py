@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import tyro
 
 from mode_imitation.errors import UserError
+from mode_imitation.evaluation.layouts import held_out_layouts
 
 ENV_ID = "SafetyPointGoal1-v0"
 EPISODES = 60
@@ -92,6 +93,7 @@ class BenchmarkConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} is {value}; expected at least {least}")
+        held_out_layouts(self.layouts, self.layout_block)
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
 

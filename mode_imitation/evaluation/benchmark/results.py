@@ -142,7 +142,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
 def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
     columns = (
         *("method", f"exactly {n_experts} modes", "episode NMI", "window NMI", "in the arena", "ARI"),
-        *("homogeneity", "completeness", "coverage", "fidelity", "leak (nat)"),
+        *("homogeneity", "completeness", "coverage", "within 5%", "fidelity", "leak (nat)"),
         *("entropy", "conditional", "training (s)", "driving (s)"),
     )
     rows = []
@@ -157,7 +157,7 @@ def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
                     for name in ("episode_nmi", "window_nmi", "window_nmi_in_arena", "window_ari")
                 ),
                 *(_seeds(scores.get(name)) for name in ("homogeneity", "completeness")),
-                *(_seeds(entry.get(name), 2) for name in ("coverage", "fidelity")),
+                *(_seeds(entry.get(name), 2) for name in ("coverage", "coverage_within_5_percent", "fidelity")),
                 _seeds(entry.get("leak"), 3),
                 *(_seeds(entry.get(name), 2) for name in ("entropy", "conditional_entropy")),
                 *(f"{entry['seconds'][name]:.0f}" if name in entry["seconds"] else "-" for name in TIMES),

@@ -1,0 +1,18 @@
+"""Stands in for the benchmark's worker: does at once whatever the cell's job says."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from mode_imitation.evaluation.benchmark.cells import Cell
+
+message = json.loads(sys.stdin.readline())
+cell = Cell(Path(message["folder"]), message["job"])
+if cell.method == "dies":
+    os._exit(3)
+if cell.method == "fails":
+    print(json.dumps({"error": "no such thing"}), flush=True)
+else:
+    cell.write({"seed": cell.seed})
+    print(json.dumps({"error": None}), flush=True)

@@ -1,0 +1,162 @@
+"""Cells of the benchmark are kept, gone on with, and fail alone."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mode_imitation.cli import main
+from mode_imitation.evaluation.benchmark import cells as cells_module
+from mode_imitation.evaluation.benchmark import run
+from mode_imitation.evaluation.benchmark.cells import CELL, Cell, make_cell
+from mode_imitation.evaluation.benchmark.config import METHODS, SETS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.pool import run_cells
+from mode_imitation.evaluation.benchmark.switching import GOAL_STEPS
+from mode_imitation.evaluation.benchmark.worker import do_cell
+
+WORKER = "benchmark_worker"
+TINY = [
+    "--episodes",
+    "2",
+    "--steps",
+    "120",
+    "--layouts",
+    "2",
+    "--iterations",
+    "3",
+    "--layout-block",
+    "tuning",
+    "--jobs",
+    "1",
+]
+
+
+def cell_of(folder: Path, method: str, seed: int = 0) -> Cell:
+    return make_cell(folder, {"method": method, "seed": seed}, "checksum")
+
+
+def test_a_cell_that_fails_or_dies_is_recorded_and_the_rest_goes_on(tmp_path: Path) -> None:
+    cells = [cell_of(tmp_path, name, seed) for seed in range(2) for name in ("fails", "works", "dies")]
+    ended = {(cell.method, cell.seed): reason for cell, reason in run_cells(cells, 2, WORKER)}
+    assert len(ended) == len(cells)
+    for cell in cells:
+        assert ended[cell.method, cell.seed] == cell.failure()
+        assert (cell.read() is not None) == (cell.method == "works")
+    assert cells[0].failure() == "no such thing"
+    assert "ended with status 3" in (cells[2].failure() or "")
+    assert cells[1].read() == {"seed": 0}
+    assert cells[4].read() == {"seed": 1}
+
+
+def test_a_cell_depends_on_settings_data_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = {"method": "bc", "seed": 0, "steps": 5, "dataset": {"root": "here"}}
+    folder = make_cell(tmp_path, job, "data").folder
+    assert make_cell(tmp_path, job | {"dataset": {"root": "there"}}, "data").folder == folder
+    assert make_cell(tmp_path, job | {"steps": 6}, "data").folder != folder
+    assert make_cell(tmp_path, job, "other data").folder != folder
+    monkeypatch.setattr(cells_module, "versions", lambda: {"torch": "0.1"})
+    assert make_cell(tmp_path, job, "data").folder != folder
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"status": "complete"'])
+def test_a_damaged_cell_is_made_again(tmp_path: Path, content: str) -> None:
+    cell = cell_of(tmp_path, "works")
+    cell.write({"a": 1})
+    assert cell.read() == {"a": 1}
+    (cell.folder / CELL).write_text(content)
+    assert cell.read() is None
+    assert [reason for _, reason in run_cells([cell], 1, WORKER)] == [None]
+    assert cell.read() == {"seed": 0}
+
+
+def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
+    cells = [cell_of(tmp_path, "works", seed) for seed in range(6)]
+    iteration = run_cells(cells, 1, WORKER)
+    next(iteration)
+    iteration.close()  # type: ignore[attr-defined]
+    assert sum(cell.read() is not None for cell in cells) < len(cells)
+    assert not any(cell.failure() for cell in cells)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["tow"], "did you mean 'two'?; expected two, four or six"),
+        (["two", "--methods", "ours,kmaens"], "no method 'kmaens', did you mean 'kmeans'?"),
+        (["two", "--seeds", "0"], "--seeds is 0; expected at least 1"),
+        (["two", "--layouts", "1"], "--layouts is 1; expected at least 2"),
+        (["two", "--jobs", "0"], "--jobs is 0"),
+        (["two", "--layouts", "600000"], "600000 layouts were asked for"),
+        (["two", "--steps", "1001"], "--steps is 1001; expected 100 to 1000"),
+        (["two", "--layout-block", "mine"], "no list of layouts 'mine'"),
+        ([], "required"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_status_2(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert main(["benchmark", *arguments, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1
+    assert expected in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_experts_are_always_driven_and_every_set_has_more_codes_than_experts() -> None:
+    assert BenchmarkConfig(set="two", methods="bc").chosen == ["experts", "bc"]
+    assert BenchmarkConfig(set="two").chosen == list(METHODS)
+    assert BenchmarkConfig(set="two").full
+    assert not BenchmarkConfig(set="two", layout_block="tuning").full
+    for chosen in SETS.values():
+        assert chosen.codes == 2 * len(chosen.experts)
+
+
+def test_the_real_worker_tells_why_it_failed(tmp_path: Path) -> None:
+    job = {"method": "bc", "seed": 0, "layouts": [1], "goal_expert": "a", "switching_layouts": 1, "steps": 5}
+    cell = make_cell(tmp_path, job | {"dataset": {"name": "no/such-v0", "root": str(tmp_path)}}, None)
+    ((_, reason),) = run_cells([cell], 1)
+    assert reason == cell.failure()
+    assert "no/such-v0" in (reason or "")
+
+
+def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def in_this_process(cells: list[Cell], n_jobs: int) -> Iterator[tuple[Cell, None]]:
+        for cell in cells:
+            do_cell(cell)
+            yield cell, None
+
+    monkeypatch.setattr(run, "run_cells", in_this_process)
+    out, published = tmp_path / "out", tmp_path / "docs"
+    words = ["benchmark", "two", "--seeds", "1", "--methods", "bc", "--out", str(out), *TINY]
+    assert main(words) == 0
+    first = capsys.readouterr()
+    assert "A TRIAL" in first.out
+    cells = sorted((out / "two" / "cells").glob("*/cell.json"))
+    assert [path.parent.name.rsplit("-", 2)[0] for path in cells] == ["bc", "experts"]
+    before = [path.stat().st_mtime_ns for path in cells]
+
+    # A failure is tried again, what is finished is left as it is, and a method more only adds its own cells.
+    Cell(cells[0].parent, json.loads(cells[0].read_text())["job"]).fail("the disk was full")
+    more = [*words[:5], "bc,true-label", *words[6:], "--publish", str(published)]
+    assert main(more) == 0
+    printed = capsys.readouterr().out
+    assert "true-label" in printed
+    assert cells[1].stat().st_mtime_ns == before[1]
+    assert json.loads(cells[0].read_text())["status"] == "complete"
+    results = json.loads((out / "two" / "results.json").read_text())
+    assert set(results["methods"]) == {"experts", "true-label", "bc"}
+    assert results["failed"] == {}
+    assert "--methods bc,true-label" in results["command"]
+    assert {path.name for path in published.iterdir()} >= {
+        "benchmark-two.json",
+        "benchmark-two.md",
+        "benchmark-two-goals.png",
+        "benchmark-two-agreement.png",
+    }
+    assert "](benchmark-two-goals.png)" in (published / "benchmark-two.md").read_text()
+    # Too short for an excursion, so that nothing was switched.
+    assert int(TINY[3]) < 2 * GOAL_STEPS
+    assert results["methods"]["bc"]["switching"] == {}
