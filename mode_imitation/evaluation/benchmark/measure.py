@@ -15,6 +15,7 @@ from mode_imitation.evaluation.metrics import Confusion, clustering_scores
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
+from mode_imitation.steering.threads import one_thread
 
 if TYPE_CHECKING:
     from mode_imitation.simulation import NavigationVectorEnv
@@ -155,10 +156,11 @@ def steering_fidelity(policy: Policy, driven: Mapping[int, Sequence[Drive]]) -> 
     if len(driven) < 2:
         return None
     commanded, inferred = [], []
-    for mode, drives in driven.items():
-        for drive in drives:
-            commanded.append(mode)
-            inferred.append(encode_windows(policy.model, drive.episode, every=FIDELITY_EVERY).code)
+    with one_thread():
+        for mode, drives in driven.items():
+            for drive in drives:
+                commanded.append(mode)
+                inferred.append(encode_windows(policy.model, drive.episode, every=FIDELITY_EVERY).code)
     scores = clustering_scores([str(mode) for mode in commanded], np.array(inferred))
     return {"accuracy": float(np.mean(np.array(commanded) == np.array(inferred))), "nmi": scores["nmi"]}
 

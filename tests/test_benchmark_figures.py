@@ -1,0 +1,329 @@
+"""Every figure of the benchmark equals a slow, obvious definition."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from tiny_runs import random_episode, random_model
+
+from mode_imitation.evaluation.benchmark import aggregate
+from mode_imitation.evaluation.benchmark.behaviour import LOOKS, BehaviourClassifier, behaviour_entropy
+from mode_imitation.evaluation.benchmark.measure import FIGURES, figures_of, match_experts, steering_fidelity
+from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
+from mode_imitation.evaluation.benchmark.targets import judge
+from mode_imitation.evaluation.closed_loop import Drive
+from mode_imitation.evaluation.metrics import confusion_matrix
+from mode_imitation.evaluation.motion import Motion
+from mode_imitation.evaluation.statistics import bootstrap_crossed
+from mode_imitation.steering.infer import infer_context
+from mode_imitation.steering.policy import Policy
+
+EXPERTS = ("goal_seeking", "forward_moving")
+
+
+def slow_crossed(values: np.ndarray, reference: np.ndarray | None, minus: np.ndarray | None, n: int, seed: int):
+    """Draw how often each layout and each seed comes, then repeat them so often."""
+    tables = [table for table in (values, reference, minus) if table is not None]
+    rng = np.random.default_rng(seed)
+    layouts = rng.multinomial(values.shape[1], [1 / values.shape[1]] * values.shape[1], size=n)
+    drawn = [rng.multinomial(len(table), [1 / len(table)] * len(table), size=n) for table in tables]
+    found = []
+    for resample in range(n):
+        means = []
+        for table, rows in zip(tables, drawn, strict=True):
+            picked = [
+                table[row, column]
+                for row in range(len(table))
+                for _ in range(rows[resample][row])
+                for column in range(table.shape[1])
+                for _ in range(layouts[resample][column])
+            ]
+            means.append(sum(picked) / len(picked))
+        below = means.pop(1) if reference is not None else 1.0
+        found.append(means[0] / below - (means[1] / below if minus is not None else 0.0))
+    return np.quantile(found, [0.025, 0.975])
+
+
+@pytest.mark.parametrize(("with_reference", "with_minus"), [*itertools.product([False, True], repeat=2)])
+def test_the_crossed_bootstrap_equals_a_slow_one(with_reference: bool, with_minus: bool) -> None:
+    rng = np.random.default_rng(0)
+    values, reference, minus = rng.normal(5, 1, (3, 6)), rng.normal(7, 1, (2, 6)), rng.normal(4, 1, (4, 6))
+    given = reference if with_reference else None, minus if with_minus else None
+    found = bootstrap_crossed(values, given[0], minus=given[1], n_resamples=60, seed=4)
+    assert found is not None
+    np.testing.assert_allclose([found.low, found.high], slow_crossed(values, *given, 60, 4))
+    below = reference.mean() if with_reference else 1.0
+    assert found.mean == pytest.approx((values.mean() - (minus.mean() if with_minus else 0.0)) / below)
+    assert found.n == values.size
+
+
+def test_what_layouts_do_to_all_seeds_at_once_widens_the_interval() -> None:
+    rng = np.random.default_rng(0)
+    shared = np.tile(rng.normal(size=40), (5, 1))
+    alone = bootstrap_crossed(shared[:1])
+    together = bootstrap_crossed(shared)
+    assert alone is not None
+    assert together is not None
+    # Five seeds that all do the same know no more than one.
+    assert together.high - together.low == pytest.approx(alone.high - alone.low, rel=0.05)
+    ratio = bootstrap_crossed(shared + 9, shared[:1] + 9)
+    assert ratio is not None
+    assert ratio.low == pytest.approx(1.0)
+    assert ratio.high == pytest.approx(1.0)
+
+
+def test_the_crossed_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(200):
+        table = rng.normal(size=(8, 1)) + rng.normal(size=(1, 30)) + rng.normal(size=(8, 30))
+        found = bootstrap_crossed(table, n_resamples=400)
+        assert found is not None
+        hits += found.low <= 0 <= found.high
+    assert 0.85 <= hits / 200 <= 0.99
+
+
+@pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(3), np.full((1, 2), np.nan)])
+def test_a_table_without_finite_values_is_an_error(bad: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        bootstrap_crossed(bad)
+    with pytest.raises(ValueError, match="4 layouts throughout, got 3"):
+        bootstrap_crossed(np.zeros((1, 4)), np.zeros((1, 3)))
+    assert bootstrap_crossed(np.ones((1, 4)), np.zeros((2, 4))) is None
+
+
+def test_an_experts_mode_is_the_one_that_most_of_its_episodes_have() -> None:
+    labels = ["a", "a", "a", "b", "b", "c"]
+    codes = np.array([2, 2, 0, 1, 1, 1])
+    found = match_experts(confusion_matrix(labels, codes, 4))
+    for label in "abc":
+        own = [int(code) for name, code in zip(labels, codes, strict=True) if name == label]
+        assert found[label] == max(set(own), key=own.count)
+    assert found["b"] == found["c"]  # merged experts share a mode
+
+
+def test_goals_are_counted_in_their_own_segment() -> None:
+    met = np.random.default_rng(0).random((4, 600)) < 0.02
+    excursion = Excursion("forward_moving", 100)
+    found = excursion.goals(met)
+    assert found.shape == (3, 4)
+    bounds = [range(250), range(250, 350), range(350, 600)]
+    for part, steps in enumerate(bounds):
+        for episode in range(4):
+            assert found[part, episode] == sum(met[episode, step] for step in steps)
+    schedule = excursion.schedule(5, 7)
+    assert [set(schedule[steps.start : steps.stop]) for steps in bounds] == [{5}, {7}, {5}]
+    assert len(schedule) == excursion.edges[-1]
+
+
+def test_every_other_expert_gets_both_excursions_that_fit() -> None:
+    names = [excursion.name for excursion in excursions(("a", "b", "c"), "a", 1000)]
+    assert names == ["b:50", "b:100", "c:50", "c:100"]
+    assert [excursion.steps for excursion in excursions(("a", "b"), "a", 550)] == [50]
+    assert excursions(("a", "b"), "a", 549) == []
+
+
+class Constant:
+    """An expert that counts how often it has been asked."""
+
+    def __init__(self, action: float) -> None:
+        self.action, self.asked = action, 0
+
+    def reset(self, observations: np.ndarray, rngs: object) -> None:
+        self.asked = 0
+
+    def act(self, observations: np.ndarray) -> np.ndarray:
+        self.asked += 1
+        return np.full((len(observations), 2), self.action)
+
+
+def test_switched_experts_drive_by_the_schedule_and_all_of_them_see_every_step() -> None:
+    experts = [Constant(0.5), Constant(-0.5)]
+    schedule = np.array([0, 0, 1, 0])
+    rngs = [np.random.default_rng(seed) for seed in range(3)]
+    controller = SwitchingExperts(experts, schedule, rngs, action_noise=0.1)
+    controller.reset(np.zeros((2, 4)), np.array([2, 0]))
+    noise = np.stack([0.1 * np.random.default_rng(seed).normal(size=(4, 2)) for seed in (2, 0)], axis=1)
+    for step in range(4):
+        actions, disturbed = controller.act(np.zeros((2, 4)), step)
+        np.testing.assert_allclose(actions, (0.5, -0.5)[schedule[step]] + noise[step])
+        assert not disturbed.any()
+    assert [expert.asked for expert in experts] == [4, 4]
+
+
+def test_behaviour_entropy_equals_a_slow_one() -> None:
+    seen = np.array([[0, 0, 1, 2], [1, 0, 1, 1], [2, 2, 1, 0]])
+    weights = np.array([2.0, 1.0, 1.0])
+
+    def entropy(shares: list[float]) -> float:
+        return -sum(share * math.log(share, 3) for share in shares if share)
+
+    def share(behaviour: int, layouts: list[int]) -> float:
+        hits = [weights[m] for m in range(3) for layout in layouts if seen[m, layout] == behaviour]
+        return sum(hits) / (4.0 * len(layouts))
+
+    found = behaviour_entropy(seen, weights, 3)
+    assert found["entropy"] == pytest.approx(entropy([share(b, [0, 1, 2, 3]) for b in range(3)]))
+    by_layout = [entropy([share(b, [layout]) for b in range(3)]) for layout in range(4)]
+    assert found["conditional"] == pytest.approx(sum(by_layout) / 4)
+    alike = behaviour_entropy(np.array([[0] * 4, [1] * 4]), np.ones(2), 2)
+    assert alike == pytest.approx({"entropy": 1.0, "conditional": 1.0})
+    single = behaviour_entropy(
+        np.array([[0, 1]]), np.ones(1), 2
+    )  # behaviour cloning: chance decides, the context never
+    assert single == pytest.approx({"entropy": 1.0, "conditional": 0.0})
+
+
+def drives_of(centre: float, n: int, seed: int) -> dict[str, list[float]]:
+    rng = np.random.default_rng(seed)
+    return {name: rng.normal(centre, 1.0, n).tolist() for name in LOOKS}
+
+
+def test_a_rollout_looks_like_the_expert_with_the_nearest_figures() -> None:
+    drives = {"a": drives_of(0, 50, 0), "b": drives_of(6, 50, 1)}
+    classify = BehaviourClassifier(drives)
+    new = drives_of(0, 20, 2)
+    expected = []
+    for layout in range(20):
+        distances = []
+        for own in drives.values():
+            total = 0.0
+            for name in LOOKS:
+                spread = math.sqrt(sum(np.var(other[name]) for other in drives.values()) / 2)
+                means = [np.mean(other[name]) for other in drives.values()]
+                spread += 0.02 * (max(means) - min(means) + 1e-9)
+                total += ((new[name][layout] - np.mean(own[name])) / spread) ** 2
+            distances.append(total)
+        expected.append(int(np.argmin(distances)))
+    np.testing.assert_array_equal(classify(new), expected)
+    assert set(classify(drives_of(6, 20, 3))) == {1}
+
+
+def test_fidelity_is_the_share_of_rollouts_whose_inferred_mode_is_the_commanded_one() -> None:
+    model = random_model()
+    driven = {
+        mode: [Drive(random_episode(60, seed=10 * mode + i), Motion(steps=60)) for i in range(4)] for mode in range(3)
+    }
+    found = steering_fidelity(Policy(model), driven)
+    hits = [
+        infer_context(model, drive.episode, every=20).code == mode
+        for mode, drives in driven.items()
+        for drive in drives
+    ]
+    assert found is not None
+    assert found["accuracy"] == pytest.approx(sum(hits) / len(hits))
+    assert 0 < found["accuracy"] < 1
+    assert steering_fidelity(Policy(model), {0: driven[0]}) is None
+
+
+def test_figures_are_those_of_the_drives_in_order() -> None:
+    motions = [Motion(steps=3, goals=float(i), cost=2.0 * i, return_=None, straightness=0.1234567) for i in range(3)]
+    found = figures_of([Drive(random_episode(3), motion) for motion in motions])
+    assert set(found) == set(FIGURES)
+    assert found["goals"] == [0.0, 1.0, 2.0]
+    assert found["straightness"] == pytest.approx([0.1234567] * 3, rel=1e-5)
+    assert found["return"] == [0.0] * 3
+
+
+def a_cell(shift: float, seed: int, n_layouts: int = 12) -> dict:
+    """Mode 1 stands for goal_seeking, mode 0 for forward_moving."""
+    rng = np.random.default_rng(seed)
+
+    def drive(goals: float, cost: float, path: float) -> dict[str, list[float]]:
+        centre = dict.fromkeys(FIGURES, 1.0) | {"goals": goals + shift, "cost": cost, "path_length": path}
+        return {name: (value + 0.1 * rng.normal(size=n_layouts)).tolist() for name, value in centre.items()}
+
+    scores = {"nmi": 1.0, "ari": 1.0, "homogeneity": 1.0, "completeness": 1.0}
+    return {
+        "n_modes": 2,
+        "shares": [0.5, 0.5, 0.0, 0.0],
+        "matching": {"goal_seeking": 1, "forward_moving": 0},
+        "clustering": {"window": scores, "window_in_arena": scores, "episode": scores, "episode_held_out": None},
+        "leak": {"gap": 0.01 * seed},
+        "fidelity": {"accuracy": 1.0, "nmi": 1.0},
+        "drives": {kind: {"0": drive(0.1, 5, 30), "1": drive(11, 50, 17)} for kind in ("mean", "sampled")},
+        "switching": {"forward_moving:50": rng.poisson(3, (3, n_layouts)).tolist()},
+        "seconds": {"training": 50.0, "evaluation": 20.0},
+    }
+
+
+def an_experts_cell(seed: int) -> dict:
+    cell = a_cell(0.0, seed)
+    drives = {"goal_seeking": cell["drives"]["mean"]["1"], "forward_moving": cell["drives"]["mean"]["0"]}
+    return {"drives": {"mean": drives}, "switching": cell["switching"], "seconds": {"evaluation": 20.0}}
+
+
+def test_results_are_means_over_seeds_and_layouts_and_ratios_to_the_experts() -> None:
+    ours = [a_cell(-1.0, seed) for seed in range(3)]
+    theirs = [an_experts_cell(seed) for seed in (7, 8)]
+    results = aggregate.aggregate({"experts": theirs, "ours": ours}, EXPERTS)
+    goals = [value for cell in ours for value in cell["drives"]["mean"]["1"]["goals"]]
+    expert = [value for cell in theirs for value in cell["drives"]["mean"]["goal_seeking"]["goals"]]
+    found = results["ours"]["experts"]["goal_seeking"]
+    assert found["goals"]["mean"] == pytest.approx(sum(goals) / len(goals))
+    assert found["ratio"]["goals"]["mean"] == pytest.approx((sum(goals) / len(goals)) / (sum(expert) / len(expert)))
+    returns = [value for cell in ours for value in cell["drives"]["mean"]["1"]["return"]]
+    normalised = [100 * (value - 0.012) / (30.07 - 0.012) for value in returns]
+    assert found["normalised_return"]["mean"] == pytest.approx(sum(normalised) / len(normalised))
+    quarter = len(normalised) // 4
+    assert found["iqm_normalised_return"] == pytest.approx(np.mean(sorted(normalised)[quarter:-quarter]))
+    assert results["experts"]["experts"]["goal_seeking"]["ratio"]["goals"]["mean"] == pytest.approx(1.0)
+    last = results["ours"]["switching"]["forward_moving:50"]
+    goals_after = [cell["switching"]["forward_moving:50"][2] for cell in ours]
+    assert last["goals"][2]["mean"] == pytest.approx(np.mean(goals_after))
+    theirs_after = [cell["switching"]["forward_moving:50"][2] for cell in theirs]
+    assert last["ratio"][2]["mean"] == pytest.approx(np.mean(goals_after) / np.mean(theirs_after))
+    assert results["ours"]["exact"] == 3
+    assert results["ours"]["clustering"]["held_out_episode_nmi"] is None
+    assert results["ours"]["leak"] == {
+        "mean": pytest.approx(0.01),
+        "least": 0.0,
+        "largest": 0.02,
+        "values": [0, 0.01, 0.02],
+    }
+    assert results["ours"]["entropy"]["mean"] == pytest.approx(1.0)
+    assert results["ours"]["conditional_entropy"]["mean"] == pytest.approx(1.0)
+
+
+def test_an_expert_is_matched_where_a_modes_mean_cost_and_path_lie_in_its_interval() -> None:
+    reference = [an_experts_cell(seed) for seed in (7, 8)]
+    cell = a_cell(0.0, 1)
+    assert aggregate.coverage(reference[0], reference, EXPERTS, 0.01) == 1.0
+    for figure, expert, mode in itertools.product(("cost", "path_length"), EXPERTS, ("0", "1")):
+        interval = bootstrap_crossed(aggregate.table(reference, expert, figure, "mean"))
+        assert interval is not None
+        if cell["matching"][expert] != int(mode):
+            continue
+        for value, inside in ((interval.mean, True), (interval.low - 1e-3, False), (interval.high + 1e-3, False)):
+            changed = {"drives": {"mean": {mode: dict(cell["drives"]["mean"][mode])}}}
+            for other in ("cost", "path_length"):
+                other_interval = bootstrap_crossed(aggregate.table(reference, expert, other, "mean"))
+                assert other_interval is not None
+                changed["drives"]["mean"][mode][other] = [other_interval.mean]
+            changed["drives"]["mean"][mode][figure] = [value]
+            assert aggregate.any_mode_matches(changed, reference, expert) is inside
+            assert aggregate.any_mode_matches(changed, reference, expert, margin=0.05)
+
+
+def test_a_ratio_to_an_expert_without_goals_is_left_out() -> None:
+    assert aggregate.ratio(np.ones((1, 4)), np.array([[0.0, 0.0, 1.0, 0.0]])) is None
+    assert aggregate.ratio(np.ones((1, 4)), np.full((1, 4), 2.0)) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 4}
+
+
+def test_targets_are_met_or_missed_by_their_figures() -> None:
+    theirs = [an_experts_cell(seed) for seed in (7, 8)]
+
+    def verdicts(shift: float, n_modes: int = 2) -> dict[str, bool | None]:
+        cells = [a_cell(shift, seed) | {"n_modes": n_modes} for seed in range(3)]
+        methods = aggregate.aggregate({"experts": theirs, "true-label": cells, "ours": cells}, EXPERTS)
+        return {target.name: target.met for target in judge("two", methods, EXPERTS)}
+
+    good, bad = verdicts(0.0), verdicts(-1.0, n_modes=3)
+    lower = "goal_seeking: goals over the expert's, mean action, lower bound"
+    exact = "runs with 2 modes and an episode NMI of 1"
+    assert (good[lower], bad[lower]) == (True, False)
+    assert (good[exact], bad[exact]) == (True, False)
+    assert good["forward_moving: straightness"] is True
+    assert good["goal_seeking: not below the true-label policy by more than its interval, mean action"] is True
+    assert judge("two", {"bc": {}}, EXPERTS) == []
