@@ -47,9 +47,9 @@ def stored(root: Path, labels: str = "true", n_each: int = 5) -> TrajectoryDatas
 
 
 def tiny(root: Path, out: Path, **changes: Any) -> SweepConfig:
-    grid = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 20, "jobs": 2}
-    settings = grid | {"discovery_iterations": 30, "original_iterations": 30, "scoring_iterations": 30}
-    return SweepConfig(dataset=NAME, root=root, out=out, **(settings | changes))
+    grid: dict[str, Any] = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 20, "jobs": 2}
+    grid |= {"discovery_iterations": 30, "original_iterations": 30, "scoring_iterations": 30}
+    return SweepConfig(dataset=NAME, root=root, out=out, **(grid | changes))
 
 
 def in_this_process(
@@ -257,7 +257,7 @@ def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str
     found = {}
     for name in ("true", labels):
         stored(tmp_path / name, name)
-        found[name] = sweep(tiny(tmp_path / name, tmp_path / name / "sweep", strides="2"), in_this_process)
+        found[name] = sweep(tiny(tmp_path / name, tmp_path / name / "sweep", strides="2", codes="3"), in_this_process)
     one, other = found["true"], found[labels]
     assert one.recommendation == other.recommendation
     assert [cell["codes"] for cell in one.cells] == [cell["codes"] for cell in other.cells]
@@ -269,7 +269,8 @@ def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str
 
 def test_the_files_of_a_sweep_with_labels(tmp_path: Path) -> None:
     stored(tmp_path)
-    found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="1,3", objectives="ours,original"), in_this_process)
+    config = tiny(tmp_path, tmp_path / "sweep", strides="1,3", seeds=1, objectives="ours,original")
+    found = sweep(config, in_this_process)
     files = {path.name for path in write_sweep(found)}
     assert files == {"sweep.json", "sweep.md", "choice.png", "maps.png", "learning-order.png"}
     assert all((tmp_path / "sweep" / name).stat().st_size > 1000 for name in files)
@@ -306,7 +307,9 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path) -> N
 
     data = stored(tmp_path)
     for objective in ("ours", "original"):
-        found = sweep(tiny(tmp_path, tmp_path / objective, codes="3", objectives=objective), in_this_process)
+        found = sweep(
+            tiny(tmp_path, tmp_path / objective, codes="3", strides="2", objectives=objective), in_this_process
+        )
         words = shlex.split(found.command)
         assert words[:3] == ["mode-imitation", "train", NAME]
         command = parse("train", TrainCommand, words[2:])

@@ -7,15 +7,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.curves import plot_learning_order
+from mode_imitation.plots.curves import spread
 
 PANEL_WIDTH, EXPERT_HEIGHT = 1.3, 0.24
 """Inches of an expert-to-code map and of each of its experts."""
 LINE_HEIGHT = 0.17
+DASHES = (0, (3, 2))
 
 
 def plot_choice(settings: Sequence[Mapping[str, Any]], *, chosen: tuple[int, int], title: str | None = None) -> Figure:
@@ -123,8 +125,9 @@ def plot_learning_orders(curves: Mapping[str, Mapping[str, Any]], *, title: str 
 
     Args:
         curves: heading -> {"title", "iterations" (N,), "fits" {expert: (S, N) of S seeds, nats per step},
-            "own_window_fits" the same}; the line is the mean over seeds, the band goes from the lowest to the highest;
-            own-window fits are dashed. "level", nats, is a thin line where it is given.
+            "own_window_fits" the same, "level" (nats at which an expert counts as learned) or None, "marks" {text:
+            iteration}}. Lines are means over seeds, bands go from the lowest to the highest; own-window fits are
+            dashed. Lines that fall far below all own-window fits leave the axes, and say where they end.
         title: over the figure.
 
     Raises:
@@ -132,24 +135,59 @@ def plot_learning_orders(curves: Mapping[str, Mapping[str, Any]], *, title: str 
     """
     if not curves:
         raise UserError("no training of the sweep recorded a curve, so there is nothing to draw")
-    figure = look.new_figure(4.6 * len(curves), 2.9 + (0.35 if title else 0), layout="constrained")
+    figure = look.new_figure(4.9 * len(curves), 3.3 + (0.35 if title else 0), layout="constrained")
     with look.style():
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(1, len(curves), squeeze=False, sharey=True)[0]
+        # The first look comes before anything is learned; it would squeeze the rest.
+        settled = [
+            np.asarray(values)[:, 2:] for found in curves.values() for values in found["own_window_fits"].values()
+        ]
+        known = [values for values in settled if values.size] or [np.zeros((1, 1))]
+        low, high = min(float(values.min()) for values in known), max(float(values.max()) for values in known)
+        axes[0].set_ylim(low - 0.45 * (high - low), high + 0.08 * (high - low))
         for ax, (heading, found) in zip(axes, curves.items(), strict=True):
-            fits = {name: np.asarray(values, np.float64) for name, values in found["fits"].items()}
-            for name, values in fits.items():
-                color = look.expert_color(name, list(fits))
-                ax.fill_between(found["iterations"], values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
-                own = np.asarray(found["own_window_fits"][name], np.float64).mean(0)
-                ax.plot(found["iterations"], own, color=color, lw=1.1, ls=(0, (3, 2)))
-            means = {name: values.mean(0).tolist() for name, values in fits.items()}
-            plot_learning_order(ax, found["iterations"], means, title=f"{heading}, {found['title']}")
-        for ax in axes[1:]:
-            ax.set_ylabel("")
-            ax.tick_params(labelleft=True)
+            _order_panel(ax, found)
+            ax.set_title(f"{heading}, {found['title']}", loc="left", fontsize=9.5)
+        axes[0].set_ylabel("action log-likelihood (nats per step)", fontsize=8.5, color=look.FAINT)
+        lines = [Line2D([], [], color=look.FAINT, lw=lw, ls=ls) for lw, ls in ((1.8, "-"), (1.1, DASHES))]
+        names = ["context of other windows of the episode", "context of the action's own window"]
+        figure.legend(lines, names, loc="outside lower left", ncols=2)
     return figure
+
+
+def _order_panel(ax: Axes, found: Mapping[str, Any]) -> None:
+    look.dress(ax)
+    ax.grid(axis="y")
+    x = np.asarray(found["iterations"], np.float64)
+    names = list(found["fits"])
+    low, high = ax.get_ylim()
+    ends = []
+    for name in names:
+        color = look.expert_color(name, names)
+        values = np.asarray(found["fits"][name], np.float64)
+        mean, own = values.mean(0), np.asarray(found["own_window_fits"][name], np.float64).mean(0)
+        ax.fill_between(x, values.min(0), values.max(0), color=color, alpha=0.15, lw=0)
+        ax.plot(x, mean, color=color, lw=1.8)
+        ax.plot(x, own, color=color, lw=1.1, ls=DASHES)
+        text = name if mean[-1] >= low else f"{name},\nfalls to {mean[-1]:.1f}"
+        ends.append((float(np.clip(mean[-1], low + 0.06 * (high - low), high)), text, color))
+    ends.sort()
+    places = spread([value for value, _, _ in ends], 0.09 * (high - low), high)
+    for place, (_, text, color) in zip(places, ends, strict=True):
+        where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
+        ax.annotate(text, (x[-1], place), fontsize=8.5, color=color, **where)
+    if found.get("level") is not None:
+        ax.axhline(found["level"], color=look.FAINT, lw=0.8, ls=(0, (1, 2)), zorder=0)
+        ax.text(x[-1], found["level"], "learned", fontsize=7, color=look.FAINT, va="bottom", ha="right")
+    for text, step in (found.get("marks") or {}).items():
+        ax.axvline(step, color=look.RULE, lw=0.9, zorder=0)
+        ax.text(step, 1.0, f" {text}", transform=ax.get_xaxis_transform(), fontsize=7, color=look.FAINT, va="top")
+    ax.set_ylim(low, high)
+    ax.set_xlim(0, x[-1])
+    ax.xaxis.set_major_locator(look.ticks(4))
+    ax.set_xlabel("iteration", fontsize=8.5, color=look.FAINT)
 
 
 def _map_panel(ax: Axes, panel: tuple[np.ndarray, str] | None, experts: Sequence[str], *, named: bool) -> None:

@@ -75,29 +75,35 @@ def judge_claims(
 
 def separates_from_four(grid: Mapping[int, Mapping[int, float]]) -> Claim:
     """At step size 1: separated for every k from 4 on and for none below."""
-    name = f"with step size 1 the experts separate from k = {FROM_K} on"
+    name = f"With step size 1 the experts separate from k = {FROM_K} on"
     row = grid.get(1, {})
     below = [value for k, value in row.items() if k < FROM_K]
     above = [value for k, value in row.items() if k >= FROM_K]
     if not below or not above:
-        return Claim(name, None, f"the sweep has no step size 1 with k on both sides of {FROM_K}")
+        return Claim(name, None, f"The sweep has no step size 1 with k on both sides of {FROM_K}")
     holds = min(above) >= SEPARATED > max(below)
     listed = ", ".join(f"k = {k}: {value:.2f}" for k, value in row.items())
-    return Claim(name, holds, f"homogeneity at step size 1 is {listed}; separated means {SEPARATED:g} or more")
+    return Claim(name, holds, f"Homogeneity at step size 1 is {listed}; separated means {SEPARATED:g} or more")
 
 
 def separates_earlier(grid: Mapping[int, Mapping[int, float]]) -> Claim:
     """The smallest k that separates never rises with the step size, and falls from the smallest to the largest."""
-    name = "with larger steps they separate at smaller k"
+    name = "With larger steps they separate at smaller k"
     if len(grid) < 2 or min(len(row) for row in grid.values()) < 2:
-        return Claim(name, None, "the sweep has fewer than two step sizes or values of k")
+        return Claim(name, None, "The sweep has fewer than two step sizes or values of k")
     first = {
         stride: min((k for k, value in row.items() if value >= SEPARATED), default=None) for stride, row in grid.items()
     }
     order = [np.inf if k is None else k for k in first.values()]
     holds = all(later <= earlier for earlier, later in pairwise(order)) and order[-1] < order[0]
     listed = ", ".join(f"{stride}: {'none' if k is None else k}" for stride, k in first.items())
-    return Claim(name, holds, f"the smallest k that separates is, by step size, {listed}")
+    return Claim(name, holds, f"The smallest k that separates is, by step size, {listed}")
+
+
+def learned_level(fit: Mapping[str, Any], uninformed: float) -> float:
+    """The fit, nats per step, from which on an expert counts as learned in this training."""
+    best = max(max(values) for values in fit["fits"].values())
+    return uninformed + HALF_WAY * (best - uninformed)
 
 
 def learned_at(fit: Mapping[str, Any], uninformed: float) -> dict[str, float]:
@@ -107,8 +113,7 @@ def learned_at(fit: Mapping[str, Any], uninformed: float) -> dict[str, float]:
         fit: {"iterations": (N,), "fits": {expert: (N,)}}.
         uninformed: the fit that counts as nothing learned.
     """
-    best = max(max(values) for values in fit["fits"].values())
-    level = uninformed + HALF_WAY * (best - uninformed)
+    level = learned_level(fit, uninformed)
     found = {}
     for name, values in fit["fits"].items():
         reached = np.flatnonzero(np.asarray(values) >= level)
@@ -118,12 +123,12 @@ def learned_at(fit: Mapping[str, Any], uninformed: float) -> dict[str, float]:
 
 def simplest_first(curves: Sequence[Mapping[str, Any]], entropies: Mapping[str, float], uninformed: float) -> Claim:
     """In most trainings an expert of the least varied actions is learned before every expert of more varied ones."""
-    name = "the simplest behaviour is learned first"
+    name = "The simplest behaviour is learned first"
     simplest = {expert for expert, value in entropies.items() if value <= min(entropies.values()) + AS_SIMPLE}
     others = set(entropies) - simplest
     known = [fit for fit in curves if set(fit["fits"]) == set(entropies) and len(fit["iterations"])]
     if not others or not known:
-        why = "all experts' actions are equally varied" if not others else "no training recorded every expert's fit"
+        why = "All experts' actions are equally varied" if not others else "No training recorded every expert's fit"
         return Claim(name, None, why)
     times = [learned_at(fit, uninformed) for fit in known]
     firsts = [min(at[e] for e in simplest) < min(at[e] for e in others) for at in times]
@@ -134,6 +139,6 @@ def simplest_first(curves: Sequence[Mapping[str, Any]], entropies: Mapping[str, 
     return Claim(
         name,
         sum(firsts) * 2 > len(firsts),
-        f"the simplest (least varied actions) is {' or '.join(sorted(simplest))}, learned first in {sum(firsts)} of "
+        f"The simplest (least varied actions) is {' or '.join(sorted(simplest))}, learned first in {sum(firsts)} of "
         f"{len(firsts)} trainings; half of the fit is reached, in the median, by {listed}",
     )

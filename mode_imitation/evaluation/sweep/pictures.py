@@ -5,9 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from mode_imitation.evaluation.sweep.claims import learned_level
 from mode_imitation.evaluation.sweep.config import chosen_objectives
-from mode_imitation.evaluation.sweep.fit import action_entropies
+from mode_imitation.evaluation.sweep.fit import action_entropies, uninformed_fit
 from mode_imitation.evaluation.sweep.sweep import Sweep
+
+HEADINGS = {"original": "The original objective", "ours": "This project's objective"}
+MAPS_TITLE = "Which codes take which expert's windows, by step size and number of codes"
 
 
 def draw(sweep: Sweep, out: Path) -> list[Path]:
@@ -38,14 +42,11 @@ def draw(sweep: Sweep, out: Path) -> list[Path]:
         for objective in reversed(objectives)
     }
     experts = sorted(set(sweep.dataset.labels))
-    files.append(save_figure(plot_code_maps(maps, experts, claims=claims), out / "maps.png"))
+    files.append(save_figure(plot_code_maps(maps, experts, claims=claims, title=MAPS_TITLE), out / "maps.png"))
     orders = {HEADINGS[objective]: learning_curve(sweep, objective) for objective in reversed(objectives)}
     figure = plot_learning_orders({name: curve for name, curve in orders.items() if curve is not None})
     files.append(save_figure(figure, out / "learning-order.png"))
     return files
-
-
-HEADINGS = {"original": "The original objective", "ours": "This project's objective"}
 
 
 def code_maps(sweep: Sweep, objective: str) -> dict[tuple[int, int], tuple[np.ndarray, str]]:
@@ -64,8 +65,7 @@ def learning_curve(sweep: Sweep, objective: str) -> dict[str, Any] | None:
     """Fits of all seeds of the setting that is shown: the recommended k and stride where this objective has them.
 
     Returns:
-        {"title", "iterations" (N,), "fits" {expert: (seeds, N)}, "own_window_fits"}, the simplest expert first; None
-        where no cell finished.
+        What plot_learning_orders takes, the simplest expert first; None where no cell finished.
     """
     settings = [setting for setting in sweep.settings if setting.objective == objective]
     if not settings:
@@ -79,9 +79,13 @@ def learning_curve(sweep: Sweep, objective: str) -> dict[str, Any] | None:
     entropies = action_entropies(sweep.dataset)
     names = sorted(fits[0]["fits"], key=lambda name: entropies[name])
     kinds = ("fits", "own_window_fits")
+    uninformed = uninformed_fit(sweep.dataset)
+    phases = {"second phase": sweep.config.discovery_iterations} if objective == "ours" else {}
     return {
         "title": f"k = {shown.codes}, stride {shown.stride}",
         "iterations": fits[0]["iterations"],
+        "level": float(np.mean([learned_level(fit, uninformed) for fit in fits])),
+        "marks": phases,
         **{kind: {name: np.array([fit[kind][name] for fit in fits]) for name in names} for kind in kinds},
     }
 
