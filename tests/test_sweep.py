@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
 
 from mode_imitation.cli import main
@@ -20,13 +21,16 @@ from mode_imitation.errors import UserError
 from mode_imitation.evaluation.sweep.claims import learned_at, separates_earlier, separates_from_four, simplest_first
 from mode_imitation.evaluation.sweep.config import Cell, SweepConfig, whole_numbers
 from mode_imitation.evaluation.sweep.criteria import Judge, in_order_of_appearance, stability
+from mode_imitation.evaluation.sweep.fit import FitWatcher, action_entropies, uninformed_fit
 from mode_imitation.evaluation.sweep.processes import run_cells
 from mode_imitation.evaluation.sweep.recommendation import Setting, gather, recommend, tolerance
 from mode_imitation.evaluation.sweep.sweep import sweep
 from mode_imitation.evaluation.sweep.worker import run_cell
 from mode_imitation.evaluation.sweep.writer import write_sweep
+from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.trainer import HookCall
 from tests.synthetic import two_laws
 
 NAME = "test/two-laws-v0"
@@ -178,6 +182,32 @@ def test_equal_partitions_are_judged_equally_and_the_value_is_training_s_own() -
 
 def test_codes_are_renamed_in_the_order_of_appearance() -> None:
     assert in_order_of_appearance([5, 2, 5, 0]) == [0, 1, 0, 2]
+
+
+def test_a_fit_under_other_windows_does_not_count_what_a_context_knows_of_its_own_action() -> None:
+    config = TrainConfig(codes=3, horizon=3, gap=1, stride=1, pool=2, actor_hidden=(16,))
+    data = two_laws(n_each=3)
+    watcher = FitWatcher(data, config)
+    one_code = ModeModel(config.model_config(3, 1))
+    one_code.keep_codes(torch.tensor([True, False, False]))
+    distances = ModeModel(dataclasses.replace(config, context="distances").model_config(3, 1))
+    for step, model in enumerate((one_code, distances)):
+        watcher(HookCall(model, "discovery", step, None))  # type: ignore[arg-type]
+    curves = watcher.curves()
+    assert curves["iterations"] == [0, 1]
+    assert set(curves["fits"]) == {"plus", "minus"}
+    for name, (knows_nothing, knows_the_window) in curves["fits"].items():
+        assert knows_nothing == curves["own_window_fits"][name][0]
+        assert knows_the_window != curves["own_window_fits"][name][1]
+
+
+def test_entropies_are_those_of_the_undisturbed_actions() -> None:
+    data = two_laws(n_each=3)
+    entropies = action_entropies(data)
+    for expert, entropy in entropies.items():
+        own = [e.actions[~e.disturbed] for e in data.episodes if e.expert == expert and e.disturbed is not None]
+        assert entropy == pytest.approx(norm(scale=np.concatenate(own).std()).entropy(), rel=1e-5)
+    assert -uninformed_fit(data) >= np.mean(list(entropies.values())) - 1e-9
 
 
 # ---- the original's claims

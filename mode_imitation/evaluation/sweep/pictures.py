@@ -37,7 +37,7 @@ def draw(sweep: Sweep, out: Path) -> list[Path]:
     claims = {
         HEADINGS[objective]: [
             f"{number}. {claim.name}: {claim.verdict}. {claim.evidence}."
-            for number, claim in enumerate(sweep.claims[objective], start=1)
+            for number, claim in enumerate(sweep.claims.get(objective, []), start=1)
         ]
         for objective in reversed(objectives)
     }

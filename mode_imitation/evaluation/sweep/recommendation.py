@@ -123,15 +123,15 @@ def recommend(settings: Sequence[Setting]) -> Recommendation:
         if most_stable is None or (setting.stability or 0.0) >= most_stable - WITHIN_STABILITY
     ]
     chosen = min(agreeing, key=lambda setting: (setting.n_modes[0], setting.nll[0], setting.codes, setting.stride))
+    agreement = (
+        f", {len(agreeing)} of them with seeds that agree (ARI {most_stable:.2f} at best)" if most_stable else ""
+    )
     reason = (
         f"{len(close)} of {len(candidates)} settings explain the data as well as the best ({best.nll[0]:.3f} nats per "
-        f"step by policies that never saw it), {len(agreeing)} of them with seeds that agree"
-        f"{'' if most_stable is None else f' (ARI {most_stable:.2f} at best)'}; "
+        f"step by policies that never saw it){agreement}; "
         "this one has the fewest modes, and of those the best likelihood"
     )
-    return Recommendation(
-        objective, chosen.codes, chosen.stride, chosen.seeds[0], chosen.n_modes[0], " ".join(reason.split())
-    )
+    return Recommendation(objective, chosen.codes, chosen.stride, chosen.seeds[0], chosen.n_modes[0], reason)
 
 
 def tolerance(setting: Setting, best: Setting) -> float:

@@ -147,8 +147,8 @@ def train_command(config: SweepConfig, chosen: Recommendation) -> str:
 def claims_of(
     config: SweepConfig, dataset: TrajectoryDataset, cells: Sequence[dict[str, Any]]
 ) -> dict[str, list[Claim]]:
-    """The original's claims for each objective; nothing without labels."""
-    if dataset.labels is None:
+    """The original's claims for each objective; nothing without labels of two experts or more."""
+    if len(set(dataset.labels or [])) < 2:
         return {}
     entropies, uninformed = action_entropies(dataset), uninformed_fit(dataset)
     return {
@@ -162,6 +162,8 @@ def left_out(config: SweepConfig, dataset: TrajectoryDataset) -> list[str]:
     lines = []
     if dataset.labels is None:
         lines.append(NO_LABELS)
+    elif len(set(dataset.labels)) < 2:
+        lines.append("the dataset is of one expert alone: the original's claims, which compare experts, are left out")
     if config.seeds < 2:
         lines.append("stability between seeds is left out: it takes at least two, --seeds 3 say")
     return lines
