@@ -11,21 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from mode_imitation.simulation.batched_layout import AGENT, VASE, Layout
 from mode_imitation.simulation.library_worlds import close_builders
 from mode_imitation.simulation.lidar import pseudo_lidar
 from mode_imitation.simulation.light_models import build_task
-from mode_imitation.simulation.observation import slices_of
 from mode_imitation.simulation.shim import import_mujoco
 from mode_imitation.simulation.substeps import fastest_exact
 from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName
-from mode_imitation.simulation.world_arrays import WorldArrays
+from mode_imitation.simulation.world_arrays import WorldArrays, sizes_of
 
 mujoco = import_mujoco()
 
 BLOCKS_PER_THREAD = 4
 """Worlds are handed to threads in so many blocks each: a thread that meets slow worlds takes fewer of them."""
-
-LIDAR_KINDS = ("goal", "hazards", "vases")
 
 
 def is_batchable(builder: Any) -> bool:
@@ -50,34 +48,47 @@ def is_batchable(builder: Any) -> bool:
 class BatchedWorlds:
     """See `Worlds`."""
 
-    def __init__(self, name: TaskName, n_worlds: int, max_episode_steps: int, threads: int) -> None:
+    def __init__(
+        self,
+        name: TaskName,
+        n_worlds: int,
+        max_episode_steps: int,
+        threads: int = 1,
+        arrays: WorldArrays | None = None,
+    ) -> None:
         self.builders = [build_task(name.env_id) for _ in range(n_worlds)]
         for builder in self.builders:
             builder.task.num_steps = max_episode_steps
         self.n_worlds = n_worlds
-        self.arrays = WorldArrays(n_worlds, self.builders[0].observation_space.shape[0])
+        self.arrays = arrays or WorldArrays(sizes_of(self.builders[0], n_worlds))
+        self.arrays.goal_positions[:] = np.nan
         self._advance = fastest_exact(name.env_id)
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._threads = threads
-        self._layout: _Layout | None = None
+        self._layout: Layout | None = None
         self._last_distances = np.zeros(n_worlds)
         self._draws_owed = np.zeros(n_worlds, dtype=np.int64)
         self._views: list[tuple[Any, ...]] = [()] * n_worlds
 
-    def reset(self, worlds: np.ndarray, seeds: list[int | None]) -> list[tuple[int, Exception]]:
-        failures: list[tuple[int, Exception]] = []
+    def reset(self, worlds: np.ndarray, seeds: list[int | None]) -> list[tuple[int, str]]:
+        failures: list[tuple[int, str]] = []
         placed = []
         for world, seed in zip(worlds.tolist(), seeds, strict=True):
             self._pay_draws(world)
             try:
-                self.builders[world].reset(seed=seed)
+                self._reset_without_observation(self.builders[world], seed)
             except AssertionError as error:  # the library's ResamplingError is one
-                failures.append((world, error))
+                failures.append((world, str(error)))
                 continue
             self._bind(world)
             placed.append(world)
         self.arrays.begin_episodes(worlds)
-        self._observe(np.array(placed, dtype=np.int64))
+        if placed:
+            self._observe(np.array(placed))
+            layout, positions = self._layout, self._positions[placed]
+            assert layout is not None
+            self.arrays.hazards[placed] = positions[:, layout.hazards, :2]
+            self.arrays.vases[placed] = positions[:, layout.vases, :2]
         return failures
 
     def step(self, actions: np.ndarray, worlds: np.ndarray) -> None:
@@ -108,6 +119,15 @@ class BatchedWorlds:
         self._views.clear()
         close_builders(self.builders)
 
+    def _reset_without_observation(self, builder: Any, seed: int | None) -> None:
+        """The library's reset; of its observation, which we make ourselves, only the forward pass."""
+        task = builder.task
+        task.obs = lambda: mujoco.mj_forward(task.model, task.data)
+        try:
+            builder.reset(seed=seed)
+        finally:
+            del task.obs
+
     def _rows(self, worlds: np.ndarray) -> Any:
         return slice(None) if len(worlds) == self.n_worlds else worlds
 
@@ -116,7 +136,7 @@ class BatchedWorlds:
         task = self.builders[world].task
         model, data = task.model, task.data
         if self._layout is None:
-            self._layout = _Layout(self.builders[world])
+            self._layout = Layout(self.builders[world])
             self._positions = np.zeros((self.n_worlds, model.nbody, 3))
             self._rotations = np.zeros((self.n_worlds, 9))
             self._sensors = np.zeros((self.n_worlds, model.nsensordata))
@@ -194,7 +214,7 @@ class BatchedWorlds:
             for row in np.flatnonzero(~costly).tolist():
                 data = self._views[int(worlds[row])][0][1]
                 touching = layout.geom_codes[data.contact.geom].sum(axis=1)
-                costly[row] = bool((touching == _AGENT + _VASE).any())
+                costly[row] = bool((touching == AGENT + VASE).any())
         return costly.astype(np.float64)
 
     def _respawn_goal(self, world: int) -> bool:
@@ -223,8 +243,7 @@ class BatchedWorlds:
 
     def _observe(self, worlds: np.ndarray) -> None:
         layout = self._layout
-        if layout is None or not len(worlds):
-            return
+        assert layout is not None
         arrays, rows = self.arrays, self._rows(worlds)
         positions, rotations = self._positions[rows], self._rotations[rows]
         agents = positions[:, layout.agent]
@@ -247,68 +266,6 @@ class BatchedWorlds:
         arrays.positions[rows] = agents[:, :2]
         arrays.headings[rows] = np.arctan2(rotations[:, 3], rotations[:, 0])
         arrays.goal_positions[rows] = positions[:, layout.goal, :2]
-
-
-_AGENT, _VASE = 1, 16
-"""Codes of geoms in a contact; only agent + vase sums to their sum."""
-
-
-class _Layout:
-    """Where things stand in the arrays of a task's models, and the constants of its formulas; alike in all worlds."""
-
-    def __init__(self, builder: Any) -> None:
-        task = builder.task
-        model = task.model
-        slices = slices_of(builder)
-        self.substeps = int(task.sim_conf.frameskip_binom_n)
-        self.lowest_action, self.highest_action = model.actuator_ctrlrange.T.copy()
-
-        self.agent = model.body("agent").id
-        self.goal = model.body("goal").id
-        self.goal_size = task.goal.size
-        self.reward_distance = task.goal.reward_distance
-        self.reward_goal = task.goal.reward_goal
-        self.reward_clip = task.reward_conf.reward_clip or np.inf
-
-        counts = {kind: _count(task, kind) for kind in LIDAR_KINDS if hasattr(task, kind)}
-        bodies = {
-            kind: [model.body(kind if kind == "goal" else f"{kind[:-1]}{i}").id for i in range(count)]
-            for kind, count in counts.items()
-        }
-        self.objects = np.concatenate([bodies[kind] for kind in counts]).astype(np.int64)
-        self.object_kinds = np.repeat(np.arange(len(counts)), list(counts.values()))
-        self.lidar_columns = [slices[f"{kind}_lidar"] for kind in counts]
-        self.n_bins = task.lidar_conf.num_bins
-        self.lidar_range = task.lidar_conf.max_dist
-
-        hazards = getattr(task, "hazards", None)
-        self.hazards = np.array(bodies.get("hazards", []), dtype=np.int64)
-        self.hazards_size = hazards.size if hazards else 0.0
-        self.hazards_cost = bool(hazards and hazards.is_constrained and hazards.cost > 0 and len(self.hazards))
-
-        vases = getattr(task, "vases", None)
-        self.has_costly_vases = bool(vases and vases.is_constrained and vases.num)
-        self.vases_velocity_threshold = vases.velocity_threshold if vases else 0.0
-        # A free joint's linear velocity is its body's: what mj_jacBody times qvel gives.
-        joints = [model.jnt_dofadr[model.body_jntadr[body]] for body in bodies.get("vases", [])]
-        self.vase_velocities = np.array([[start, start + 1, start + 2] for start in joints], dtype=np.int64)
-        names = [model.geom(geom).name for geom in range(model.ngeom)]
-        robot = set(task.agent.body_info.geom_names)
-        self.geom_codes = np.array([_VASE if n.startswith("vase") else _AGENT if n in robot else 0 for n in names])
-
-        balls = list(task.agent.sensor_info.ballquat_names)
-        sensors = [name for name in slices if not name.endswith("_lidar") and name not in balls]
-        starts = {model.sensor(i).name: int(model.sensor_adr[i]) for i in range(model.nsensor)}
-        self.balls = [starts[name] for name in balls]
-        self.ball_columns = [slices[name] for name in balls]
-        self.sensor_columns = np.concatenate([np.r_[slices[name]] for name in sensors])
-        self.sensor_sources = np.concatenate(
-            [starts[name] + np.arange(slices[name].stop - slices[name].start) for name in sensors]
-        )
-
-
-def _count(task: Any, kind: str) -> int:
-    return int(getattr(getattr(task, kind), "num", 1))
 
 
 def _plane_distance(points: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -24,9 +24,10 @@ from mode_imitation.progress import progress
 from mode_imitation.simulation.chunks import ChunkFolder
 from mode_imitation.simulation.config import NOT_IN_THE_ARRAYS, GenerateConfig
 from mode_imitation.simulation.layout_seeds import training_layout_seed
-from mode_imitation.simulation.vector_env import cores, make_vec
+from mode_imitation.simulation.vector_env import make_vec
 from mode_imitation.simulation.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
 from mode_imitation.simulation.workers import run_in_processes
+from mode_imitation.simulation.world_choice import cores
 from mode_imitation.versions import platform_name, versions
 
 SETTINGS_FILE, CHUNKS, LOCK_FILE = "settings.json", "chunks", "lock"

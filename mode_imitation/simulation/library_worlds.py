@@ -6,28 +6,34 @@ import numpy as np
 
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.tasks import TaskName
-from mode_imitation.simulation.world_arrays import WorldArrays
+from mode_imitation.simulation.world_arrays import WorldArrays, sizes_of
 
 
 class LibraryWorlds:
     """See `Worlds`. The library's Python holds the interpreter lock, so threads would not help here."""
 
-    def __init__(self, name: TaskName, n_worlds: int, max_episode_steps: int) -> None:
+    def __init__(
+        self, name: TaskName, n_worlds: int, max_episode_steps: int, arrays: WorldArrays | None = None
+    ) -> None:
         self.builders = [build_task(name.env_id) for _ in range(n_worlds)]
         for builder in self.builders:
             builder.task.num_steps = max_episode_steps
-        self.arrays = WorldArrays(n_worlds, self.builders[0].observation_space.shape[0])
+        self.arrays = arrays or WorldArrays(sizes_of(self.builders[0], n_worlds))
+        self.arrays.goal_positions[:] = np.nan
 
-    def reset(self, worlds: np.ndarray, seeds: list[int | None]) -> list[tuple[int, Exception]]:
-        failures: list[tuple[int, Exception]] = []
+    def reset(self, worlds: np.ndarray, seeds: list[int | None]) -> list[tuple[int, str]]:
+        failures: list[tuple[int, str]] = []
         self.arrays.begin_episodes(worlds)
         for world, seed in zip(worlds.tolist(), seeds, strict=True):
             try:
                 observation, _ = self.builders[world].reset(seed=seed)
             except AssertionError as error:  # the library's ResamplingError is one
-                failures.append((world, error))
+                failures.append((world, str(error)))
                 continue
             self._look(world, observation)
+            task = self.builders[world].task
+            self.arrays.hazards[world] = _positions(task, "hazards")
+            self.arrays.vases[world] = _positions(task, "vases")
         return failures
 
     def step(self, actions: np.ndarray, worlds: np.ndarray) -> None:
@@ -58,3 +64,9 @@ def close_builders(builders: list[Any]) -> None:
     for builder in builders:
         builder.task.world.engine.update(None, None)
     builders.clear()
+
+
+def _positions(task: Any, name: str) -> np.ndarray:
+    """(n, 2) centres of a kind of object, of which a task may have none."""
+    objects = getattr(task, name, None)
+    return np.array(objects.pos)[:, :2] if objects is not None and objects.num else np.zeros((0, 2))

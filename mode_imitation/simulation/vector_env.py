@@ -3,9 +3,8 @@
 How the worlds are stepped is another room's business: `batched_worlds` or `library_worlds`.
 """
 
-import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -13,16 +12,12 @@ from gymnasium.vector.utils import batch_space
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
-from mode_imitation.simulation.batched_worlds import BatchedWorlds, is_batchable
-from mode_imitation.simulation.library_worlds import LibraryWorlds
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.observation import slices_of
-from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName, parse_env_id
-from mode_imitation.simulation.world_arrays import Worlds
+from mode_imitation.simulation.tasks import parse_env_id
+from mode_imitation.simulation.world_choice import Path, check_count, make_worlds
+from mode_imitation.simulation.world_choice import cores as cores
 
-Path = Literal["auto", "batched", "library"]
-WORLDS_PER_THREAD = 8
-"""A thread with fewer costs more in waiting for the interpreter lock than it brings."""
 LARGEST_SEED = 2**32 - 1
 """The library seeds numpy's RandomState, which takes 32 bits."""
 
@@ -32,7 +27,8 @@ def make_vec(
     num_envs: int,
     *,
     path: Path = "auto",
-    threads: int | None = 1,
+    threads: int | None = None,
+    processes: int | None = 1,
     max_episode_steps: int | None = None,
     autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
 ) -> "NavigationVectorEnv":
@@ -45,7 +41,10 @@ def make_vec(
             "library" steps the library's own code world by world; "auto" takes the first where there is one. The two
             agree exactly, but for 1e-15 in the lidar.
         threads: threads over the worlds of the batched path; physics runs outside the interpreter lock. None for one a
-            core, as long as each has 8 worlds. 1 is right where other processes use the other cores.
+            core that no other of our processes uses, as long as each has 8 worlds.
+        processes: processes over groups of worlds: some 1.5 s to start, then faster than threads, and the only way to
+            step the library path on several cores. None for one a core, as long as each has 8 worlds. With more than
+            one there is no `tasks`; nothing else differs, and what the worlds show is the same to the bit.
         max_episode_steps: steps after which an episode is truncated; None for the task's own.
         autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
@@ -57,6 +56,7 @@ def make_vec(
         num_envs,
         path=path,
         threads=threads,
+        processes=processes,
         max_episode_steps=max_episode_steps,
         autoreset_mode=autoreset_mode,
     )
@@ -77,24 +77,33 @@ class NavigationVectorEnv(VectorEnv):
         *,
         path: Path,
         threads: int | None,
+        processes: int | None,
         max_episode_steps: int | None,
         autoreset_mode: AutoresetMode,
     ) -> None:
         name = parse_env_id(env_id)
-        _check_count("num_envs", num_envs)
-        if threads is not None:
-            _check_count("threads", threads)
+        check_count("num_envs", num_envs)
+        for what, count in (("threads", threads), ("processes", processes)):
+            if count is not None:
+                check_count(what, count)
         if max_episode_steps is not None:
-            _check_count("max_episode_steps", max_episode_steps)
+            check_count("max_episode_steps", max_episode_steps)
         self.env_id = env_id
         self.robot = name.robot
         self.num_envs = int(num_envs)
         self.max_episode_steps = int(max_episode_steps or name.max_episode_steps)
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
-        self.path, self._worlds = _make_worlds(name, self.num_envs, path, threads, self.max_episode_steps)
-
-        builder = self._worlds.builders[0]
+        builder = build_task(env_id)
+        made = make_worlds(name, builder, self.num_envs, path, threads, processes, self.max_episode_steps)
+        self.path, self.threads, self.processes, self._worlds = made
+        x_min, y_min, x_max, y_max = map(float, builder.task.placements_conf.extents)
+        self._arena = (x_min, y_min, x_max, y_max)
+        self._sizes = {
+            field: float(getattr(builder.task, kind).size)
+            for field, kind in (("goal_radius", "goal"), ("hazard_radius", "hazards"), ("vase_half_width", "vases"))
+            if hasattr(builder.task, kind)
+        }
         self.observation_slices = slices_of(builder)
         option = builder.task.agent.engine.model.opt
         self.time_step = float(option.timestep * builder.task.sim_conf.frameskip_binom_n)
@@ -112,8 +121,6 @@ class NavigationVectorEnv(VectorEnv):
         self._ended = np.zeros(self.num_envs, dtype=bool)
         self._goals: list[list[np.ndarray]] = [[] for _ in range(self.num_envs)]
         self._goal_steps: list[list[int]] = [[] for _ in range(self.num_envs)]
-        nothing = np.zeros((0, 2))
-        self._objects: list[tuple[np.ndarray, np.ndarray]] = [(nothing, nothing) for _ in range(self.num_envs)]
 
     def reset(  # type: ignore[override]
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -192,8 +199,6 @@ class NavigationVectorEnv(VectorEnv):
         for world in worlds.tolist():
             self._goals[world] = [arrays.goal_positions[world].copy()]
             self._goal_steps[world] = [0]
-            task = self._worlds.builders[world].task
-            self._objects[world] = (_positions(task, "hazards"), _positions(task, "vases"))
         if failures:
             self._started[[world for world, _ in failures]] = False
             world, error = failures[0]
@@ -233,7 +238,15 @@ class NavigationVectorEnv(VectorEnv):
 
     @property
     def tasks(self) -> list[Any]:
-        """The library's own task objects, one a world."""
+        """The library's own task objects, one a world.
+
+        Raises:
+            UserError: they are in other processes.
+        """
+        if not self.closed and not self._worlds.builders:
+            raise UserError(
+                f"the library's tasks are in {self.processes} other processes; expected processes=1 to look at them"
+            )
         return [builder.task for builder in self._worlds.builders]
 
     def scene(self, world: int) -> Scene:
@@ -242,23 +255,16 @@ class NavigationVectorEnv(VectorEnv):
         if not 0 <= world < self.num_envs:
             raise UserError(f"there is no world {world}; expected 0 to {self.num_envs - 1}")
         self._check_started(np.array([world]))
-        task = self._worlds.builders[world].task
-        hazards, vases = self._objects[world]
+        arrays = self._worlds.arrays
         goals = np.array(self._goals[world])
         has_goal = bool(np.isfinite(goals).all())
-        sizes = {
-            field: float(getattr(task, name).size)
-            for field, name in (("goal_radius", "goal"), ("hazard_radius", "hazards"), ("vase_half_width", "vases"))
-            if hasattr(task, name)
-        }
-        x_min, y_min, x_max, y_max = map(float, task.placements_conf.extents)
         return Scene(
             goals=goals if has_goal else np.zeros((0, 2)),
             goal_steps=np.array(self._goal_steps[world] if has_goal else [], dtype=np.int64),
-            hazards=hazards,
-            vases=vases,
-            arena=(x_min, y_min, x_max, y_max),
-            **sizes,
+            hazards=arrays.hazards[world].copy(),
+            vases=arrays.vases[world].copy(),
+            arena=self._arena,
+            **self._sizes,
         )
 
     def close_extras(self, **kwargs: Any) -> None:
@@ -326,38 +332,3 @@ class NavigationVectorEnv(VectorEnv):
         missing = worlds[~self._started[worlds]]
         if len(missing):
             raise UserError(f"world {missing[0]} has no episode yet; expected a reset before; call reset(seed=...)")
-
-
-def _make_worlds(
-    name: TaskName, n_worlds: int, path: str, threads: int | None, max_episode_steps: int
-) -> tuple[Literal["batched", "library"], Worlds]:
-    if path not in ("auto", "batched", "library"):
-        raise UserError(f"unknown path {path!r}; expected auto, batched or library")
-    batchable = path != "library" and is_batchable(build_task(name.env_id))
-    if path == "batched" and not batchable:
-        raise UserError(
-            f"{name.env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
-        )
-    if batchable:
-        if threads is None:
-            threads = max(1, min(cores(), n_worlds // WORLDS_PER_THREAD))
-        return "batched", BatchedWorlds(name, n_worlds, max_episode_steps, threads)
-    return "library", LibraryWorlds(name, n_worlds, max_episode_steps)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _check_count(what: str, count: Any) -> None:
-    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
-        raise UserError(f"{what} is {count!r}; expected a whole number of at least 1")
-
-
-def _positions(task: Any, name: str) -> np.ndarray:
-    """(n, 2) centres of a kind of object, of which a task may have none."""
-    objects = getattr(task, name, None)
-    if objects is None or objects.num == 0:
-        return np.zeros((0, 2))
-    return np.array(objects.pos)[:, :2]

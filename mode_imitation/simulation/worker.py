@@ -26,7 +26,7 @@ class Driver:
 
     def __init__(self, config: GenerateConfig) -> None:
         self.config = config
-        self.env = make_vec(config.env, config.worlds, path=config.path, max_episode_steps=config.steps)
+        self.env = make_vec(config.env, config.worlds, path=config.path, threads=1, max_episode_steps=config.steps)
 
     def drive(self, expert: str, indices: Sequence[int], advance: Callable[[int], object]) -> list[Episode]:
         """Episodes by their index in the dataset, which with the dataset's seed decides everything random about them.

@@ -71,9 +71,7 @@ def serve(prepare: Callable[[dict[str, Any]], Callable[[dict[str, Any], Callable
         prepare: gets the job, returns the function that does one task and reports progress to its second argument.
     """
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()
-    # What an expert prints must not get between our messages.
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    replies = open_replies()
 
     def receive() -> None:
         for line in sys.stdin:
@@ -96,33 +94,52 @@ def serve(prepare: Callable[[dict[str, Any]], Callable[[dict[str, Any], Callable
     # Anything else is a bug: its traceback goes to standard error.
 
 
+def open_replies() -> IO[str]:
+    """Standard output, for our messages alone: what an expert or a library prints goes to standard error from now."""
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return replies
+
+
+def start_process(module: str, inherited: tuple[int, ...] = ()) -> subprocess.Popen:
+    """A process that runs `python -m module`, with pipes to its standard input and output and the same imports as here.
+
+    Args:
+        module: a user's own module may be found beside it too.
+        inherited: file descriptors that it shall have under the same numbers.
+    """
+    paths = [path or os.getcwd() for path in sys.path]
+    return subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(paths)},
+        pass_fds=inherited,
+        # A group of its own: Ctrl-C reaches only the parent, which then ends its workers.
+        process_group=0 if os.name == "posix" else None,
+    )
+
+
+def stop_processes(workers: Sequence[subprocess.Popen]) -> None:
+    """End them now, and free what they held here."""
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.wait()
+        for pipe in (worker.stdin, worker.stdout):
+            _close(pipe)
+
+
 @contextmanager
 def _started(module: str, n_workers: int) -> Iterator[list[subprocess.Popen]]:
-    # The same imports as here, a user's own expert module included.
-    paths = [path or os.getcwd() for path in sys.path]
-    environment = os.environ | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(paths)}
     workers: list[subprocess.Popen] = []
     try:
         for _ in range(n_workers):
-            workers.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", module],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    text=True,
-                    env=environment,
-                    # A group of its own: Ctrl-C reaches only the parent, which then ends its workers.
-                    process_group=0 if os.name == "posix" else None,
-                )
-            )
+            workers.append(start_process(module))
         yield workers
     finally:
-        for worker in workers:
-            worker.kill()
-        for worker in workers:
-            worker.wait()
-            for pipe in (worker.stdin, worker.stdout):
-                _close(pipe)
+        stop_processes(workers)
 
 
 def _listen(worker: subprocess.Popen, messages: queue.Queue) -> None:

@@ -1,0 +1,95 @@
+"""Which way of stepping worlds fits the task and the machine."""
+
+import os
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from mode_imitation.errors import UserError
+from mode_imitation.simulation.batched_worlds import BatchedWorlds, is_batchable
+from mode_imitation.simulation.library_worlds import LibraryWorlds
+from mode_imitation.simulation.process_worlds import ProcessWorlds
+from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName
+from mode_imitation.simulation.world_arrays import Worlds, sizes_of
+
+Path = Literal["auto", "batched", "library"]
+WORLDS_PER_THREAD = 8
+"""A thread with fewer costs more in waiting for the interpreter lock than it brings."""
+WORLDS_PER_PROCESS = 8
+"""With fewer, the processes wait for each other more than they step."""
+
+
+class Made(NamedTuple):
+    """Worlds and how they are stepped."""
+
+    path: Literal["batched", "library"]
+    threads: int
+    """Of each process."""
+    processes: int
+    """1: this one."""
+    worlds: Worlds
+
+
+def make_worlds(
+    name: TaskName,
+    builder: Any,
+    n_worlds: int,
+    path: str,
+    threads: int | None,
+    processes: int | None,
+    max_episode_steps: int,
+) -> Made:
+    """N worlds of a task, stepped as `make_vec` was asked to.
+
+    Args:
+        builder: one of the library's environments of this task.
+
+    Raises:
+        UserError: unknown path, or one that the task does not have.
+    """
+    if path not in ("auto", "batched", "library"):
+        raise UserError(f"unknown path {path!r}; expected auto, batched or library")
+    batchable = path != "library" and is_batchable(builder)
+    if path == "batched" and not batchable:
+        raise UserError(
+            f"{name.env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
+        )
+    threads, processes = spread(n_worlds, threads, processes, threadable=batchable)
+    kind: Literal["batched", "library"] = "batched" if batchable else "library"
+    if processes > 1:
+        worlds: Worlds = ProcessWorlds(
+            name,
+            sizes_of(builder, n_worlds),
+            max_episode_steps,
+            path=kind,
+            threads=threads,
+            processes=processes,
+        )
+    elif batchable:
+        worlds = BatchedWorlds(name, n_worlds, max_episode_steps, threads)
+    else:
+        worlds = LibraryWorlds(name, n_worlds, max_episode_steps)
+    return Made(kind, threads, processes, worlds)
+
+
+def spread(n_worlds: int, threads: int | None, processes: int | None, *, threadable: bool) -> tuple[int, int]:
+    """Threads of each process, and processes, with what was left open (None) chosen for this machine."""
+    if processes is None:
+        processes = min(cores(), n_worlds // WORLDS_PER_PROCESS)
+    processes = max(1, min(processes, n_worlds))
+    if not threadable:
+        return 1, processes
+    if threads is None:
+        threads = max(1, min(cores() // processes, n_worlds // processes // WORLDS_PER_THREAD))
+    return threads, processes
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def check_count(what: str, count: Any) -> None:
+    """Raise UserError unless `count` is a whole number of at least 1."""
+    if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+        raise UserError(f"{what} is {count!r}; expected a whole number of at least 1")
