@@ -4,6 +4,7 @@ Every baseline but the original method ends here, so that all policies have had 
 the same number of gradient samples.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
@@ -114,4 +114,4 @@ def place_entries(model: ModeModel, generator: torch.Generator) -> None:
     # The encoder's layer norm leaves outputs without a mean: one direction is taken, by the vector of ones.
     axes = torch.cat([torch.ones(code_dim, 1), torch.randn(code_dim, n_codes, generator=generator)], dim=1)
     basis = torch.linalg.qr(axes).Q[:, 1:]  # (D, K) orthonormal, each column of mean 0
-    model.codebook.entries.copy_(F.layer_norm(basis.T, (code_dim,)))
+    model.codebook.entries.copy_(math.sqrt(code_dim) * basis.T)

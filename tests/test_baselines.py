@@ -1,0 +1,179 @@
+"""Baselines: the same model and data as ours, no label where none belongs, the bound and clusters that they claim."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic import two_laws
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.baselines.categorical_vae import bound_of
+from mode_imitation.evaluation.baselines.given_codes import Setup, place_entries, train_on_codes
+from mode_imitation.evaluation.baselines.kmeans import best_clusters, trajectory_clusters
+from mode_imitation.evaluation.baselines.methods import TRAINERS, train_method
+from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE
+from mode_imitation.evaluation.metrics import clustering_scores
+from mode_imitation.model.actor import log_density
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.steering.policy import load_policy
+from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.run_folder import load_run
+
+TINY = TrainConfig(
+    codes=3,
+    iterations=8,
+    discovery_iterations=6,
+    restarts=2,
+    horizon=3,
+    gap=2,
+    stride=2,
+    pool=2,
+    discovery_windows=16,
+    batch=32,
+    scoring_iterations=4,
+    rounds=2,
+    actor_hidden=(8,),
+)
+
+
+def shuffled(dataset: TrajectoryDataset) -> TrajectoryDataset:
+    """The same episodes under each other's labels."""
+    names = np.random.default_rng(0).permutation(dataset.labels or []).tolist()
+    assert names != dataset.labels
+    episodes = [replace(episode, expert=name) for episode, name in zip(dataset.episodes, names, strict=True)]
+    return replace(dataset, episodes=tuple(episodes))
+
+
+def test_every_method_of_the_benchmark_but_the_experts_can_be_trained() -> None:
+    assert {*TRAINERS, REFERENCE} == set(METHODS)
+
+
+@pytest.mark.parametrize("method", TRAINERS)
+def test_shuffled_labels_change_no_weight_except_where_labels_are_given(method: str, tmp_path: Path) -> None:
+    dataset = two_laws()
+    for name, data in (("as-is", dataset), ("shuffled", shuffled(dataset))):
+        train_method(method, data, TINY, tmp_path / name)
+        policy = load_policy(tmp_path / name)
+        assert policy.steer(mode=policy.modes[0]).act(np.zeros(3)).shape == (1,)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("as-is", "shuffled")]
+    assert (weights[0] == weights[1]) is (method != "true-label")
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    train_method("bc", two_laws(), TINY, tmp_path / "run")
+    before = (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns
+    train_method("bc", two_laws(), TINY, tmp_path / "run")
+    assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == before
+    (tmp_path / "run" / "model.json").unlink()
+    train_method("bc", two_laws(), TINY, tmp_path / "run")
+    assert load_run(tmp_path / "run").info["method"] == "bc"
+
+
+def test_all_methods_hold_out_the_same_episodes(tmp_path: Path) -> None:
+    dataset, found = two_laws(n_each=10), []
+    for method in ("ours", "bc", "original", "true-label"):
+        train_method(method, dataset, TINY, tmp_path / method)
+        found.append(load_run(tmp_path / method).info["held_out_episodes"])
+    assert len(found[0]) == 2
+    assert all(held_out == found[0] for held_out in found)
+
+
+def test_the_original_method_sees_as_many_samples_as_the_others(tmp_path: Path) -> None:
+    train_method("original", two_laws(), TINY, tmp_path / "run")
+    config = TrainConfig.from_dict(load_run(tmp_path / "run").info["config"])
+    assert config.discovery_iterations * config.discovery_windows * config.asked == TINY.iterations * TINY.batch
+    assert (config.objective, config.context, config.horizon, config.refine) == ("ratio", "distances", 1, False)
+
+
+def test_contexts_of_given_codes_are_one_hot_and_unused_codes_are_pruned(tmp_path: Path) -> None:
+    setup = Setup(two_laws(), TINY)
+    codes = torch.tensor([2, 0] * (setup.data.n_units // 2) + [2] * (setup.data.n_units % 2))
+    train_on_codes(setup, codes, tmp_path / "run", "test")
+    run = load_run(tmp_path / "run")
+    assert run.model.n_modes == 2
+    np.testing.assert_allclose(run.model.mode_contexts()[:2].numpy(), np.eye(3)[:2], atol=1e-5)
+    # Modes are numbered by their share of the data, and the run says which of its episodes have which.
+    shares = [float((codes == code).sum()) for code in (2, 0)]
+    order = {2: int(shares[0] < shares[1]), 0: int(shares[0] >= shares[1])}
+    assert run.info["assignment"] == [order[int(code)] for code in codes]
+
+
+def test_entries_stand_at_right_angles_where_there_is_room() -> None:
+    model = Setup(two_laws(), replace(TINY, codes=12)).fresh_model()
+    place_entries(model, torch.Generator().manual_seed(0))
+    entries = model.codebook.entries.double()
+    np.testing.assert_allclose((entries @ entries.T).numpy(), 16 * np.eye(12), atol=1e-3)
+    np.testing.assert_allclose(entries.sum(1).numpy(), 0, atol=1e-4)
+    crowded = Setup(two_laws(n_each=10), replace(TINY, codes=16)).fresh_model()
+    with pytest.raises(ValueError, match="16 codes at right angles need more than 16"):
+        place_entries(crowded, torch.Generator())
+
+
+def test_the_variational_bound_equals_a_slow_one() -> None:
+    setup = Setup(two_laws(), TINY)
+    model, data, pool = setup.fresh_model(), setup.data, 2
+    generator = torch.Generator().manual_seed(0)
+    units = torch.tensor([0, 0, 3, 3, 5, 5])
+    windows = data.windows(data.draw_starts(units, generator))
+    asked = torch.randint(3, (6, 2), generator=generator)
+    with torch.no_grad():
+        found = bound_of(model, windows, asked, pool)
+        distances = model.distances(model.encode(*windows))
+        nlls, kls = [], []
+        for group in range(3):
+            members = range(group * pool, (group + 1) * pool)
+            pooled = torch.stack([distances[member] for member in members]).mean(0)
+            scaled = [-float(pooled[code]) / model.config.temperature for code in range(3)]
+            total = sum(math.exp(value) for value in scaled)
+            q = [math.exp(value) / total for value in scaled]
+            expected = 0.0
+            for code in range(3):
+                terms = []
+                for member in members:
+                    for step in asked[member].tolist():
+                        state, action = windows.states[member, step], windows.actions[member, step]
+                        mean, log_sigma = model.action_distribution(state[None], torch.eye(3)[code][None])
+                        terms.append(-float(log_density(action[None], mean, log_sigma).sum()))
+                expected += q[code] * sum(terms) / len(terms)
+            nlls.append(expected)
+            kls.append(sum(share * math.log(share * 3) for share in q))
+    assert float(found.nll) == pytest.approx(sum(nlls) / 3, rel=1e-4)
+    assert float(found.kl) == pytest.approx(sum(kls) / 3, abs=1e-5)
+    assert float(found.negative(0.5)) == pytest.approx(sum(nlls) / 3 + 0.5 * sum(kls) / 3, rel=1e-4)
+
+
+def test_k_means_finds_planted_clusters_and_their_number() -> None:
+    rng = np.random.default_rng(0)
+    centres = 10 * rng.normal(size=(3, 20))
+    truth = np.arange(30) % 3
+    points = centres[truth] + rng.normal(size=(30, 20))
+    found = best_clusters(points, 6, 0)
+    assert clustering_scores([str(label) for label in truth], found)["nmi"] == pytest.approx(1.0)
+    assert len(set(found)) == 3
+    assert set(best_clusters(np.ones((5, 4)), 3, 0)) == {0}
+    assert len(set(best_clusters(points, 2, 0))) == 2
+
+
+def test_every_training_trajectory_gets_a_cluster() -> None:
+    setup = Setup(two_laws(n_each=12, steps=200), replace(TINY, codes=4))
+    codes = trajectory_clusters(setup)
+    assert codes.shape == (setup.data.n_units,)
+    assert 2 <= len(codes.unique()) <= 4
+    torch.testing.assert_close(trajectory_clusters(setup), codes)
+
+
+def test_true_labels_need_labels_and_enough_codes(tmp_path: Path) -> None:
+    dataset = two_laws()
+    unlabelled = replace(dataset, episodes=tuple(replace(episode, expert=None) for episode in dataset.episodes))
+    with pytest.raises(UserError, match="has no labels"):
+        train_method("true-label", unlabelled, TINY, tmp_path / "run")
+    many = [replace(episode, expert=f"expert {index % 4}") for index, episode in enumerate(dataset.episodes)]
+    with pytest.raises(UserError, match="4 experts and only 3 codes"):
+        train_method("true-label", replace(dataset, episodes=tuple(many)), TINY, tmp_path / "run")
+    for method in ("bc", "kmeans"):
+        train_method(method, unlabelled, TINY, tmp_path / method)
+        assert isinstance(load_run(tmp_path / method).model, ModeModel)
