@@ -64,11 +64,12 @@ def test_the_report_is_plain_json_and_names_no_path_of_the_machine(report: Repor
 
 def test_json_markdown_and_pictures_are_written(report: Report, tmp_path: Path) -> None:
     written = write_report(report, tmp_path / "out")
-    assert {path.name for path in written} == {"report.json", "report.md", *PICTURES.values()}
+    expected = {file for name, file in PICTURES.items() if name != "blend"}  # which was not asked for
+    assert {path.name for path in written} == {"report.json", "report.md", *expected}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
     assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(json.dumps(report.data))
     text = (tmp_path / "out" / "report.md").read_text()
-    for wanted in ("## Modes", "## Experts on the same layouts", "## Codes against labels", *PICTURES.values()):
+    for wanted in ("## Modes", "## Experts on the same layouts", "## Codes against labels", *expected):
         assert wanted in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(line.endswith(" |") for line in rows)
@@ -163,7 +164,7 @@ def test_an_unknown_label_asks_for_the_experts_file_and_runs_nothing(
     ("options", "complaint"),
     [
         ({"layouts": 0}, "0 layouts"),
-        ({"steps": 0}, "0 steps"),
+        ({"steps": 0}, "--steps is 0"),
         ({"steps": 4000}, "4000 steps"),
         ({"worlds": 0}, "--worlds is 0"),
         ({"window_every": 0}, "--window-every is 0"),
@@ -171,7 +172,11 @@ def test_an_unknown_label_asks_for_the_experts_file_and_runs_nothing(
         ({"dataset": "no/such-v0"}, "no dataset no/such-v0"),
         ({"env": "SafetyPointGoal9-v0"}, "SafetyPointGoal9-v0"),
         ({"env": "SafetyPointGoal0-v0"}, "the run was trained on"),
-        ({"expert": ("goal_seking",), "steps": 5, "layouts": 1}, "goal_seking"),
+        ({"expert": ("goal_seking",)}, "goal_seking"),
+        ({"require": "speed>=1"}, "no guarantee for 'speed'"),
+        ({"confidence": 1.0}, "--confidence is 1.0"),
+        ({"blend": "0"}, "--blend is '0'; expected two different modes"),
+        ({"blend": "0,3"}, "--blend names mode 3; this run has modes 0, 1, 2"),
         ({"device": "tpu"}, "tpu"),
     ],
 )

@@ -22,11 +22,14 @@ def run(config: ModesCommand) -> int:
     print_report(report.data)
     for file in files:
         print("wrote", file)
-    return 0
+    if report.data["requirements"] is None:
+        return 0
+    return 0 if any(verdict["qualifies"] for verdict in report.data["requirements"]["modes"]) else 1
 
 
 def print_report(data: Mapping[str, Any]) -> None:
     """Modes beside experts, how modes and labels agree, and what had to be left out."""
+    from mode_imitation.evaluation.report_sections import blend_rows, guarantee_rows, verdict_lines
     from mode_imitation.evaluation.report_writer import summary_lines
 
     for line in [*summary_lines(data), *data["left_out"]]:
@@ -39,6 +42,14 @@ def print_report(data: Mapping[str, Any]) -> None:
     if data["layouts"]:
         title = f"Modes and experts on the same {len(data['layouts'])} held-out layouts, mean and 95% interval"
         print_table(title, ("", *COLUMNS), rows)
+    if data["guarantees"]:
+        about = data["guarantees"]
+        title = f"Guaranteed over new layouts at {about['confidence']:.4g}: the mean, and that for most layouts"
+        print_table(title, *guarantee_rows(data))
+    if data["blend"]:
+        print_table(f"Between two modes, on {len(data['blend']['layouts'])} tuning layouts", *blend_rows(data["blend"]))
+    for line in verdict_lines(data) if data["requirements"] else []:
+        print(line)
 
 
 def cells(figures: Mapping[str, Any]) -> list[str]:

@@ -158,3 +158,17 @@ def exemplars(found: SortedDataset, mode: int, count: int = 3) -> list[dict[str,
         {"episode": episode, "start": int(found.starts[window]), "distance": float(found.distances[window, mode])}
         for episode, window in chosen.items()
     ]
+
+
+def exemplar_episodes(found: SortedDataset, mode: int, count: int = 3) -> list[dict[str, int | float]]:
+    """The episodes of a code that lie nearest to it, by their windows' mean distance: what the mode typically does.
+
+    Returns:
+        At most `count` of {episode, distance}, nearest first.
+    """
+    n_episodes = len(found.episode_codes)
+    sums = np.bincount(found.episode_of_window, weights=found.distances[:, mode], minlength=n_episodes)
+    means = sums / np.maximum(np.bincount(found.episode_of_window, minlength=n_episodes), 1)  # (E,)
+    mine = np.flatnonzero(found.episode_codes == mode)
+    nearest = mine[np.argsort(means[mine], kind="stable")[:count]]
+    return [{"episode": int(index), "distance": float(means[index])} for index in nearest]

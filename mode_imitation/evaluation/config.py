@@ -30,6 +30,13 @@ class ModesConfig:
     """The dataset to sort into modes; left out, the one that the run was trained on."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
+    confidence: float = 0.95
+    """Of the guarantees: the probability with which a figure's bounds hold for all modes together."""
+    require: str | None = None
+    """Which modes are good enough? `goals>=9,cost<=60`, judged by the guarantees; exit status 0 if some mode is,
+    else 1. Of goals, return and straightness (>=) and of cost (<=)."""
+    blend: str | None = None
+    """Two modes, `0,1`: drive what lies between them too, on as many layouts of those put aside for tuning."""
     window_every: int = 5
     """Every how many steps a window is taken for clustering and leak."""
     out: Path | None = None

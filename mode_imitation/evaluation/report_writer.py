@@ -1,23 +1,24 @@
 """A report on disk: report.json for programs, report.md for people, pictures for both."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mode_imitation.atomic import write_json, write_text
-from mode_imitation.evaluation.motion import Motion
-from mode_imitation.evaluation.report import Report
+from mode_imitation.evaluation.markdown import cell, table
+from mode_imitation.evaluation.report_pictures import PICTURES, draw_pictures
+from mode_imitation.evaluation.report_sections import (
+    ABOUT,
+    BLEND_TEXT,
+    blend_table,
+    guarantee_table,
+    guarantee_text,
+    mode_lines,
+    verdict_lines,
+)
+from mode_imitation.evaluation.report_work import Report
 
 JSON, MARKDOWN = "report.json", "report.md"
-PICTURES = {
-    "panels": "panels.png",
-    "bars": "modes-and-experts.png",
-    "confusion": "confusion.png",
-    "shares": "shares.png",
-}
 COLUMNS = {
     "goals": ("goals", 1),
     "return": ("return", 1),
@@ -29,9 +30,6 @@ COLUMNS = {
     "arena_share": ("share in the arena", 2),
 }
 """Figure: its column's title and digits."""
-CAPTION = 42
-"""Characters under a panel."""
-BARS = ("goals", "return", "cost", "straightness", "speed")
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
@@ -54,108 +52,19 @@ def write_report(report: Report, folder: Path) -> list[Path]:
     return [folder / JSON, folder / MARKDOWN, *pictures]
 
 
-def draw_pictures(report: Report, folder: Path) -> list[Path]:
-    """Those of PICTURES that the report has the data for; ones that it has not are removed, for they would be old."""
-    from mode_imitation.plots import plot_mode_bars, save_figure
-
-    data = report.data
-    figures: dict[str, Any] = {}
-    if report.modes:
-        figures["panels"] = _panels(report)
-        figures["bars"] = plot_mode_bars(data, metrics=BARS, title=_bars_title(data))
-    if report.agreement:
-        figures["confusion"] = _confusion(report)
-    figures["shares"] = _shares(data)
-    written = []
-    for name, file in PICTURES.items():
-        if name in figures:
-            written.append(save_figure(figures[name], folder / file))
-        else:
-            (folder / file).unlink(missing_ok=True)
-    return written
-
-
-def _panels(report: Report):
-    from mode_imitation.plots import Panel, expert_colors, mode_colors, plot_panels
-
-    colors, shades = mode_colors(report.data), expert_colors(report.data)
-    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
-    modes = [
-        Panel(
-            title=f"mode {mode}",
-            episode=drives[0].episode,
-            color=colors[mode],
-            caption=_caption(sentences[mode], drives[0].motion),
-        )
-        for mode, drives in report.modes.items()
-    ]
-    # Each expert under the mode that matches it.
-    matched = [entry.get("expert") for entry in report.data["modes"]]
-    names = sorted(report.experts, key=lambda name: matched.index(name) if name in matched else len(matched))
-    experts = [
-        Panel(title=name.replace("_", " "), episode=report.experts[name][0].episode, color=shades.get(name))
-        for name in names
-    ]
-    rows, labels = [], []
-    for panels, label in ((modes, "modes"), (experts, "experts")):
-        for first in range(0, len(panels), 4):
-            rows.append(panels[first : first + 4])
-            labels.append(label)
-    layout = report.data["layouts"][0]
-    return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on layout {layout}")
-
-
-def _caption(sentence: str, motion: Motion) -> str:
-    """As much as fits under a panel: what the mode does, its goals and cost in this episode."""
-    known = [(motion.goals, "{:.0f} goals"), (motion.cost, "cost {:.0f}")]
-    parts = [re.split(",|;| with a ", sentence)[0], *(text.format(value) for value, text in known if value is not None)]
-    while len(parts) > 1 and len(" · ".join(parts)) > CAPTION:
-        parts.pop()
-    return " · ".join(parts)
-
-
-def _confusion(report: Report):
-    from mode_imitation.plots import new_figure, plot_confusion
-
-    assert report.agreement is not None
-    tables = {"windows": report.agreement.windows, "episodes": report.agreement.episodes}
-    n_modes, n_labels = report.data["n_modes"], len(report.agreement.windows.labels)
-    figure = new_figure(2 * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * n_modes))
-    axes = np.atleast_1d(figure.subplots(1, 2))
-    modes = [entry["mode"] for entry in report.data["modes"]]
-    for ax, (unit, table) in zip(axes, tables.items(), strict=True):
-        plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
-    return figure
-
-
-def _shares(data: Mapping[str, Any]):
-    from mode_imitation.plots import new_figure, plot_mode_shares
-
-    shares, sentences = np.zeros(data["n_codes"]), [""] * data["n_codes"]
-    for entry in data["modes"]:
-        shares[entry["mode"]], sentences[entry["mode"]] = entry["share"], entry["description"]
-    figure = new_figure(7.2, 0.9 + 0.32 * len(shares))
-    plot_mode_shares(figure.add_subplot(), shares.tolist(), descriptions=sentences, title="Modes found in the data")
-    return figure
-
-
-def _bars_title(data: Mapping[str, Any]) -> str:
-    return f"Modes and experts on the same {len(data['layouts'])} held-out layouts"
-
-
 def summary_lines(data: Mapping[str, Any]) -> list[str]:
     """What was found, in a few lines; the command line prints them."""
     lines = []
     for entry in data["modes"]:
         expert = f", matches {entry['expert']}" if entry["expert"] else ""
-        goals = f"; {_cell(entry['goals'], 1)} goals" if entry.get("goals") else ""
+        goals = f"; {cell(entry['goals'], 1)} goals" if entry.get("goals") else ""
         lines.append(f"mode {entry['mode']}: {entry['description']} ({entry['share']:.0%} of the data{expert}){goals}")
     best = data["best_goal_mode"]
     if best and best["ratio"]:
         lines.append(
             f"mode {best['mode']} reaches {best['goals']:.1f} goals, the expert {best['expert']} "
             f"{best['expert_goals']:.1f}, on the same {len(data['layouts'])} held-out layouts: "
-            f"a ratio of {_cell(best['ratio'], 2)}"
+            f"a ratio of {cell(best['ratio'], 2)}"
         )
     scores = data["clustering"]
     if scores:
@@ -179,6 +88,10 @@ def as_markdown(data: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     parts = [f"# Modes of {data['run']}", "\n".join(f"- {line}" for line in summary_lines(data))]
     if PICTURES["panels"] in pictures:
         parts.append(f"![every mode and every expert on one layout]({PICTURES['panels']})")
+    parts += ["## What each mode is", "\n".join(f"- {line}" for line in mode_lines(data))]
+    for name, text in ABOUT.items():
+        if PICTURES[name] in pictures:
+            parts += [f"![{text}]({PICTURES[name]})", f"Picture: {text}."]
     parts += ["## Modes", _mode_table(data)]
     if data["layouts"]:
         parts.append(
@@ -186,6 +99,14 @@ def as_markdown(data: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
             f"{data['steps']} steps each, {_temperature(data['settings']['temperature'])}. Approach is metres gained "
             "towards the goal per metre driven."
         )
+    if data["guarantees"]:
+        parts += ["## Guarantees", guarantee_table(data), guarantee_text(data)]
+    if data["requirements"]:
+        parts += ["## Requirements", "\n".join(f"- {line}" for line in verdict_lines(data))]
+    if data["blend"]:
+        parts += ["## Between two modes", blend_table(data["blend"]), BLEND_TEXT]
+        if PICTURES["blend"] in pictures:
+            parts.append(f"![figures against the weight of the second mode]({PICTURES['blend']})")
     if data["experts"]:
         noise = data["settings"]["action_noise"]
         parts += ["## Experts on the same layouts", _expert_table(data), f"With action noise {noise}, undisturbed."]
@@ -218,7 +139,7 @@ def _mode_table(data: Mapping[str, Any]) -> str:
             f"{entry['share']:.1%}",
             entry["description"],
             *([entry["expert"] or "-"] if labelled else []),
-            *(_cell(entry[name], COLUMNS[name][1]) for name in shown),
+            *(cell(entry[name], COLUMNS[name][1]) for name in shown),
         ]
         for entry in data["modes"]
     ]
@@ -229,7 +150,7 @@ def _expert_table(data: Mapping[str, Any]) -> str:
     shown = _shown(list(data["experts"].values()))
     header = ["expert", *(COLUMNS[name][0] for name in shown)]
     rows = [
-        [name, *(_cell(figures[column], COLUMNS[column][1]) for column in shown)]
+        [name, *(cell(figures[column], COLUMNS[column][1]) for column in shown)]
         for name, figures in data["experts"].items()
     ]
     return table(header, rows)
@@ -276,23 +197,8 @@ def _exemplar_table(data: Mapping[str, Any]) -> str:
     return table(["mode", "windows"], rows)
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column is aligned left, the others right."""
-    lines = [header, [":--", *["--:"] * (len(header) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def _shown(entries: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in COLUMNS if any(entry.get(name) for entry in entries)]
-
-
-def _cell(interval: Mapping[str, float] | None, digits: int) -> str:
-    if interval is None:
-        return "-"
-    mean = f"{interval['mean']:.{digits}f}"
-    if interval["n"] < 2:
-        return mean
-    return f"{mean} [{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
 
 
 def _temperature(temperature: float) -> str:

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from mode_imitation.plots.attribution import plot_attribution
     from mode_imitation.plots.birdseye import plot_birdseye
     from mode_imitation.plots.curves import plot_curves, plot_learning_order
+    from mode_imitation.plots.latent import plot_latent_map
+    from mode_imitation.plots.mode_maps import ModeMap, plot_blend, plot_mode_maps, plot_reactions
     from mode_imitation.plots.overview import plot_overview
     from mode_imitation.plots.panels import Panel, plot_panels
     from mode_imitation.plots.report import (
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mode_imitation.plots.sweep import plot_choice, plot_code_maps, plot_learning_orders
 
 _HOMES = {
+    "ModeMap": "mode_maps",
     "Panel": "panels",
     "animate_birdseye": "animation",
     "expert_color": "style",
@@ -36,21 +39,26 @@ _HOMES = {
     "new_figure": "style",
     "plot_attribution": "attribution",
     "plot_birdseye": "birdseye",
+    "plot_blend": "mode_maps",
     "plot_choice": "sweep",
     "plot_code_distances": "report",
     "plot_code_maps": "sweep",
     "plot_confusion": "report",
     "plot_curves": "curves",
+    "plot_latent_map": "latent",
     "plot_learning_order": "curves",
     "plot_learning_orders": "sweep",
     "plot_mode_bars": "report",
+    "plot_mode_maps": "mode_maps",
     "plot_mode_shares": "report",
     "plot_overview": "overview",
     "plot_panels": "panels",
+    "plot_reactions": "mode_maps",
     "save_figure": "style",
 }
 
 __all__ = [
+    "ModeMap",
     "Panel",
     "animate_birdseye",
     "expert_color",
@@ -61,17 +69,21 @@ __all__ = [
     "new_figure",
     "plot_attribution",
     "plot_birdseye",
+    "plot_blend",
     "plot_choice",
     "plot_code_distances",
     "plot_code_maps",
     "plot_confusion",
     "plot_curves",
+    "plot_latent_map",
     "plot_learning_order",
     "plot_learning_orders",
     "plot_mode_bars",
+    "plot_mode_maps",
     "plot_mode_shares",
     "plot_overview",
     "plot_panels",
+    "plot_reactions",
     "save_figure",
 ]
 
