@@ -1,7 +1,7 @@
 """Cells of the benchmark are kept, gone on with, and fail alone."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -74,7 +74,7 @@ def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
     cells = [cell_of(tmp_path, "works", seed) for seed in range(6)]
     iteration = run_cells(cells, 1, WORKER)
     next(iteration)
-    iteration.close()  # type: ignore[attr-defined]
+    iteration.close()
     assert sum(cell.read() is not None for cell in cells) < len(cells)
     assert not any(cell.failure() for cell in cells)
 
@@ -123,7 +123,7 @@ def test_the_real_worker_tells_why_it_failed(tmp_path: Path) -> None:
 def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def in_this_process(cells: list[Cell], n_jobs: int) -> Iterator[tuple[Cell, None]]:
+    def in_this_process(cells: list[Cell], n_jobs: int) -> Generator[tuple[Cell, None]]:
         for cell in cells:
             do_cell(cell)
             yield cell, None

@@ -12,7 +12,7 @@ from mode_imitation.evaluation.statistics import bootstrap_crossed, iqm
 DSRL_RANGE = (0.012, 30.07)
 """Least and largest return on PointGoal1 in DSRL (arXiv 2306.09303), which normalised returns refer to."""
 SHOWN = ("goals", "return", "normalised_return", "cost", "straightness", "path_length")
-RATIOS = ("goals", "return")
+RATIOS = ("goals", "return", "cost", "straightness", "path_length")
 CLUSTERING = {
     "episode_nmi": ("episode", "nmi"),
     "episode_ari": ("episode", "ari"),

@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 
 from mode_imitation.evaluation.benchmark.cells import LOG, Cell
 from mode_imitation.evaluation.benchmark.worker import MODULE
@@ -15,7 +15,7 @@ from mode_imitation.evaluation.benchmark.worker import MODULE
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Iterator[tuple[Cell, str | None]]:
+def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Generator[tuple[Cell, str | None]]:
     """Do every cell; yield each as it ends, with the reason where it failed (which is recorded in the cell too).
 
     Args:

@@ -33,6 +33,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         if figures is not None:
             by_method[cell.method].append(figures)
     methods = aggregate(by_method, config.experts)
+    spent = sum(sum(figures["seconds"].values()) for cells in by_method.values() for figures in cells)
     return {
         "format_version": FORMAT,
         "set": config.set,
@@ -45,6 +46,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "layout_block": config.layout_block,
         "seeds": config.seeds,
         "trial": not config.full,
+        "core_minutes": round(spent / 60, 1),
         "methods": methods,
         "targets": [target.as_dict() for target in judge(config.set, methods, config.experts)],
         "failed": finished.failed,
@@ -133,6 +135,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         f"{results['seeds']} training seeds, {results['layouts']} layouts of the list {results['layout_block']}, "
         "intervals of 95% over seeds and layouts.",
         "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
+        f"Training and driving took {results['core_minutes']} minutes of one core.",
     ]
     if results["trial"]:
         lines.insert(0, "A TRIAL: cut short, or on layouts that were tuned on. Not a result.")
@@ -141,7 +144,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
 
 def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
     columns = (
-        *("method", f"exactly {n_experts} modes", "episode NMI", "window NMI", "in the arena", "ARI"),
+        *("method", "modes found", f"exactly {n_experts}", "episode NMI", "window NMI", "in the arena", "ARI"),
         *("homogeneity", "completeness", "coverage", "within 5%", "fidelity", "leak (nat)"),
         *("entropy", "conditional", "training (s)", "driving (s)"),
     )
@@ -151,6 +154,7 @@ def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
         rows.append(
             (
                 method,
+                " ".join(map(str, entry["n_modes"])) if "n_modes" in entry else "-",
                 f"{entry['exact']} of {entry['seeds']}" if "exact" in entry else "-",
                 *(
                     _seeds(scores.get(name))

@@ -1,5 +1,6 @@
 """The work behind `mode-imitation benchmark`: data, cells, results."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,11 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     if missing:
         from mode_imitation.simulation.world_choice import cores
 
-        with progress(label, len(missing), "cells") as bar:
-            for cell, reason in run_cells(missing, config.jobs or cores()):
+        with (
+            progress(label, len(missing), "cells") as bar,
+            closing(run_cells(missing, config.jobs or cores())) as ended,
+        ):
+            for cell, reason in ended:
                 bar.advance(note=f"{cell.method}, seed {cell.seed}" + (f": {reason}" if reason else ""))
     failed = {f"{cell.method}, seed {cell.seed}": reason for cell in cells if (reason := cell.failure())}
     other = [cell for cell in cells if cell.read() is not None and cell.code() != code_digest()]
