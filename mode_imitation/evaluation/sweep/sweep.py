@@ -1,8 +1,9 @@
 """The sweep itself: which cells are missing, their training in parallel, and what follows from them."""
 
+import contextlib
 import shlex
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ from mode_imitation.evaluation.sweep.recommendation import Recommendation, Setti
 from mode_imitation.progress import progress
 from mode_imitation.training.config import TrainConfig
 
-RunCells = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Iterator[tuple[dict[str, Any], dict[str, Any]]]]
+Results = Generator[tuple[dict[str, Any], dict[str, Any]], None, None]
+RunCells = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Results]
 CODES_STEP = 16
 NO_LABELS = (
     "the dataset names no experts: agreement with experts, expert-to-code maps, the original's claims and the order of "
@@ -82,9 +84,10 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
     if len(missing) < len(cells):
         print(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
     if missing:
-        for name, result in train_cells(config, missing, most_codes, run):
-            cell = next(cell for cell in missing if cell.name == name)
-            found[name] = write_cell(config.out, cell, keys[name], result)
+        with contextlib.closing(train_cells(config, missing, most_codes, run)) as results:
+            for name, result in results:
+                cell = next(cell for cell in missing if cell.name == name)
+                found[name] = write_cell(config.out, cell, keys[name], result)
     done = [entry for entry in found.values() if entry is not None]
     if all(entry["status"] == "failed" for entry in done):
         raise UserError(f"every cell of the sweep failed; the first one: {done[0]['reason']}")
@@ -104,7 +107,7 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
 
 def train_cells(
     config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: RunCells
-) -> Iterator[tuple[str, dict[str, Any]]]:
+) -> Generator[tuple[str, dict[str, Any]], None, None]:
     """Yield (name, result) of each cell as it is done, with progress."""
     place = Path(config.dataset)
     root = resolve_root(config.root)
@@ -116,8 +119,13 @@ def train_cells(
     tasks = [{"name": cell.name, "training": config.training(cell).to_dict()} for cell in missing]
     failed = 0
     label = f"sweep, {min(config.n_jobs, len(tasks))} at a time"
-    with tempfile.TemporaryDirectory(prefix="mode-imitation-") as scratch, progress(label, len(tasks), "cells") as bar:
-        for task, result in run(job | {"scratch": scratch}, tasks, config.n_jobs):
+    with (
+        tempfile.TemporaryDirectory(prefix="mode-imitation-", ignore_cleanup_errors=True) as scratch,
+        # Closed first when something is raised, Ctrl-C above all: the processes end before their folder goes.
+        contextlib.closing(run(job | {"scratch": scratch}, tasks, config.n_jobs)) as results,
+        progress(label, len(tasks), "cells") as bar,
+    ):
+        for task, result in results:
             failed += result["status"] == "failed"
             yield task["name"], result
             bar.advance(note=f"{task['name']} {result['status']}" + (f", {failed} failed so far" if failed else ""))

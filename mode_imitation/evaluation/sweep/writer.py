@@ -125,7 +125,8 @@ def write_sweep(sweep: Sweep) -> list[Path]:
 
 
 def as_dict(sweep: Sweep) -> dict[str, Any]:
-    """What sweep.json holds: enough to draw the figures again."""
+    """What sweep.json holds: everything but the codes, likelihoods and curves by episode and iteration; those stay in
+    the cells' files."""
     dataset, config = sweep.dataset, sweep.config
     grid = ("codes", "strides", "seeds", "seed", "objectives", "iterations", "discovery_iterations")
     return {
@@ -137,10 +138,20 @@ def as_dict(sweep: Sweep) -> dict[str, Any]:
         "claims": {objective: [claim.to_dict() for claim in found] for objective, found in sweep.claims.items()},
         "left_out": sweep.left_out,
         "seconds_per_cell": sweep.seconds_per_cell(),
-        "cells": [{name: value for name, value in cell.items() if name != "key"} for cell in sweep.cells],
+        "cells": [_compact(cell) for cell in sweep.cells],
         "versions": versions(),
         "platform": platform_name(),
     }
+
+
+def _compact(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell without what is long."""
+    kept = {name: cell[name] for name in ("cell", "status", "reason", "n_modes", "seconds") if name in cell}
+    if cell["status"] == "done":
+        kept |= {name: cell["criteria"][name] for name in ("nll", "smallest_gap")}
+        if cell["evaluation"] is not None:
+            kept["evaluation"] = {name: value for name, value in cell["evaluation"].items() if name != "fit"}
+    return kept
 
 
 def markdown(sweep: Sweep, pictures: list[Path]) -> str:
