@@ -15,11 +15,9 @@ from mode_imitation.errors import UserError
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.observation import slices_of
 from mode_imitation.simulation.tasks import parse_env_id
+from mode_imitation.simulation.vector_checks import checked_actions, checked_seeds, chosen_worlds
 from mode_imitation.simulation.world_choice import Path, check_count, make_worlds
 from mode_imitation.simulation.world_choice import cores as cores
-
-LARGEST_SEED = 2**32 - 1
-"""The library seeds numpy's RandomState, which takes 32 bits."""
 
 
 def make_vec(
@@ -139,8 +137,8 @@ class NavigationVectorEnv(VectorEnv):
                 that were not named, and those whose layouts could be placed, can be used on.
         """
         self._check_open()
-        worlds = self._masked(options)
-        seeds = self._seeds(seed)
+        worlds = chosen_worlds(options, self.num_envs)
+        seeds = checked_seeds(seed, self.num_envs)
         self.reset_worlds(worlds, [seeds[world] for world in worlds])
         return self._worlds.arrays.observations.copy(), self._infos()
 
@@ -210,7 +208,7 @@ class NavigationVectorEnv(VectorEnv):
 
     def step_worlds(self, actions: np.ndarray, worlds: np.ndarray) -> None:
         """`step` of worlds (M,) alone, under actions (N, act_dim), without autoreset."""
-        actions = self._checked(actions, worlds)
+        actions = checked_actions(actions, self.action_space.shape or (), worlds)
         if not len(worlds):
             return
         self._worlds.step(actions, worlds)
@@ -282,47 +280,6 @@ class NavigationVectorEnv(VectorEnv):
         }
         mask = self._mask if mask is None else mask
         return infos | {f"_{key}": mask for key in infos}
-
-    def _masked(self, options: dict[str, Any] | None) -> np.ndarray:
-        mask = (options or {}).get("reset_mask")
-        if mask is None:
-            return self._everyone
-        if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (self.num_envs,) or not mask.any():
-            found = f"{mask.dtype} array of shape {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-            raise UserError(
-                f"reset_mask is a {found}; expected a bool array of shape ({self.num_envs},) with at least one True"
-            )
-        return np.flatnonzero(mask)
-
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        if seed is None:
-            return [None] * self.num_envs
-        seeds = [seed + world for world in range(self.num_envs)] if isinstance(seed, int | np.integer) else list(seed)
-        if len(seeds) != self.num_envs:
-            raise UserError(
-                f"{len(seeds)} seeds for {self.num_envs} worlds; expected one seed a world, or a single int"
-            )
-        for one in seeds:
-            if one is not None and not (isinstance(one, int | np.integer) and 0 <= one <= LARGEST_SEED):
-                raise UserError(f"seed {one!r}; expected an int from 0 to {LARGEST_SEED}, or None")
-        return [None if one is None else int(one) for one in seeds]
-
-    def _checked(self, actions: np.ndarray, worlds: np.ndarray) -> np.ndarray:
-        expected = (self.num_envs, *(self.single_action_space.shape or ()))
-        try:
-            actions = np.asarray(actions, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise UserError(f"actions are not an array of numbers; expected one of shape {expected}") from None
-        if actions.shape != expected:
-            raise UserError(f"actions have shape {actions.shape}; expected {expected}, one row a world")
-        if not np.isfinite(actions).all():
-            bad = [world for world in worlds.tolist() if not np.isfinite(actions[world]).all()]
-            if bad:
-                raise UserError(
-                    f"the action of world {bad[0]} is {actions[bad[0]].tolist()}; expected finite numbers; "
-                    f"no world has stepped"
-                )
-        return actions
 
     def _check_open(self) -> None:
         if self.closed:
