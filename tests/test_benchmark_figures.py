@@ -10,12 +10,14 @@ from tiny_runs import random_episode, random_model
 from mode_imitation.evaluation.benchmark import aggregate
 from mode_imitation.evaluation.benchmark.behaviour import LOOKS, BehaviourClassifier, behaviour_entropy
 from mode_imitation.evaluation.benchmark.measure import FIGURES, figures_of, match_experts, steering_fidelity
+from mode_imitation.evaluation.benchmark.results import tables
 from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.evaluation.closed_loop import Drive
 from mode_imitation.evaluation.metrics import confusion_matrix
 from mode_imitation.evaluation.motion import Motion
 from mode_imitation.evaluation.statistics import bootstrap_crossed
+from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
 
@@ -327,3 +329,29 @@ def test_targets_are_met_or_missed_by_their_figures() -> None:
     assert good["forward_moving: straightness"] is True
     assert good["goal_seeking: not below the true-label policy by more than its interval, mean action"] is True
     assert judge("two", {"bc": {}}, EXPERTS) == []
+
+
+def test_tables_and_figures_show_every_method_and_expert() -> None:
+    theirs, cells = [an_experts_cell(seed) for seed in (7, 8)], [a_cell(0.0, seed) for seed in range(3)]
+    methods = aggregate.aggregate({"experts": theirs, "true-label": cells, "ours": cells}, EXPERTS)
+    targets = [target.as_dict() for target in judge("two", methods, EXPERTS)]
+    results = {"methods": methods, "experts": list(EXPERTS), "targets": targets}
+    shown = tables(results)
+    for table in shown:
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    loops = [table for table in shown if table.title.startswith("Closed loop")]
+    assert [table.title.split()[2] for table in loops] == list(EXPERTS)
+    for table in loops:
+        names = [row[0] for row in table.rows]
+        assert names == ["experts", "true-label", "true-label, sampled", "ours", "ours, sampled"]
+    assert shown[-1].rows[0][-1] == "met"
+    ratios, agreement = plot_ratios(results), plot_agreement(results)
+    assert ratios is not None
+    assert agreement is not None
+    assert [ax.get_title(loc="left") for ax in ratios.axes if ax.axison] == list(EXPERTS)
+    assert len(agreement.axes) == 3
+    dots = np.asarray(agreement.axes[0].collections[0].get_offsets())
+    assert dots[:, 0].tolist() == [1.0, 1.0, 1.0]
+    alone = {"methods": {"experts": methods["experts"]}, "experts": list(EXPERTS), "targets": []}
+    assert plot_ratios(alone) is None
+    assert plot_agreement(alone) is None

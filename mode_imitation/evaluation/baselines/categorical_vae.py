@@ -28,8 +28,8 @@ from mode_imitation.training.discovery import START_WINDOWS, unit_codes, unit_di
 from mode_imitation.training.schedule import adam, set_one_cycle
 
 FIRST_KL = 0.3
-"""Weight of the KL per step at the start, in units of the action's log-likelihood of one step. Found on training data of
-seeds that the benchmark does not use: 1 merges at times, 3 makes everything one code."""
+"""Weight of the KL per step at the start, in units of the action's log-likelihood of one step. Found on training seeds
+that the benchmark does not use: 1 merges at times, 3 makes everything one code."""
 ANNEALED = 0.5
 """Share of the iterations after which the weight is the bound's own, 1 / steps of a trajectory."""
 JUDGED_BATCHES = 8

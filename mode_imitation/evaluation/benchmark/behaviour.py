@@ -59,4 +59,4 @@ def behaviour_entropy(seen: np.ndarray, weights: np.ndarray, n_behaviours: int) 
 
 def _entropy(shares: np.ndarray) -> float:
     positive = shares[shares > 0]
-    return float(-(positive * np.log(positive)).sum())
+    return float(abs((positive * np.log(positive)).sum()))

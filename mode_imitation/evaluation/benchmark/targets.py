@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mode_imitation.evaluation.benchmark.config import GOAL_EXPERT
+from mode_imitation.evaluation.benchmark.config import GOAL_EXPERT, REFERENCE
 
 OURS, CEILING = "ours", "true-label"
 STRAIGHT = ("forward_moving", "backward_moving")
+PLANNER = "hazard_avoiding"
+"""Remembers a map; how close a policy that sees one observation comes is reported."""
 EXACT_SHARE = {"two": 0.9, "four": 0.9, "six": 0.8}
 """Of the runs that find exactly the experts."""
 GOAL_RATIO = {"mean": 0.96, "sampled": 0.95}
@@ -47,7 +49,7 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
     if ours is None:
         return []
     ceiling = methods.get(CEILING)
-    seekers = [expert for expert in experts if expert.endswith(GOAL_EXPERT) or expert == "hazard_avoiding"]
+    seekers = [expert for expert in experts if expert.endswith(GOAL_EXPERT) or expert == PLANNER]
     targets = [_exact(name, ours, len(experts)), *(_window_nmi(ours) if name == "two" else [])]
     for drawn in ("mean", "sampled"):
         for expert in seekers:
@@ -58,6 +60,8 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
         if expert in STRAIGHT:
             found = ours["experts"][expert]["straightness"]
             targets.append(Target(f"{expert}: straightness", ">= 0.99", f"{found['mean']:.3f}", found["mean"] >= 0.99))
+    if PLANNER in experts:
+        targets.append(_planner(methods))
     targets += [*_coverage(ours), *_switching(ours), _leak(ours)]
     if name == "two":
         seconds = ours["seconds"]["training"]
@@ -141,6 +145,15 @@ def _switching(ours: Mapping[str, Any]) -> list[Target]:
             )
         )
     return targets
+
+
+def _planner(methods: Mapping[str, Any]) -> Target:
+    found = [
+        f"{name} {methods[name]['experts'][PLANNER]['cost']['mean']:.1f}"
+        for name in (REFERENCE, CEILING, OURS)
+        if name in methods
+    ]
+    return Target(f"{PLANNER}: cost of its mode", "reported", ", ".join(found), None)
 
 
 def _leak(ours: Mapping[str, Any]) -> Target:
