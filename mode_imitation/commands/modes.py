@@ -29,11 +29,14 @@ def run(config: ModesCommand) -> int:
 
 def print_report(data: Mapping[str, Any]) -> None:
     """Modes beside experts, how modes and labels agree, and what had to be left out."""
-    from mode_imitation.evaluation.report_sections import blend_rows, guarantee_rows, verdict_lines
+    from mode_imitation.evaluation.report_sections import blend_rows, clauses_of, guarantee_rows, verdict_lines
     from mode_imitation.evaluation.report_writer import summary_lines
 
     for line in [*summary_lines(data), *data["left_out"]]:
         print(line)
+    for entry in data["modes"]:
+        if clauses := clauses_of(entry):
+            print(f"mode {entry['mode']}: {clauses}")
     rows = [
         (f"mode {entry['mode']}" + (f" ({entry['expert']})" if entry["expert"] else ""), *cells(entry))
         for entry in data["modes"]
@@ -44,7 +47,9 @@ def print_report(data: Mapping[str, Any]) -> None:
         print_table(title, ("", *COLUMNS), rows)
     if data["guarantees"]:
         about = data["guarantees"]
-        title = f"Guaranteed over new layouts at {about['confidence']:.4g}: the mean, and that for most layouts"
+        title = (
+            f"Guaranteed over new layouts, at {about['confidence']:.4g} confidence: the mean, and what holds for most"
+        )
         print_table(title, *guarantee_rows(data))
     if data["blend"]:
         print_table(f"Between two modes, on {len(data['blend']['layouts'])} tuning layouts", *blend_rows(data["blend"]))

@@ -4,7 +4,7 @@ No labels, and no word about a difference that chance may have made: a contrast 
 ratio over the same layouts leaves out 1.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -15,15 +15,28 @@ Columns = Mapping[str, np.ndarray | None]
 """(N,) of each figure of one mode, one number a layout; None for what is not known."""
 
 CONTRASTED = {
-    "goals": "the goals",
-    "cost": "the cost",
-    "speed": "the speed",
-    "turning": "the turning",
-    "arena_share": "the time among the objects",
+    "goals": "{} the goals of mode {}",
+    "cost": "{} the cost of mode {}",
+    "speed": "{} the speed of mode {}",
+    "turning": "{} the turning of mode {}",
+    "arena_share": "{} the time of mode {} among the objects",
 }
-"""Figures that modes are told apart by, and how a multiple of each is said."""
+"""Figures that modes are told apart by, and how a multiple of another mode's is said."""
+AMOUNTS = {
+    "goals": ("{:.2g} goals", "no goals"),
+    "cost": ("{:.3g} of cost", "no cost"),
+    "speed": ("{:.2g} m/s", "no speed"),
+    "turning": ("{:.2g} rad/s of turning", "no turning"),
+    "arena_share": ("{:.0%} of the time among the objects", "no time among the objects"),
+}
+"""How an amount is said, and how there being none; below HARDLY there is none."""
+HARDLY = 0.05
+FEWEST = 5
+"""Layouts below which nothing is contrasted."""
 MOST = 3
 """Contrasts told of a mode."""
+AGREED = 0.9
+"""Share of the layouts that must agree where a ratio says nothing."""
 ABSURD = 10.0
 """Ratio from which the two figures say more than their ratio."""
 WORDS = (
@@ -93,27 +106,29 @@ def _contrasts_of(mode: int, modes: Mapping[int, Columns], seed: int) -> list[st
         return []
     other = min(others, key=lambda one: (unlikeness(modes[mode], modes[one]), one))
     found = []
-    for figure, words in CONTRASTED.items():
+    for figure in CONTRASTED:
         mine, theirs = modes[mode].get(figure), modes[other].get(figure)
-        if mine is None or theirs is None or max(mine.mean(), theirs.mean()) < SMALLEST[figure]:
+        if mine is None or theirs is None or len(mine) < FEWEST or max(mine.mean(), theirs.mean()) < SMALLEST[figure]:
             continue
-        if (clause := _clause(figure, words, mine, theirs, other, seed)) is not None:
+        if (clause := _clause(figure, mine, theirs, other, seed)) is not None:
             found.append((_log_ratio(mine, theirs, figure), clause))
     found.sort(key=lambda item: -item[0])
     return [clause for _, clause in found[:MOST]]
 
 
-def _clause(figure: str, words: str, mine: np.ndarray, theirs: np.ndarray, other: int, seed: int) -> str | None:
+def _clause(figure: str, mine: np.ndarray, theirs: np.ndarray, other: int, seed: int) -> str | None:
+    """One contrast in words; None where it may be chance or is not worth a word."""
     ratio = bootstrap_ratio(mine, theirs, seed=seed)
-    # Beside (almost) nothing a ratio is none, or absurd, and the sign of each layout's difference decides.
+    # Beside (almost) nothing a ratio is none, or absurd; then most layouts must agree on which mode has more.
     if ratio is None or not 1 / ABSURD < ratio.mean < ABSURD:
-        same_sign = np.mean(mine > theirs) if mine.mean() > theirs.mean() else np.mean(mine < theirs)
-        if same_sign < 0.9:
+        more = mine > theirs if mine.mean() > theirs.mean() else mine < theirs
+        if more.mean() < AGREED:
             return None
-        return f"{_number(mine.mean())} {_unit(figure)} where mode {other} has {_number(theirs.mean())}"
-    if ratio.low <= 1 <= ratio.high or max(ratio.mean, 1 / max(ratio.mean, 1e-12)) < NOTABLE:
+        amount = _amount(figure, mine.mean())
+        return f"{amount} where mode {other} has {_amount(figure, theirs.mean(), short=True)}"
+    if ratio.low <= 1 <= ratio.high or max(ratio.mean, 1 / ratio.mean) < NOTABLE:
         return None
-    return f"{multiple(ratio.mean)} {words} of mode {other}"
+    return CONTRASTED[figure].format(multiple(ratio.mean), other)
 
 
 def unlikeness(one: Columns, other: Columns) -> float:
@@ -134,22 +149,15 @@ def multiple(ratio: float) -> str:
     return f"{ratio:.2g} times"
 
 
-def sentence(parts: Sequence[str]) -> str:
-    """Clauses as one phrase, with semicolons."""
-    return "; ".join(parts)
-
-
 def _log_ratio(mine: np.ndarray, theirs: np.ndarray, figure: str) -> float:
     """|log ratio| of the means; what is less than the figure's smallest counts as that."""
     low = SMALLEST[figure]
     return float(abs(np.log(max(mine.mean(), low) / max(theirs.mean(), low))))
 
 
-def _number(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}" if value >= 0.05 else "none"
-
-
-def _unit(figure: str) -> str:
-    return {"goals": "goals", "cost": "of cost", "speed": "m/s", "turning": "rad/s of turning"}.get(
-        figure, "of the time"
-    )
+def _amount(figure: str, value: float, *, short: bool = False) -> str:
+    """ "4.8 goals", "no goals"; short after another amount of the same, "none"."""
+    some, none = AMOUNTS[figure]
+    if value < HARDLY:
+        return "none" if short else none
+    return some.format(value)

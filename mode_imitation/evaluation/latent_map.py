@@ -107,5 +107,5 @@ def encode_rows(model: ModeModel, dataset: TrajectoryDataset, found: SortedDatas
 def _eventful_episode(points: np.ndarray, episodes: np.ndarray) -> int:
     known, counts = np.unique(episodes, return_counts=True)
     known = known[counts >= min(5, counts.max())]
-    spread = [float(np.linalg.norm(np.diff(points[episodes == one], axis=0), axis=1).mean()) for one in known]
-    return int(known[np.argsort(np.nan_to_num(spread))[int(0.9 * (len(known) - 1))]])
+    lengths = [float(np.linalg.norm(np.diff(points[episodes == one], axis=0), axis=1).sum()) for one in known]
+    return int(known[np.argsort(lengths)[int(0.9 * (len(known) - 1))]])

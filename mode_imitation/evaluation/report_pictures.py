@@ -39,7 +39,7 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
         figures["maps"] = maps
     reactions = {entry["mode"]: entry["reactions"] for entry in data["modes"] if entry["reactions"]}
     if reactions:
-        title = "Which sensors each mode goes by: how far its action moves when they are exchanged"
+        title = "Which sensors each mode goes by"
         figures["reactions"] = plot_reactions(reactions, colors=mode_colors(data), title=title)
     if any(episode.positions is not None for episodes in report.demonstrations.values() for episode in episodes):
         figures["exemplars"] = _exemplars(report)
@@ -190,7 +190,7 @@ def _latent(report: Report):
         path=found.path,
         path_title=f"way of episode {found.path_episode}, of mode {found.path_mode}",
         explained=found.explained,
-        title=f"{len(found.points):,} windows as the encoder sees them; diamonds are the codebook",
+        title=f"{len(found.points):,} windows as the encoder sees them; diamonds are codes, crosses pruned ones",
     )
 
 

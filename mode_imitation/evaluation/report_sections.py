@@ -10,12 +10,12 @@ from mode_imitation.evaluation.markdown import cell, table
 NOTICED, HARDLY = 0.5, 0.1
 """Sigmas from which a mode is said to go by a sensor, and below which hardly to."""
 ABOUT = {
-    "maps": "where each mode goes; the darker, the more of its time",
-    "reactions": "which sensors each mode goes by: how far its mean action moves, in units of its noise, when a "
+    "maps": "Where each mode goes; the darker, the more of its time",
+    "reactions": "Which sensors each mode goes by: how far its mean action moves, in units of its noise, when a "
     "sensor's readings are exchanged with those of another state of the mode",
-    "exemplars": "the demonstrations nearest to each code",
-    "latent": "windows as the encoder sees them, on their two principal axes; diamonds are the codebook, crosses its "
-    "pruned entries",
+    "exemplars": "The demonstrations nearest to each code",
+    "latent": "Windows as the encoder sees them, on their two principal axes; diamonds are the codebook (an entry lies "
+    "at the mean of its mode's windows, for distances are averaged over a trajectory), crosses its pruned entries",
 }
 """What is said of a picture."""
 BLEND_TEXT = (
@@ -28,8 +28,8 @@ def mode_lines(data: Mapping[str, Any]) -> list[str]:
     """Each mode in a sentence or two, without labels."""
     lines = []
     for entry in data["modes"]:
-        clauses = [*entry["traits"], *entry["contrasts"]]
-        text = f"**mode {entry['mode']}** {entry['description']}" + (f": {'; '.join(clauses)}" if clauses else "")
+        clauses = clauses_of(entry)
+        text = f"**mode {entry['mode']}** {entry['description']}" + (f": {clauses}" if clauses else "")
         if entry["reactions"]:
             text += f". {_reaction_text(entry['reactions'])}"
         if entry["exemplar_episodes"]:
@@ -37,6 +37,11 @@ def mode_lines(data: Mapping[str, Any]) -> list[str]:
             text += f". Typical: {typical}"
         lines.append(text + ".")
     return lines
+
+
+def clauses_of(entry: Mapping[str, Any]) -> str:
+    """What sets a mode apart: "turns left constantly; twice the speed of mode 2"."""
+    return "; ".join([*entry["traits"], *entry["contrasts"]])
 
 
 def _reaction_text(reactions: Mapping[str, Mapping[str, float]]) -> str:
@@ -51,26 +56,30 @@ def _reaction_text(reactions: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def guarantee_rows(data: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells: each mode's bounds, and what holds for nine of ten new layouts."""
+    """Header and cells: each mode's bounds of the mean, and what holds for most new layouts."""
+    known = [found for entry in data["modes"] for found in (entry["guarantees"] or {}).values() if found]
+    share = math.floor(100 * known[0]["share"] + 1e-9) if known else 0
     header = [""]
     for figure, side in SIDES.items():
-        sign, worst = ("≥", "of layouts ≥") if side == "at_least" else ("≤", "of layouts ≤")
-        header += [f"mean {figure} {sign}", worst]
+        sign = "≥" if side == "at_least" else "≤"
+        header += [f"mean {figure} {sign}", f"{share}% {sign}"]
     rows = []
     for entry in data["modes"]:
         cells = [f"mode {entry['mode']}"]
         for figure in SIDES:
             bound = (entry["guarantees"] or {}).get(figure)
             digits = 3 if figure == "straightness" else 1
-            if bound is None:
-                cells += ["-", "-"]
-                continue
-            # Rounded to the side on which it still holds.
-            safe = math.floor if bound["side"] == "at_least" else math.ceil
-            value = safe(bound["bound"] * 10**digits) / 10**digits
-            cells += [f"{value:.{digits}f}", f"{math.floor(100 * bound['share']):d}%: {bound['quantile']:.{digits}f}"]
+            cells += [_safely(bound, name, digits) for name in ("bound", "quantile")]
         rows.append(cells)
     return header, rows
+
+
+def _safely(guarantee: Mapping[str, Any] | None, name: str, digits: int) -> str:
+    """Rounded to the side on which it still holds."""
+    if guarantee is None:
+        return "-"
+    towards = math.floor if guarantee["side"] == "at_least" else math.ceil
+    return f"{towards(round(guarantee[name] * 10**digits, 6)) / 10**digits:.{digits}f}"
 
 
 def guarantee_table(data: Mapping[str, Any]) -> str:
@@ -83,8 +92,9 @@ def guarantee_text(data: Mapping[str, Any]) -> str:
     about = data["guarantees"]
     return (
         f"With a probability of at least {about['confidence']:.4g} over the draw of {len(data['layouts'])} layouts, a "
-        "figure's bounds hold for all modes together. The mean is that over new layouts; nothing is assumed of the "
-        "distribution. Bounds of means may be made tighter with more --layouts until they suffice. "
+        "figure's bound holds for all modes together: that of its mean over new layouts, and that of so many percent "
+        "of them. Nothing is assumed of the distribution. The bounds of means hold at every number of layouts at once, "
+        "so that --layouts may be raised until they suffice. "
         f"{about['assumptions']}"
     )
 

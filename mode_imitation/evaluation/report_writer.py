@@ -91,7 +91,7 @@ def as_markdown(data: Mapping[str, Any], pictures: Sequence[str] = ()) -> str:
     parts += ["## What each mode is", "\n".join(f"- {line}" for line in mode_lines(data))]
     for name, text in ABOUT.items():
         if PICTURES[name] in pictures:
-            parts += [f"![{text}]({PICTURES[name]})", f"Picture: {text}."]
+            parts += [f"![{PICTURES[name]}]({PICTURES[name]})", f"{text}."]
     parts += ["## Modes", _mode_table(data)]
     if data["layouts"]:
         parts.append(

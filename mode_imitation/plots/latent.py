@@ -123,21 +123,22 @@ def _draw_path(ax: Axes, path: np.ndarray) -> None:
     line.set(linewidth=1.3, zorder=4, alpha=0.9, gid="path")
     ax.add_collection(line, autolim=False)
     gaps = np.linalg.norm(np.diff(path, axis=0), axis=1)
-    smallest = 0.02 * np.ptp(ax.get_xlim())
-    for index in range(0, len(path) - 1, max((len(path) - 1) // ARROWS, 1)):
-        if gaps[index] < smallest:
-            continue
+    # On the longest stretches, where there is room for a head.
+    for index in np.argsort(-gaps)[:ARROWS]:
+        if gaps[index] < 0.03 * np.ptp(ax.get_xlim()):
+            break
         (x0, y0), (x1, y1) = path[index], path[index] + 0.6 * (path[index + 1] - path[index])
         arrow = FancyArrowPatch(
             (x0, y0),
             (x1, y1),
             arrowstyle="-|>",
-            mutation_scale=10,
+            mutation_scale=13,
             shrinkA=0,
             shrinkB=0,
             lw=0,
             color=look.TIME_COLORS(norm(index)),
             zorder=5,
+            gid="arrow",
         )
         ax.add_patch(arrow)
     for index, name in ((0, "start"), (len(path) - 1, "end")):

@@ -105,7 +105,7 @@ def plot_reactions(
     sensors = list(dict.fromkeys(name for found in reactions.values() for name in found))
     columns = min(len(reactions), 4)
     lines = -(-len(reactions) // columns)
-    height = lines * (0.8 + 0.22 * len(sensors)) + (0.35 if title else 0)
+    height = lines * (0.95 + 0.22 * len(sensors)) + (0.35 if title else 0)
     figure = look.new_figure(1.6 + 2.2 * columns, max(height, 1.6))
     top = max(values["sigmas"] for found in reactions.values() for values in found.values()) or 1.0
     with look.style():
@@ -121,7 +121,9 @@ def plot_reactions(
             ax.set_title(f"mode {mode}", loc="left")
             ax.set_xlim(0, 1.2 * top)
             ax.xaxis.set_major_locator(look.ticks(4))
-            ax.set_xlabel("change of the action (sigmas)", fontsize=8, color=look.FAINT)
+            ax.set_xlabel(
+                "change of the action (sigmas)\nwhen its readings are exchanged", fontsize=8, color=look.FAINT
+            )
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
             ax.grid(axis="x")
