@@ -1,4 +1,4 @@
-"""Stands in for the benchmark's worker: does at once whatever the cell's job says."""
+"""Stands in for the benchmark's worker: does at once whatever a cell's job says."""
 
 import json
 import os
@@ -7,12 +7,13 @@ from pathlib import Path
 
 from mode_imitation.evaluation.benchmark.cells import Cell
 
-message = json.loads(sys.stdin.readline())
-cell = Cell(Path(message["folder"]), message["job"])
-if cell.method == "dies":
-    os._exit(3)
-if cell.method == "fails":
-    print(json.dumps({"error": "no such thing"}), flush=True)
-else:
-    cell.write({"seed": cell.seed})
-    print(json.dumps({"error": None}), flush=True)
+for line in sys.stdin:
+    message = json.loads(line)
+    cell = Cell(Path(message["folder"]), message["job"])
+    if cell.method == "dies":
+        os._exit(3)
+    if cell.method == "fails":
+        print(json.dumps({"error": "no such thing"}), flush=True)
+    else:
+        cell.write({"seed": cell.seed})
+        print(json.dumps({"error": None}), flush=True)

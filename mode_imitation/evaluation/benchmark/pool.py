@@ -1,4 +1,4 @@
-"""Cells in processes of their own, a few at a time; a cell that fails, or whose process dies, stops no other."""
+"""Cells in a few processes side by side; a cell that fails, or whose process dies, stops no other."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Gener
 
     Args:
         cells: in the order in which they are begun.
-        n_jobs: processes at a time, at least 1, each on one core.
+        n_jobs: processes, at least 1, each on one core.
         module: run with `python -m`; see `worker`.
 
     When the iteration is left early, Ctrl-C included, the processes end at once; what they had begun is done again, or
@@ -30,73 +30,94 @@ def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Gener
     for cell in cells:
         waiting.put(cell)
     ended: queue.Queue[tuple[Cell, str | None]] = queue.Queue()
-    running: set[subprocess.Popen] = set()
-    lock, stopped = threading.Lock(), threading.Event()
+    slots = [_Slot(module) for _ in range(min(n_jobs, len(cells)))]
 
-    def work() -> None:
-        while not stopped.is_set():
+    def work(slot: _Slot) -> None:
+        while True:
             try:
                 cell = waiting.get_nowait()
             except queue.Empty:
                 return
-            reason = _run(cell, module, running, lock, stopped)
-            if not stopped.is_set():
-                if reason is not None:
-                    cell.fail(reason)
-                ended.put((cell, reason))
+            reason = slot.do(cell)
+            if slot.stopped:
+                return
+            if reason is not None:
+                cell.fail(reason)
+            ended.put((cell, reason))
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(n_jobs, len(cells)))]
+    threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in slots]
     try:
         for thread in threads:
             thread.start()
         for _ in cells:
             yield ended.get()
     finally:
-        stopped.set()
-        with lock:
-            for process in running:
-                process.kill()
+        for slot in slots:
+            slot.stop()
         for thread in threads:
             thread.join()
+        for slot in slots:
+            slot.close()
 
 
-def _run(
-    cell: Cell, module: str, running: set[subprocess.Popen], lock: threading.Lock, stopped: threading.Event
-) -> str | None:
-    """One cell in a process; why it failed, or None."""
-    cell.folder.mkdir(parents=True, exist_ok=True)
-    paths = [path or os.getcwd() for path in sys.path]
-    environment = os.environ | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(paths)}
-    with (cell.folder / LOG).open("w") as log:
-        with lock:
-            if stopped.is_set():
+class _Slot:
+    """One process that does a cell after the other, and another one where that has died."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+        self.stopped = False
+        self.process: subprocess.Popen | None = None
+        self.lock = threading.Lock()
+
+    def do(self, cell: Cell) -> str | None:
+        """Do a cell; why it failed, or None."""
+        with self.lock:
+            if self.stopped:
                 return None
-            process = subprocess.Popen(
-                [sys.executable, "-m", module],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=environment,
-                # A group of its own: Ctrl-C reaches only the parent, which then ends its workers.
-                process_group=0 if os.name == "posix" else None,
-            )
-            running.add(process)
+            if self.process is None:
+                self.process = _start(self.module)
+            process = self.process
         assert process.stdin is not None
         assert process.stdout is not None
-        try:
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):  # it has died; there is no answer then
             process.stdin.write(json.dumps({"folder": str(cell.folder), "job": cell.job}) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()
-        except BrokenPipeError:
-            answer = ""
-        finally:
-            process.stdout.close()
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()
-            status = process.wait()
-            with lock:
-                running.discard(process)
-    if not answer:
+        if answer:
+            return json.loads(answer)["error"]
+        status = self.close()
         return f"its process ended with status {status}; see {cell.folder / LOG}"
-    return json.loads(answer)["error"]
+
+    def stop(self) -> None:
+        """End the process, whatever it is at, and start no other; `close` then tidies up."""
+        with self.lock:
+            self.stopped = True
+            if self.process is not None:
+                self.process.kill()
+
+    def close(self) -> int | None:
+        """Close the pipes of a process that is at nothing, and return its status; None where there is none."""
+        with self.lock:
+            process, self.process = self.process, None
+        if process is None:
+            return None
+        for pipe in (process.stdin, process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                if pipe is not None:
+                    pipe.close()
+        return process.wait()
+
+
+def _start(module: str) -> subprocess.Popen:
+    # The same imports as here.
+    paths = [path or os.getcwd() for path in sys.path]
+    return subprocess.Popen(
+        [sys.executable, "-m", module],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(paths)},
+        # A group of its own: Ctrl-C reaches only the parent, which then ends its workers.
+        process_group=0 if os.name == "posix" else None,
+    )

@@ -1,10 +1,11 @@
-"""One cell in a process of its own: `python -m`, one line of JSON in, one line out.
+"""Cells in a process of their own: run with `python -m`; for a line of JSON in, a line out.
 
 The process leaves at once when its standard input closes, which it does however the parent dies.
 """
 
 import json
 import os
+import queue
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from mode_imitation.evaluation.benchmark.cells import Cell
+from mode_imitation.evaluation.benchmark.cells import LOG, Cell
 
 MODULE = "mode_imitation.evaluation.benchmark.worker"
 WORLDS = 200
@@ -87,24 +88,36 @@ def one_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Read {"folder": ..., "job": ...}, do it, answer {"error": null or one line}."""
-    # What anything else prints must not get between the messages.
+    """Read lines of {"folder": ..., "job": ...}; answer each, when it is done, with {"error": null or one line}."""
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    message = json.loads(sys.stdin.readline())
+    messages: queue.Queue[dict[str, Any]] = queue.Queue()
 
-    def leave_with_the_parent() -> None:
-        sys.stdin.read()
-        os._exit(1)
+    def receive() -> None:
+        for line in sys.stdin:
+            messages.put(json.loads(line))
+        os._exit(0)
 
-    threading.Thread(target=leave_with_the_parent, daemon=True).start()
-    error: str | None = None
-    try:
-        do_cell(Cell(Path(message["folder"]), message["job"]))
-    except Exception as problem:  # recorded with the cell, so that the other cells go on
-        traceback.print_exc()
-        error = one_line(problem)
-    print(json.dumps({"error": error}), file=replies, flush=True)
+    threading.Thread(target=receive, daemon=True).start()
+    while True:
+        message = messages.get()
+        cell = Cell(Path(message["folder"]), message["job"])
+        _log_to(cell.folder / LOG)
+        error: str | None = None
+        try:
+            do_cell(cell)
+        except Exception as problem:  # recorded with the cell, so that the other cells go on
+            traceback.print_exc()
+            error = one_line(problem)
+        print(json.dumps({"error": error}), file=replies, flush=True)
+
+
+def _log_to(path: Path) -> None:
+    """Send what is printed, also by libraries, to a file; nothing must get between the messages."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as log:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(log.fileno(), stream.fileno())
 
 
 if __name__ == "__main__":
