@@ -36,7 +36,7 @@ class ModesConfig:
     """Which modes are good enough? `goals>=9,cost<=60`, judged by the guarantees; exit status 0 if some mode is,
     else 1. Of goals, return and straightness (>=) and of cost (<=)."""
     blend: str | None = None
-    """Two modes, `0,1`: drive what lies between them too, on as many layouts of those put aside for tuning."""
+    """Two modes, `0,1`: drive what lies between them too, on at most 20 of the layouts put aside for tuning."""
     window_every: int = 5
     """Every how many steps a window is taken for clustering and leak."""
     out: Path | None = None

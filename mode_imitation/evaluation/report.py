@@ -33,6 +33,9 @@ __all__ = ["Report", "cache_folder", "make_report", "simulator_missing"]
 
 DRIVEN = "how the modes drive (goals, cost, return, motion)"
 
+MOST_BLEND_LAYOUTS = 20
+"""For the blends, of which there are eleven."""
+
 
 def make_report(config: ModesConfig) -> Report:
     """Measure every mode of a run; writes nothing but the cache of expert drives.
@@ -152,8 +155,8 @@ def _drive(work: Work) -> None:
                 progress=shown,
             )
         if work.pair is not None:
-            layouts = held_out_layouts(config.layouts, block="tuning")
-            with progress("driving the blends", total * len(WEIGHTS), "steps") as shown:
+            layouts = held_out_layouts(min(config.layouts, MOST_BLEND_LAYOUTS), block="tuning")
+            with progress("driving the blends", len(layouts) * work.steps * len(WEIGHTS), "steps") as shown:
                 work.blend = drive_blend(
                     work.policy,
                     env,

@@ -11,7 +11,7 @@ from matplotlib.patches import Rectangle
 
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.scene import Limits, draw_scale, prepare_axes
+from mode_imitation.plots.scene import HALO, Limits, draw_scale, prepare_axes
 
 BINS = 48
 """Cells along each side of a map."""
@@ -77,6 +77,8 @@ def plot_mode_maps(
                 ax.add_patch(Rectangle(corner, *size, fill=False, ec=look.FAINT, lw=0.9, ls=(0, (3, 2))))
             if ax is axes.flat[0]:
                 draw_scale(ax, limits)
+                for drawn in (ax.lines[-1], ax.texts[-1]):
+                    drawn.set(color=look.INK, path_effects=HALO)
             outside = 1.0 - share.sum()
             caption = one.caption or f"{len(one.paths)} episodes"
             if outside > 0.005:
@@ -117,7 +119,9 @@ def plot_reactions(
             values = np.array([found[name]["sigmas"] if name in found else 0.0 for name in sensors])
             ax.barh(y, values, height=0.66, color=colors[mode])
             for place, value in zip(y, values, strict=True):
-                ax.text(value + 0.02 * top, place, f"{value:.2g}", va="center", fontsize=8)
+                ax.text(
+                    value + 0.02 * top, place, f"{value:.1f}" if value >= 1 else f"{value:.2f}", va="center", fontsize=8
+                )
             ax.set_title(f"mode {mode}", loc="left")
             ax.set_xlim(0, 1.2 * top)
             ax.xaxis.set_major_locator(look.ticks(4))
