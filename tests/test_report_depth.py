@@ -192,3 +192,16 @@ def test_requirements_without_a_simulator_are_refused(tmp_path: Path, monkeypatc
     monkeypatch.setattr(report, "simulator_missing", lambda: "mujoco")
     with pytest.raises(UserError, match="--require needs the modes to drive: the simulator's mujoco is not installed"):
         report.make_report(ModesConfig(run=tmp_path / "run", require="goals>=1"))
+
+
+def test_a_guarantee_that_cannot_be_given_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mode_imitation.evaluation import guarantees
+    from mode_imitation.evaluation.config import ModesConfig
+    from mode_imitation.evaluation.report import make_report
+
+    save_run(tmp_path / "run", tmp_path / "data", random_dataset())
+    monkeypatch.setattr(guarantees, "TOP_SPEED", {})
+    found = make_report(ModesConfig(run=tmp_path / "run", layouts=1, steps=5))
+    assert any("guarantees of the return: for the robot Point" in line for line in found.data["left_out"])
+    assert found.data["modes"][0]["guarantees"]["return"] is None
+    assert found.data["modes"][0]["guarantees"]["goals"] is not None

@@ -106,6 +106,15 @@ def _guarantees(
             n_modes=work.policy.n_modes,
         )
         found[mode] = {name: bound.as_dict() if bound else None for name, bound in bounds.items()}
+    for figure in SIDES:
+        lacking = [
+            mode for mode, bounds in found.items() if bounds[figure] is None and values[mode][figure] is not None
+        ]
+        if lacking:
+            where = "" if len(lacking) == len(found) else f" (mode {', '.join(map(str, lacking))})"
+            work.left_out.append(
+                f"guarantees of the {figure}{where}: for the robot {work.robot} it is not known how low or high it can be"
+            )
     return found
 
 
