@@ -202,6 +202,6 @@ def test_a_guarantee_that_cannot_be_given_is_named(tmp_path: Path, monkeypatch: 
     save_run(tmp_path / "run", tmp_path / "data", random_dataset())
     monkeypatch.setattr(guarantees, "TOP_SPEED", {})
     found = make_report(ModesConfig(run=tmp_path / "run", layouts=1, steps=5))
-    assert any("guarantees of the return: for the robot Point" in line for line in found.data["left_out"])
+    assert any("guarantees of the return: of the robot Point" in line for line in found.data["left_out"])
     assert found.data["modes"][0]["guarantees"]["return"] is None
     assert found.data["modes"][0]["guarantees"]["goals"] is not None
