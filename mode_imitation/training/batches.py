@@ -144,6 +144,15 @@ class TrainingData:
         ]
         return torch.cat(steps)
 
+    def law_steps(self, unit: int, most: int) -> Tensor:
+        """At most so many undisturbed steps of a unit, evenly spread; in the arena where it has such steps."""
+        ends = torch.tensor([unit, unit + 1], device=self.device)
+        for among in (self.trainable_in_arena, self.trainable):
+            first, last = torch.searchsorted(self.unit_of_step[among], ends).tolist()
+            if last > first:
+                return among[first : last : max(1, (last - first) // most)]
+        return self.trainable[:0]
+
     def observations_at(self, steps: Tensor) -> Tensor:
         """(B,) steps -> (B, obs_dim) raw observations before the actions of these steps"""
         return rows_of(self.observations, self.row_of_step[steps])

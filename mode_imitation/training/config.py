@@ -124,7 +124,7 @@ class TrainConfig:
     revive_below: float = 0.01
     """Entries with less than this share of the usage jump to a window's place."""
 
-    rounds: int = 5
+    rounds: int = 6
     """At most so often are trajectories given to the code whose policy, which never saw them, explains them best."""
     scoring_iterations: int = 1000
     """Of each of those policies' fits; under-trained ones merge too much."""

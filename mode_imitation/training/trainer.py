@@ -41,6 +41,7 @@ from mode_imitation.training.run_folder import (
     tidy_folder,
     write_info,
 )
+from mode_imitation.training.splitting import split_codes, splits_before, splits_to_come
 from mode_imitation.training.tensorboard import TrainingLog
 
 EVALUATE_EVERY = 5
@@ -266,12 +267,19 @@ class _Trainer:
         rounds = config.rounds if config.refine else 0
         with progress("reassignment", rounds, "rounds") as bar:
             bar.advance(state.iteration)
-            while state.iteration < rounds and not settled(state.rounds):
-                merge = state.iteration > 0 or rounds == 1
+            while state.iteration < rounds and (splits_to_come(state.iteration, rounds) or not settled(state.rounds)):
+                n_split = 0
+                if splits_before(state.iteration, rounds):
+                    split = split_codes(state.model, self.data, state.codes, generator)
+                    n_split = len(split.unique()) - len(state.codes.unique())
+                    state.codes = split
+                # Parts need a round to sort their units out before they can be told from duplicates.
+                merge = rounds == 1 or (state.iteration > 0 and n_split == 0)
                 done = reassign(state.model, self.data, state.codes, config, generator, merge=merge)
                 state.codes = done.codes
                 state.iteration += 1
-                state.rounds.append({name: value for name, value in done._asdict().items() if name != "codes"})
+                figures = {name: value for name, value in done._asdict().items() if name != "codes"}
+                state.rounds.append(figures | {"split": n_split})
                 bar.advance(note=f"{done.n_codes} codes, {done.changed} units changed")
                 known = {name: value for name, value in state.rounds[-1].items() if value is not None}
                 self.log.scalars("assignment", known, self.step + state.iteration)
