@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 from synthetic import two_laws
+from tiny_runs import SLICES, random_dataset
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.baselines.categorical_vae import bound_of
 from mode_imitation.evaluation.baselines.given_codes import Setup, place_entries, train_on_codes
-from mode_imitation.evaluation.baselines.kmeans import best_clusters, trajectory_clusters
+from mode_imitation.evaluation.baselines.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
 from mode_imitation.evaluation.baselines.methods import TRAINERS, train_method
 from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE
 from mode_imitation.evaluation.metrics import clustering_scores
@@ -146,24 +147,35 @@ def test_the_variational_bound_equals_a_slow_one() -> None:
     assert float(found.negative(0.5)) == pytest.approx(sum(nlls) / 3 + 0.5 * sum(kls) / 3, rel=1e-4)
 
 
-def test_k_means_finds_planted_clusters_and_their_number() -> None:
+def test_k_means_finds_planted_clusters() -> None:
     rng = np.random.default_rng(0)
-    centres = 10 * rng.normal(size=(3, 20))
     truth = np.arange(30) % 3
-    points = centres[truth] + rng.normal(size=(30, 20))
-    found = best_clusters(points, 6, 0)
+    points = (10 * rng.normal(size=(3, 20)))[truth] + rng.normal(size=(30, 20))
+    found = clusters(points, 3, 0)
     assert clustering_scores([str(label) for label in truth], found)["nmi"] == pytest.approx(1.0)
-    assert len(set(found)) == 3
-    assert set(best_clusters(np.ones((5, 4)), 3, 0)) == {0}
-    assert len(set(best_clusters(points, 2, 0))) == 2
 
 
-def test_every_training_trajectory_gets_a_cluster() -> None:
-    setup = Setup(two_laws(n_each=12, steps=200), replace(TINY, codes=4))
-    codes = trajectory_clusters(setup)
-    assert codes.shape == (setup.data.n_units,)
-    assert 2 <= len(codes.unique()) <= 4
-    torch.testing.assert_close(trajectory_clusters(setup), codes)
+def test_every_sensor_has_the_same_weight_in_the_features_of_k_means() -> None:
+    setup = Setup(random_dataset(), replace(TINY, codes=4, held_out=0.0))
+    covered = [index for part in groups(setup) for index in range(part.start, part.stop)]
+    sensors = SLICES.values()
+    assert covered == [base + i for base in (0, 60) for part in sensors for i in range(60)[part]] + [120, 121]
+    features = trajectory_features(setup)
+    assert features.shape == (setup.data.n_units, 2 * len(covered))
+    first = features[:, : SLICES["magnetometer"].stop - SLICES["magnetometer"].start]
+    assert first.var(axis=0).sum() == pytest.approx(1.0)
+    assert weigh(np.ones((5, 3))).shape == (5, 0)
+
+
+def test_k_means_takes_as_many_clusters_as_there_are_laws() -> None:
+    dataset = two_laws(n_each=12, steps=200)
+    config = replace(TINY, codes=4, scoring_iterations=150, scoring_batch=128, actor_hidden=(32,))
+    setup = Setup(dataset, config)
+    codes = trajectory_codes(setup)
+    truth = [(dataset.labels or [])[index] for index in setup.split[0]]
+    scores = clustering_scores(truth, codes.numpy())
+    assert scores["homogeneity"] > 0.5
+    torch.testing.assert_close(trajectory_codes(setup), codes)
 
 
 def test_true_labels_need_labels_and_enough_codes(tmp_path: Path) -> None:

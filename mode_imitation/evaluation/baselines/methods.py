@@ -58,11 +58,11 @@ def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path)
 
 def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
     """k-means on features of whole trajectories, then a policy that is told the cluster."""
-    from mode_imitation.evaluation.baselines.kmeans import trajectory_clusters
+    from mode_imitation.evaluation.baselines.kmeans import trajectory_codes
 
     started = time.monotonic()
     setup = Setup(dataset, config)
-    train_on_codes(setup, trajectory_clusters(setup), out, "kmeans", started)
+    train_on_codes(setup, trajectory_codes(setup), out, "kmeans", started)
 
 
 def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:

@@ -41,7 +41,7 @@ METHODS = {
     "experts": "the experts themselves; their seeds are those of their action noise",
     "true-label": "the ceiling: the same policy, given the experts' labels as codes",
     "ours": "modes discovered without labels",
-    "kmeans": "k-means codes of trajectories, their number chosen by silhouette (as in BeT, arXiv 2206.11251)",
+    "kmeans": "k-means codes of trajectories, their number chosen by cross-fitted likelihood (as in BeT, 2206.11251)",
     "categorical-vae": "a categorical latent per trajectory (arXiv 1903.10304)",
     "original": "the original ratio/distances method, literally",
     "bc": "behaviour cloning without context",
