@@ -79,9 +79,12 @@ def simulator_missing() -> str | None:
 
 def _check_experts(config: ModesConfig) -> None:
     from experts.registry import find_class
+    from experts.switching import parse_turns
 
     for spec in config.expert:
-        find_class(spec)
+        turns = parse_turns(spec)
+        for member in turns.specs if turns else [spec]:
+            find_class(member)
 
 
 def _load_data(work: Work) -> None:
