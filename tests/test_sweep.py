@@ -40,8 +40,8 @@ def stored(root: Path, labels: str = "true", n_each: int = 5) -> TrajectoryDatas
 
 
 def tiny(root: Path, out: Path, **changes: Any) -> SweepConfig:
-    grid: dict[str, Any] = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 20, "jobs": 2}
-    grid |= {"discovery_iterations": 30, "original_iterations": 30, "scoring_iterations": 30}
+    grid: dict[str, Any] = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 8, "jobs": 2}
+    grid |= {"discovery_iterations": 20, "original_iterations": 20, "scoring_iterations": 20}
     return SweepConfig(dataset=NAME, root=root, out=out, **(grid | changes))
 
 
@@ -98,7 +98,7 @@ def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(
     assert again.cells[-1]["codes"] == first.cells[-1]["codes"]
     # Other settings are other cells.
     trained.clear()
-    sweep(dataclasses.replace(config, iterations=21), counting)
+    sweep(dataclasses.replace(config, iterations=9), counting)
     assert trained == [cell.stem for cell in cells if cell.stem.startswith("ours")]
 
 
@@ -130,6 +130,9 @@ def test_the_files_of_a_sweep_with_labels(tmp_path: Path) -> None:
     page = (tmp_path / "sweep" / "sweep.md").read_text()
     assert "window NMI*" in page
     assert found.command in page
+    write_dataset(NAME, two_laws(n_each=4, seed=9).episodes, root=tmp_path / "other")
+    with pytest.raises(UserError, match="other data"):
+        sweep(dataclasses.replace(config, root=tmp_path / "other"), in_this_process)
 
 
 def test_a_dataset_without_labels_is_chosen_for_too_and_says_what_is_left_out(

@@ -14,6 +14,7 @@ from mode_imitation.versions import versions
 
 FORMAT_VERSION = 1
 CELLS = "cells"
+SUMMARY = "sweep.json"
 
 
 def cell_key(dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> str:
@@ -47,15 +48,23 @@ def write_cell(out: Path, cell: Cell, key: str, result: dict[str, Any]) -> dict[
     return content
 
 
-def check_out(out: Path) -> None:
-    """
+def check_out(out: Path, dataset: TrajectoryDataset) -> None:
+    """Make the folder ready for cells.
+
     Raises:
-        UserError: the folder holds something else than a sweep.
+        UserError: it holds something else than a sweep, or a sweep of other data, whose cells would be lost.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; expected a folder for the sweep; choose another --out")
     if out.exists() and any(out.iterdir()) and not (out / CELLS).is_dir():
         raise UserError(f"{out} exists and is no sweep: it has no {CELLS} folder; choose another --out")
+    try:
+        before = json.loads((out / SUMMARY).read_text(encoding="utf-8"))["dataset"]
+        other = before["name"] if before["checksum"] != dataset.checksum else None
+    except (OSError, ValueError, KeyError, TypeError):
+        other = None  # none was finished here, or it cannot be read: nothing to protect
+    if other is not None:
+        raise UserError(f"{out} holds a sweep of {other}, other data than {dataset.name} now; choose another --out")
     (out / CELLS).mkdir(parents=True, exist_ok=True)
 
 

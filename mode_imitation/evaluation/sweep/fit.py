@@ -18,7 +18,7 @@ from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.trainer import HookCall
 
-WINDOWS = 512
+WINDOWS = 256
 """Windows that each expert's fit is taken over."""
 
 

@@ -75,7 +75,7 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
     """
     dataset = load_dataset(config.dataset, config.root)
     check_enough_episodes(dataset)
-    check_out(config.out)
+    check_out(config.out, dataset)
     cells = config.cells()
     most_codes = judged_codes(max(cell.codes for cell in cells))
     keys = {cell.name: cell_key(dataset, config.training(cell), most_codes) for cell in cells}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.atomic import write_json, write_text
-from mode_imitation.evaluation.sweep.cells import FORMAT_VERSION
+from mode_imitation.evaluation.sweep.cells import FORMAT_VERSION, SUMMARY
 from mode_imitation.evaluation.sweep.claims import Claim
 from mode_imitation.evaluation.sweep.recommendation import Setting
 from mode_imitation.evaluation.sweep.sweep import Sweep
@@ -112,7 +112,7 @@ def write_sweep(sweep: Sweep) -> list[Path]:
         The files, sweep.json first.
     """
     out = sweep.config.out
-    files = [out / "sweep.json"]
+    files = [out / SUMMARY]
     write_json(files[0], as_dict(sweep))
     pictures: list[Path] = []
     if sweep.config.pictures:
