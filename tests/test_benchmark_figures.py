@@ -9,15 +9,23 @@ from tiny_runs import random_episode, random_model
 
 from mode_imitation.evaluation.benchmark import aggregate
 from mode_imitation.evaluation.benchmark.behaviour import LOOKS, BehaviourClassifier, behaviour_entropy
-from mode_imitation.evaluation.benchmark.measure import FIGURES, figures_of, match_experts, steering_fidelity
+from mode_imitation.evaluation.benchmark.measure import (
+    FIGURES,
+    figures_of,
+    match_experts,
+    steering_fidelity,
+    switch_modes,
+)
 from mode_imitation.evaluation.benchmark.results import tables
 from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.evaluation.benchmark.targets import judge
-from mode_imitation.evaluation.closed_loop import Drive
+from mode_imitation.evaluation.closed_loop import Drive, run_modes
+from mode_imitation.evaluation.layouts import held_out_layouts
 from mode_imitation.evaluation.metrics import confusion_matrix
 from mode_imitation.evaluation.motion import Motion
 from mode_imitation.evaluation.statistics import bootstrap_crossed
 from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
+from mode_imitation.simulation import make_vec
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
 
@@ -152,6 +160,18 @@ def test_switched_experts_drive_by_the_schedule_and_all_of_them_see_every_step()
         np.testing.assert_allclose(actions, (0.5, -0.5)[schedule[step]] + noise[step])
         assert not disturbed.any()
     assert [expert.asked for expert in experts] == [4, 4]
+
+
+def test_switching_to_the_same_mode_is_the_drive_without_switching() -> None:
+    model, layouts, excursion = random_model(), held_out_layouts(2, "tuning"), Excursion("b", 50)
+    env = make_vec("SafetyPointGoal1-v0", 2, threads=1)
+    try:
+        switched = switch_modes(Policy(model), env, layouts, excursion, 1, 1)
+        drives = run_modes(Policy(model), env, layouts, 600, modes=[1])[1]
+    finally:
+        env.close()
+    met = np.stack([drive.episode.goals_met for drive in drives if drive.episode.goals_met is not None])
+    np.testing.assert_array_equal(switched, excursion.goals(met))
 
 
 def test_behaviour_entropy_equals_a_slow_one() -> None:

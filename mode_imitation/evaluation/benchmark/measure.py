@@ -72,17 +72,22 @@ def measure_policy(
     driven = run_modes(policy, env, layouts, n_steps, progress=progress)
     drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
     fidelity = steering_fidelity(policy, driven)
+    few = list(layouts[:switching_layouts])
+    goals_met = {mode: _goals_met(found[: len(few)]) for mode, found in driven.items()}
     del driven
     if sampled:
         modes = sorted(set(matching.values()))
         again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
         drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
         del again
-    few = list(layouts[:switching_layouts])
-    switching = {
-        excursion.name: switch_modes(policy, env, few, excursion, matching, goal_expert, progress=progress).tolist()
-        for excursion in excursions(list(matching), goal_expert, n_steps)
-    }
+    switching = {}
+    for excursion in excursions(list(matching), goal_expert, n_steps):
+        goal, other = matching[goal_expert], matching[excursion.other]
+        if goal == other:  # nothing is switched: the drive that is known already, as far as it counts
+            found = excursion.goals(goals_met[goal])
+        else:
+            found = switch_modes(policy, env, few, excursion, goal, other, progress=progress)
+        switching[excursion.name] = found.tolist()
     return {
         "n_modes": policy.n_modes,
         "shares": policy.shares.tolist(),
@@ -170,16 +175,16 @@ def switch_modes(
     env: "NavigationVectorEnv",
     layouts: Sequence[int],
     excursion: Excursion,
-    matching: Mapping[str, int],
-    goal_expert: str,
+    goal: int,
+    other: int,
     *,
     progress: Progress = no_progress,
 ) -> np.ndarray:
-    """Goals in each segment when modes are switched: (3, L)"""
-    schedule = excursion.schedule(matching[goal_expert], matching[excursion.other])
+    """Goals in each segment when mode `goal` is left for mode `other` and taken up again: (3, L)"""
+    schedule = excursion.schedule(goal, other)
     controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
     drives = drive_policy(controller, env, layouts, len(schedule), progress=progress)
-    return excursion.goals(np.stack([_goals_met(drive.episode) for drive in drives]))
+    return excursion.goals(_goals_met(drives))
 
 
 def switch_experts(
@@ -206,9 +211,9 @@ def switch_experts(
         action_noise,
     )
     episodes = rollout(env, controller, layouts, len(schedule), progress=progress)
-    return excursion.goals(np.stack([_goals_met(episode) for episode in episodes]))
+    return excursion.goals(np.stack([episode.goals_met for episode in episodes if episode.goals_met is not None]))
 
 
-def _goals_met(episode: Any) -> np.ndarray:
-    assert episode.goals_met is not None
-    return episode.goals_met
+def _goals_met(drives: Sequence[Drive]) -> np.ndarray:
+    """(E, T) bool"""
+    return np.stack([drive.episode.goals_met for drive in drives if drive.episode.goals_met is not None])
