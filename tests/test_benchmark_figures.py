@@ -23,7 +23,7 @@ from mode_imitation.evaluation.closed_loop import Drive, run_modes
 from mode_imitation.evaluation.layouts import held_out_layouts
 from mode_imitation.evaluation.metrics import confusion_matrix
 from mode_imitation.evaluation.motion import Motion
-from mode_imitation.evaluation.statistics import bootstrap_crossed
+from mode_imitation.evaluation.statistics import bootstrap_crossed, draw_counts
 from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
 from mode_imitation.simulation import make_vec
 from mode_imitation.steering.infer import infer_context
@@ -35,9 +35,8 @@ EXPERTS = ("goal_seeking", "forward_moving")
 def slow_crossed(values: np.ndarray, reference: np.ndarray | None, minus: np.ndarray | None, n: int, seed: int):
     """Draw how often each layout and each seed comes, then repeat them so often."""
     tables = [table for table in (values, reference, minus) if table is not None]
-    rng = np.random.default_rng(seed)
-    layouts = rng.multinomial(values.shape[1], [1 / values.shape[1]] * values.shape[1], size=n)
-    drawn = [rng.multinomial(len(table), [1 / len(table)] * len(table), size=n) for table in tables]
+    layouts = draw_counts(values.shape[1], n, seed)
+    drawn = [draw_counts(len(table), n, seed, stream) for stream, table in enumerate(tables, start=1)]
     found = []
     for resample in range(n):
         means = []
@@ -45,9 +44,9 @@ def slow_crossed(values: np.ndarray, reference: np.ndarray | None, minus: np.nda
             picked = [
                 table[row, column]
                 for row in range(len(table))
-                for _ in range(rows[resample][row])
+                for _ in range(int(rows[resample][row]))
                 for column in range(table.shape[1])
-                for _ in range(layouts[resample][column])
+                for _ in range(int(layouts[resample][column]))
             ]
             means.append(sum(picked) / len(picked))
         below = means.pop(1) if reference is not None else 1.0
@@ -66,6 +65,16 @@ def test_the_crossed_bootstrap_equals_a_slow_one(with_reference: bool, with_minu
     below = reference.mean() if with_reference else 1.0
     assert found.mean == pytest.approx((values.mean() - (minus.mean() if with_minus else 0.0)) / below)
     assert found.n == values.size
+
+
+def test_draws_are_as_many_as_there_are_and_differ_between_streams() -> None:
+    counts = draw_counts(7, 500, 3)
+    assert (counts.sum(axis=1) == 7).all()
+    assert counts.min() >= 0
+    assert counts.mean(axis=0) == pytest.approx(np.ones(7), abs=0.2)
+    assert (counts != draw_counts(7, 500, 3, 1)).any()
+    assert (counts != draw_counts(7, 500, 4)).any()
+    assert not counts.flags.writeable
 
 
 def test_what_layouts_do_to_all_seeds_at_once_widens_the_interval() -> None:

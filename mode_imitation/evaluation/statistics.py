@@ -1,5 +1,6 @@
 """Means with bootstrap intervals: no figure of a report stands alone."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
@@ -140,11 +141,10 @@ def bootstrap_crossed(
             raise ValueError(f"expected rows of finite values, got an array of shape {table.shape}")
         if table.shape[1] != tables[0].shape[1]:
             raise ValueError(f"expected {tables[0].shape[1]} layouts throughout, got {table.shape[1]}")
-    rng = np.random.default_rng(seed)
-    columns = _draw_counts(tables[0].shape[1], n_resamples, rng)  # (R, L)
+    columns = draw_counts(tables[0].shape[1], n_resamples, seed)  # (R, L)
     estimates, resampled = [], []
-    for table in tables:
-        rows = _draw_counts(len(table), n_resamples, rng)  # (R, S)
+    for stream, table in enumerate(tables, start=1):
+        rows = draw_counts(len(table), n_resamples, seed, stream)  # (R, S)
         estimates.append(table.mean())
         resampled.append(((rows @ table) * columns).sum(axis=1) / table.size)  # (R, S), (S, L) -> (R,)
     if reference is not None:
@@ -158,9 +158,13 @@ def bootstrap_crossed(
     return _interval(estimates[0], resampled[0], tables[0].size, confidence)
 
 
-def _draw_counts(n: int, n_resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """(R, n) how often each of n is drawn when n are drawn with replacement."""
-    return rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+@functools.lru_cache(maxsize=16)
+def draw_counts(n: int, n_resamples: int, seed: int, stream: int = 0) -> np.ndarray:
+    """(R, n) how often each of n is drawn when n are drawn with replacement; read-only, and another one a stream."""
+    rng = np.random.default_rng([seed, stream])
+    counts = rng.multinomial(n, np.full(n, 1 / n), size=n_resamples).astype(np.float64)
+    counts.flags.writeable = False
+    return counts
 
 
 def iqm(values: np.ndarray) -> np.ndarray:

@@ -20,6 +20,7 @@ from mode_imitation.evaluation.benchmark.config import (
 from mode_imitation.evaluation.benchmark.pool import run_cells
 from mode_imitation.evaluation.layouts import held_out_layouts
 from mode_imitation.progress import progress
+from mode_imitation.training.config import TrainConfig
 
 ACTION_NOISE = 0.1
 """Of the experts, as in their demonstrations."""
@@ -88,7 +89,9 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
         for method in config.chosen:
             own: dict[str, Any] = {"action_noise": ACTION_NOISE}
             if method != REFERENCE:
-                own = {"train": config.train_settings(), "sampled": method in SAMPLED}
+                # All of them, so that another default makes another cell.
+                settings = TrainConfig(seed=seed, **config.train_settings())
+                own = {"train": settings.to_dict(), "sampled": method in SAMPLED}
             job = {"method": method, "seed": seed, **common, **own}
             cells.append(make_cell(root, job, None if method == REFERENCE else dataset.checksum))
     return cells

@@ -53,8 +53,7 @@ def do_cell(cell: Cell) -> None:
 
     dataset = load_dataset(job["dataset"]["name"], job["dataset"]["root"])
     check_disjoint(layouts, dataset.layout_seeds)
-    config = TrainConfig(seed=cell.seed, **job["train"])
-    train_method(cell.method, dataset, config, cell.run)
+    train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run)
     started = time.monotonic()
     run = load_run(cell.run)
     env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1)
