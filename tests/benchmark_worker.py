@@ -3,13 +3,11 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 from mode_imitation.evaluation.benchmark.cells import Cell
 
 for line in sys.stdin:
-    message = json.loads(line)
-    cell = Cell(Path(message["folder"]), message["job"])
+    cell = Cell.from_message(json.loads(line))
     if cell.method == "dies":
         os._exit(3)
     if cell.method == "fails":

@@ -49,6 +49,17 @@ def test_a_cell_that_fails_or_dies_is_recorded_and_the_rest_goes_on(tmp_path: Pa
     assert cells[4].read() == {"seed": 1}
 
 
+def test_a_policy_depends_only_on_what_trains_it(tmp_path: Path) -> None:
+    job = {"method": "bc", "seed": 0, "steps": 5, "layouts": [1, 2], "train": {"codes": 4}}
+    cell = make_cell(tmp_path, job, "data")
+    other = make_cell(tmp_path, job | {"layouts": [1, 2, 3], "steps": 6}, "data")
+    assert cell.run == other.run
+    assert cell.folder != other.folder
+    for change in ({"method": "ours"}, {"seed": 1}, {"train": {"codes": 5}}):
+        assert make_cell(tmp_path, job | change, "data").run != cell.run
+    assert make_cell(tmp_path, job, "other data").run != cell.run
+
+
 def test_a_cell_depends_on_settings_data_and_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = {"method": "bc", "seed": 0, "steps": 5, "dataset": {"root": "here"}}
     folder = make_cell(tmp_path, job, "data").folder
@@ -139,7 +150,8 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     before = [path.stat().st_mtime_ns for path in cells]
 
     # A failure is tried again, what is finished is left as it is, and a method more only adds its own cells.
-    Cell(cells[0].parent, json.loads(cells[0].read_text())["job"]).fail("the disk was full")
+    job = json.loads(cells[0].read_text())["job"]
+    Cell(cells[0].parent, tmp_path, job).fail("the disk was full")
     more = [*words[:5], "bc,true-label", *words[6:], "--publish", str(published)]
     assert main(more) == 0
     printed = capsys.readouterr().out
@@ -157,6 +169,12 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
         "benchmark-two-agreement.png",
     }
     assert "](benchmark-two-goals.png)" in (published / "benchmark-two.md").read_text()
+    # Code that has changed is told, and decides nothing.
+    assert "another state" not in printed
+    (code,) = (out / "two" / "runs").glob("true-label-*/code.txt")
+    code.write_text("of last year")
+    assert main(more) == 0
+    assert "1 of 3 cells were trained or measured by another state" in capsys.readouterr().out
     # Too short for an excursion, so that nothing was switched.
     assert int(TINY[3]) < 2 * GOAL_STEPS
     assert results["methods"]["bc"]["switching"] == {}

@@ -84,7 +84,7 @@ TRAINERS = {
 }
 
 
-def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> bool:
     """Train a method, unless the folder has its finished run.
 
     Args:
@@ -93,6 +93,9 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
         config: codes, seed, iterations; what the methods have in common.
         out: the run's folder.
 
+    Returns:
+        Whether there was something to train.
+
     Raises:
         UserError: the data or the settings do not allow it.
     """
@@ -100,3 +103,5 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
         load_run(out)
     except UserError:
         TRAINERS[name](dataset, config, out)
+        return True
+    return False

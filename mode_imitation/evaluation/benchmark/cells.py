@@ -1,14 +1,16 @@
 """A cell: one method trained and measured with one seed. What it depends on decides where it is kept.
 
 out/two/cells/ours-0-3f2a91c07b5d/cell.json    what was measured, or why it failed
-                                  run/         the trained policy, for `modes`, `rollout` and load_policy
                                   log.txt      what the worker said
+out/two/runs/ours-0-90be53d1f0aa/              the trained policy, for `modes`, `rollout` and load_policy
+
+Policies lie apart, so that other layouts, or more of them, do not mean to train again.
 """
 
+import contextlib
 import functools
 import hashlib
 import json
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from mode_imitation.versions import platform_name, versions
 
 FORMAT = 1
 """Raised whenever the figures in a cell change their meaning."""
-CELL, RUN, LOG = "cell.json", "run", "log.txt"
+CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
+CELLS, RUNS = "cells", "runs"
+TRAINED_BY = ("method", "seed", "train")
+"""What of a job decides the trained policy, beside the data."""
 CODE = ("data", "model", "training", "steering", "simulation", "evaluation/baselines", "evaluation/benchmark")
 """Rooms of the project whose code decides the figures of a cell."""
 
@@ -28,6 +33,8 @@ class Cell:
     """Where the figures of one method and seed are kept, and what they depend on."""
 
     folder: Path
+    run: Path
+    """Folder of the trained policy."""
     job: dict[str, Any]
     """JSON values: all that a worker needs to know."""
 
@@ -39,11 +46,6 @@ class Cell:
     def seed(self) -> int:
         return self.job["seed"]
 
-    @property
-    def run(self) -> Path:
-        """Folder of the trained policy."""
-        return self.folder / RUN
-
     def read(self) -> dict[str, Any] | None:
         """What was measured; None where it was not, or where it failed."""
         found = self._stored()
@@ -54,9 +56,12 @@ class Cell:
         found = self._stored()
         return found["reason"] if found and found.get("status") == "failed" else None
 
-    def code(self) -> str | None:
-        """Digest of the project's code that measured it."""
-        return (self._stored() or {}).get("code")
+    def codes(self) -> set[str]:
+        """Digests of the project's code that trained and measured it."""
+        found = {(self._stored() or {}).get("code", "unknown")}
+        with contextlib.suppress(OSError):
+            found.add((self.run / CODE_FILE).read_text(encoding="utf-8"))
+        return found
 
     def write(self, figures: dict[str, Any]) -> None:
         """Keep what was measured; the file appears as a whole or not at all."""
@@ -66,9 +71,13 @@ class Cell:
         """Record a failure; the next call tries again."""
         self._write({"status": "failed", "reason": " ".join(reason.split())})
 
-    def remove(self) -> None:
-        """Forget the policy and its figures."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def message(self) -> dict[str, Any]:
+        """As JSON, for a worker; `from_message` reads it back."""
+        return {"folder": str(self.folder), "run": str(self.run), "job": self.job}
+
+    @classmethod
+    def from_message(cls, values: dict[str, Any]) -> "Cell":
+        return cls(Path(values["folder"]), Path(values["run"]), values["job"])
 
     def _write(self, values: dict[str, Any]) -> None:
         write_json(self.folder / CELL, {"job": self.job, "code": code_digest(), **values})
@@ -86,19 +95,19 @@ def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
     """The cell of a job; other settings, data or versions of packages give another one.
 
     Args:
-        root: folder of the set's cells.
+        root: folder of the set.
         job: method, seed and all settings.
         checksum: of the dataset.
     """
-    key = {
-        "format": FORMAT,
-        "job": {name: value for name, value in job.items() if name != "dataset"},
-        "dataset": checksum,
-        "versions": versions(),
-        "platform": platform_name(),
-    }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return Cell(root / f"{job['method']}-{job['seed']}-{digest[:12]}", job)
+    decides = {name: value for name, value in job.items() if name != "dataset"}
+    trains = {name: job[name] for name in TRAINED_BY if name in job}
+
+    def named(kind: str, what: dict[str, Any]) -> Path:
+        key = {"format": FORMAT, "job": what, "dataset": checksum, "versions": versions(), "platform": platform_name()}
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        return root / kind / f"{job['method']}-{job['seed']}-{digest[:12]}"
+
+    return Cell(named(CELLS, decides), named(RUNS, trains), job)
 
 
 @functools.cache

@@ -81,7 +81,7 @@ class _Slot:
         assert process.stdout is not None
         answer = ""
         with contextlib.suppress(BrokenPipeError):  # it has died; there is no answer then
-            process.stdin.write(json.dumps({"folder": str(cell.folder), "job": cell.job}) + "\n")
+            process.stdin.write(json.dumps(cell.message()) + "\n")
             process.stdin.flush()
             answer = process.stdout.readline()
         if answer:

@@ -57,12 +57,12 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
             for cell, reason in ended:
                 bar.advance(note=f"{cell.method}, seed {cell.seed}" + (f": {reason}" if reason else ""))
     failed = {f"{cell.method}, seed {cell.seed}": reason for cell in cells if (reason := cell.failure())}
-    other = [cell for cell in cells if cell.read() is not None and cell.code() != code_digest()]
+    other = [cell for cell in cells if cell.read() is not None and cell.codes() != {code_digest()}]
     notes = []
     if other:
         notes.append(
-            f"{len(other)} of {len(cells)} cells were measured by another state of this project's code; "
-            f"to make them again, remove {other[0].folder.parent}"
+            f"{len(other)} of {len(cells)} cells were trained or measured by another state of this project's code; "
+            f"to make them again, remove {config.out / config.set}"
         )
     return Finished(cells, failed, notes)
 
@@ -74,7 +74,7 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
         UserError: the data cannot be made or read.
     """
     dataset = prepare_data(config)
-    root = config.out / config.set / "cells"
+    root = config.out / config.set
     common: dict[str, Any] = {
         "env": ENV_ID,
         "dataset": {"name": dataset.name, "root": str((config.out / "data").resolve())},

@@ -13,7 +13,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from mode_imitation.evaluation.benchmark.cells import LOG, Cell
+from mode_imitation.atomic import write_text
+from mode_imitation.evaluation.benchmark.cells import CODE_FILE, LOG, Cell, code_digest
 
 MODULE = "mode_imitation.evaluation.benchmark.worker"
 WORLDS = 200
@@ -53,7 +54,8 @@ def do_cell(cell: Cell) -> None:
 
     dataset = load_dataset(job["dataset"]["name"], job["dataset"]["root"])
     check_disjoint(layouts, dataset.layout_seeds)
-    train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run)
+    if train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run):
+        write_text(cell.run / CODE_FILE, code_digest())
     started = time.monotonic()
     run = load_run(cell.run)
     env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1)
@@ -87,7 +89,8 @@ def one_line(error: BaseException) -> str:
 
 
 def main() -> None:
-    """Read lines of {"folder": ..., "job": ...}; answer each, when it is done, with {"error": null or one line}."""
+    """Read cells, a line each; answer each, when it is done, with {"error": null or one line}."""
+    code_digest()  # of the code that is being loaded, not of what it may become later
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     messages: queue.Queue[dict[str, Any]] = queue.Queue()
 
@@ -98,8 +101,7 @@ def main() -> None:
 
     threading.Thread(target=receive, daemon=True).start()
     while True:
-        message = messages.get()
-        cell = Cell(Path(message["folder"]), message["job"])
+        cell = Cell.from_message(messages.get())
         _log_to(cell.folder / LOG)
         error: str | None = None
         try:
