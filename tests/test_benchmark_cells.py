@@ -14,6 +14,7 @@ from mode_imitation.evaluation.benchmark.config import METHODS, SETS, BenchmarkC
 from mode_imitation.evaluation.benchmark.pool import run_cells
 from mode_imitation.evaluation.benchmark.switching import GOAL_STEPS
 from mode_imitation.evaluation.benchmark.worker import do_cell
+from mode_imitation.training.run_folder import load_run
 
 WORKER = "benchmark_worker"
 TINY = [
@@ -169,6 +170,9 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
         "benchmark-two-agreement.png",
     }
     assert "](benchmark-two-goals.png)" in (published / "benchmark-two.md").read_text()
+    # The policies are runs like any other.
+    (trained,) = (out / "two" / "runs").glob("bc-*")
+    assert load_run(trained).info["source"]["root"] == str(out / "data")
     # Code that has changed is told, and decides nothing.
     assert "another state" not in printed
     (code,) = (out / "two" / "runs").glob("true-label-*/code.txt")

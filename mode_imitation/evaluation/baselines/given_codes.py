@@ -26,6 +26,9 @@ from mode_imitation.training.preparation import check_data, describe_run, held_o
 from mode_imitation.training.refinement import Refinement, order_by_share, settle
 from mode_imitation.training.run_folder import check_folder, save_model, start_folder, write_info
 
+Source = dict[str, Any] | None
+"""Where a dataset lies: {"root": ..., "name": ...}."""
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -60,7 +63,9 @@ class Setup:
         return model
 
 
-def train_on_codes(setup: Setup, codes: Tensor, out: Path, method: str, started: float | None = None) -> None:
+def train_on_codes(
+    setup: Setup, codes: Tensor, out: Path, method: str, started: float | None = None, source: Source = None
+) -> None:
     """Train a fresh model on codes that are given, and save it as a run.
 
     Args:
@@ -69,6 +74,7 @@ def train_on_codes(setup: Setup, codes: Tensor, out: Path, method: str, started:
         out: the run's folder; what is there is replaced.
         method: who gave the codes, for the record.
         started: time.monotonic() when the method began, if not now.
+        source: where the dataset lies, as `train` takes it.
 
     Raises:
         UserError: the data does not allow it.
@@ -76,7 +82,7 @@ def train_on_codes(setup: Setup, codes: Tensor, out: Path, method: str, started:
     started = time.monotonic() if started is None else started
     check_data(setup.dataset, setup.config)
     check_folder(out, resume=False, overwrite=True)
-    info = describe_run(setup.dataset, setup.config, *setup.split) | {"method": method, "source": None}
+    info = describe_run(setup.dataset, setup.config, *setup.split) | {"method": method, "source": source}
     start_folder(out, info)
     with one_thread():
         model = setup.fresh_model()

@@ -9,18 +9,18 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.baselines.given_codes import Setup, train_on_codes
+from mode_imitation.evaluation.baselines.given_codes import Setup, Source, train_on_codes
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.trainer import train
 
 
-def train_ours(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_ours(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """The project's own method, with these settings and all else as it comes; goes on where it was."""
-    train(dataset, config, out, resume=True)
+    train(dataset, config, out, resume=True, source=source)
 
 
-def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """The literal original method, on as many samples as the others' second phase has; goes on where it was."""
     literal = TrainConfig.original_method(
         codes=config.codes,
@@ -30,16 +30,16 @@ def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -
         discovery_windows=config.batch,
         actor_hidden=config.actor_hidden,
     )
-    train(dataset, literal, out, resume=True)
+    train(dataset, literal, out, resume=True, source=source)
 
 
-def train_behaviour_cloning(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_behaviour_cloning(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """One policy for everything: every trajectory has the same code, so that the context says nothing."""
     setup = Setup(dataset, replace(config, codes=2))
-    train_on_codes(setup, torch.zeros(setup.data.n_units, dtype=torch.long), out, "bc")
+    train_on_codes(setup, torch.zeros(setup.data.n_units, dtype=torch.long), out, "bc", source=source)
 
 
-def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """THE CEILING, AND THE ONE PLACE WHERE LABELS ENTER TRAINING: the experts' names are the codes.
 
     Never compare with it as if it were a method: it is told what the others have to find.
@@ -53,25 +53,25 @@ def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path)
     if len(names) > config.codes:
         raise UserError(f"there are {len(names)} experts and only {config.codes} codes; raise the number of codes")
     setup = Setup(dataset, config)
-    train_on_codes(setup, torch.from_numpy(of_episode[setup.split[0]]), out, "true-label")
+    train_on_codes(setup, torch.from_numpy(of_episode[setup.split[0]]), out, "true-label", source=source)
 
 
-def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """k-means on features of whole trajectories, then a policy that is told the cluster."""
     from mode_imitation.evaluation.baselines.kmeans import trajectory_codes
 
     started = time.monotonic()
     setup = Setup(dataset, config)
-    train_on_codes(setup, trajectory_codes(setup), out, "kmeans", started)
+    train_on_codes(setup, trajectory_codes(setup), out, "kmeans", started, source)
 
 
-def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> None:
+def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """A categorical latent per trajectory, then the policy trained on as all others are."""
     from mode_imitation.evaluation.baselines.categorical_vae import trajectory_codes
 
     started = time.monotonic()
     setup = Setup(dataset, config)
-    train_on_codes(setup, trajectory_codes(setup), out, "categorical-vae", started)
+    train_on_codes(setup, trajectory_codes(setup), out, "categorical-vae", started, source)
 
 
 TRAINERS = {
@@ -84,7 +84,7 @@ TRAINERS = {
 }
 
 
-def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out: Path) -> bool:
+def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> bool:
     """Train a method, unless the folder has its finished run.
 
     Args:
@@ -92,6 +92,7 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
         dataset: labels are used by "true-label" alone.
         config: codes, seed, iterations; what the methods have in common.
         out: the run's folder.
+        source: where the dataset lies, for the record, so that reports find it.
 
     Returns:
         Whether there was something to train.
@@ -102,6 +103,6 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
     try:
         load_run(out)
     except UserError:
-        TRAINERS[name](dataset, config, out)
+        TRAINERS[name](dataset, config, out, source)
         return True
     return False

@@ -54,7 +54,7 @@ def do_cell(cell: Cell) -> None:
 
     dataset = load_dataset(job["dataset"]["name"], job["dataset"]["root"])
     check_disjoint(layouts, dataset.layout_seeds)
-    if train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run):
+    if train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run, job["dataset"]):
         write_text(cell.run / CODE_FILE, code_digest())
     started = time.monotonic()
     run = load_run(cell.run)
