@@ -8,6 +8,7 @@ from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import reassign
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.refinement import settle
 from mode_imitation.training.splitting import (
     FEWEST,
     PRIOR_STEPS,
@@ -149,3 +150,29 @@ def test_splitting_is_followed_by_sorting_out_and_merging() -> None:
     assert not splits_before(0, 1)
     assert [splits_to_come(i, 6) for i in range(6)] == [True, True, True, False, False, False]
     assert not splits_to_come(1, 3)
+
+
+@pytest.mark.parametrize("gap", [0.0, 1e-3, 0.3])
+def test_a_mode_s_context_is_its_own_even_where_a_split_took_an_entry_beside_another(gap: float) -> None:
+    data = data_of("plus", "minus")
+    model = model_for(data)
+    codes = torch.arange(2 * N_EACH) % 3
+    entries = model.codebook.entries
+    with torch.no_grad():
+        entries[1] = entries[0] + gap * torch.randn(16, generator=generator())
+        entries[2] = entries[0]
+    before = entries.clone()
+    settle(model, data, codes, generator())
+    assert (model.mode_contexts()[:3].max(1).values > 0.99).all()
+    assert torch.equal(model.mode_contexts()[:3].argmax(1), torch.arange(3))
+    assert sum(torch.equal(old, new) for old, new in zip(before[:3], model.codebook.entries[:3], strict=True)) == 1
+
+
+def test_entries_that_lie_apart_stay_where_they_are() -> None:
+    data = data_of("plus", "minus")
+    model = model_for(data)
+    with torch.no_grad():
+        model.codebook.entries.copy_(3 * torch.eye(4, 16))
+    before = model.codebook.entries.clone()
+    settle(model, data, torch.arange(2 * N_EACH) % 4, generator())
+    assert torch.equal(model.codebook.entries, before)

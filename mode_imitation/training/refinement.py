@@ -5,6 +5,7 @@ by mode j afterwards is exactly what was trained. A little cross-entropy keeps t
 give each trajectory's windows the code that the likelihood gave the trajectory.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,10 @@ from mode_imitation.training.schedule import adam, set_one_cycle
 
 AGREEMENT_GROUPS, AGREEMENT_WINDOWS = 16, 8
 AGREEMENT_WEIGHT = 0.1
+
+OWN_WEIGHT = 0.995
+"""A mode's context gives its own code at least this much."""
+PLACES = 512
 
 COUNTED_GROUPS = 4096
 RARE = 0.01
@@ -106,7 +111,34 @@ def settle(model: ModeModel, data: TrainingData, codes: Tensor, generator: torch
     shares = torch.zeros(n_codes, device=data.device).index_add_(0, codes, steps) / steps.sum()
     model.keep_codes(shares > 0)
     model.mode_shares.copy_(shares)
+    if model.config.context == "assignment":
+        set_apart(model, generator)
     record_typical_distances(model, codes, unit_distances(model, data, generator))
+
+
+@torch.no_grad()
+def set_apart(model: ModeModel, generator: torch.Generator) -> None:
+    """Move entries in use that lie so close to another that the contexts of the two modes would blur.
+
+    A code that was free until another was split has its entry anywhere. It is moved to the nearest of many random
+    places where each mode's context is its own; the encoder learns the new place. The most frequent mode stays.
+    """
+    entries = model.codebook.entries
+    order = torch.argsort(model.mode_shares, descending=True, stable=True)[: model.n_modes].tolist()
+    needed = model.config.temperature * math.log(max(1, len(order) - 1) * OWN_WEIGHT / (1 - OWN_WEIGHT))
+    for rank, code in enumerate(order):
+        random = torch.randn(PLACES, entries.shape[1], generator=generator, device=entries.device)
+        # Where the encoder's layer norm puts windows: mean 0, spread 1.
+        random = random - random.mean(1, keepdim=True)
+        random = random / random.std(1, correction=0, keepdim=True).clamp_min(1e-6)
+        places = torch.cat([entries[code][None], random])  # (P, D)
+        others = entries[order[:rank]]  # (rank, D)
+        if not rank or ((others - entries[code]) ** 2).mean(1).min() >= needed:
+            continue
+        room = ((places[:, None] - others) ** 2).mean(-1).min(1).values  # (P,)
+        moved = ((places - entries[code]) ** 2).mean(1)
+        moved[room < needed] = torch.inf
+        entries[code] = places[int(moved.argmin() if torch.isfinite(moved).any() else room.argmax())]
 
 
 @torch.no_grad()
