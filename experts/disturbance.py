@@ -25,6 +25,9 @@ class Disturbance:
     """Whether every episode begins with a burst."""
     noise: float = 0.1
     """Standard deviation of the Gaussian noise around a burst's constant action, itself uniform in [-1, 1]."""
+    away: float = 0.2
+    """Share of the bursts that drive away: they last once to twice the longest time and hold a course, so that data show
+    how to come back from where no sensor reaches."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -33,6 +36,8 @@ class Disturbance:
             raise UserError(
                 f"disturbances last {self.shortest} to {self.longest} steps; expected 1 <= shortest <= longest"
             )
+        if not 0 <= self.away <= 1:
+            raise UserError(f"the share of disturbances that drive away is {self.away}; expected a number from 0 to 1")
         if not (np.isfinite(self.noise) and self.noise >= 0):
             raise UserError(f"the disturbance's noise is {self.noise}; expected a number of at least 0")
 
@@ -52,13 +57,27 @@ class Disturbance:
         actions = np.zeros((n_steps, act_dim))
         start = 0 if self.at_start else self._pause(n_steps, rng)
         while start < n_steps:
-            length = int(rng.integers(self.shortest, self.longest, endpoint=True))
-            action = rng.uniform(-1.0, 1.0, act_dim)
+            length, action = self._away(act_dim, rng) if rng.random() < self.away else self._off_course(act_dim, rng)
             stop = min(start + length, n_steps)
             disturbed[start:stop] = True
             actions[start:stop] = action + self.noise * rng.standard_normal((stop - start, act_dim))
             start = stop + self._pause(n_steps, rng)
         return disturbed, np.clip(actions, -1.0, 1.0)
+
+    def _off_course(self, act_dim: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Steps and action (A,) of a common burst."""
+        return int(rng.integers(self.shortest, self.longest, endpoint=True)), rng.uniform(-1.0, 1.0, act_dim)
+
+    def _away(self, act_dim: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
+        """Steps and action (A,) of a burst that drives away.
+
+        Half of them hold the first number alone, which drives a Point straight on, half of them hold all numbers equal,
+        which drives a Car straight on.
+        """
+        action = np.full(act_dim, rng.uniform(-1.0, 1.0))
+        if rng.random() < 0.5:
+            action[1:] = 0.0
+        return int(rng.integers(self.longest, 2 * self.longest, endpoint=True)), action
 
     def _pause(self, n_steps: int, rng: np.random.Generator) -> int:
         """Steps without a burst before the next one."""

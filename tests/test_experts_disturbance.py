@@ -42,7 +42,7 @@ def test_bursts_are_marked_and_actions_stay_in_their_space(
 
 
 def test_a_burst_holds_one_action_but_for_its_noise() -> None:
-    disturbance = Disturbance(probability=0.01, noise=0.0)
+    disturbance = Disturbance(probability=0.01, noise=0.0, away=0.0)
     mask, actions = disturbance.draw(5000, 2, np.random.default_rng(1))
     changes = np.flatnonzero((actions[1:] != actions[:-1]).any(axis=1)) + 1
     assert all(later - earlier <= 80 for earlier, later in pairwise(changes) if mask[earlier])
@@ -50,9 +50,31 @@ def test_a_burst_holds_one_action_but_for_its_noise() -> None:
 
 
 def test_the_share_of_disturbed_steps_is_what_the_numbers_say() -> None:
-    mask, _ = Disturbance(at_start=False).draw(300_000, 2, np.random.default_rng(2))
+    mask, _ = Disturbance(at_start=False, away=0.0).draw(300_000, 2, np.random.default_rng(2))
     # Bursts of 50 steps on average, pauses of 149 (a burst may begin right after another).
     assert abs(mask.mean() - 50 / (50 + 149)) < 0.02
+
+
+def test_bursts_that_drive_away_last_longer_and_hold_a_course() -> None:
+    disturbance = Disturbance(probability=0.002, noise=0.0, away=1.0)
+    mask, actions = disturbance.draw(100_000, 3, np.random.default_rng(5))
+    held = [(stop - start, actions[start]) for start, stop in runs(mask)]
+    # The last may be cut short; two may touch, but seldom.
+    assert np.mean([80 <= length <= 160 for length, _ in held]) > 0.8
+    first_alone = np.array([not action[1:].any() for _, action in held])
+    all_equal = np.array([len(set(action)) == 1 for _, action in held])
+    assert (first_alone ^ all_equal).all()
+    assert 0.35 < first_alone.mean() < 0.65
+
+
+def test_the_share_of_bursts_that_drive_away_is_what_the_number_says() -> None:
+    mask, actions = Disturbance(probability=1.0, noise=0.0, at_start=False, away=0.25).draw(
+        100_000, 2, np.random.default_rng(6)
+    )
+    bursts = actions[np.concatenate([[0], np.flatnonzero((actions[1:] != actions[:-1]).any(axis=1)) + 1])]
+    away = (bursts[:, 1] == 0) | (bursts[:, 0] == bursts[:, 1])
+    assert mask.all()
+    assert abs(away.mean() - 0.25) < 0.04
 
 
 def test_the_same_generator_draws_the_same_bursts() -> None:
@@ -74,6 +96,8 @@ def test_no_probability_and_no_start_means_no_bursts() -> None:
         ({"shortest": 0}, "last 0 to 80 steps"),
         ({"shortest": 90}, "last 90 to 80 steps"),
         ({"noise": -0.1}, "noise is -0.1"),
+        ({"away": 1.1}, "drive away is 1.1"),
+        ({"away": float("nan")}, "drive away is nan"),
     ],
 )
 def test_impossible_numbers_are_refused(fields: dict, complaint: str) -> None:

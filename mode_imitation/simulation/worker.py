@@ -69,6 +69,7 @@ def disturbance_of(config: GenerateConfig) -> Disturbance | None:
         longest=config.burst_longest,
         at_start=config.burst_at_start,
         noise=config.action_noise,
+        away=config.burst_away,
     )
 
 
