@@ -83,7 +83,10 @@ def separates_from_four(grid: Mapping[int, Mapping[int, float]]) -> Claim:
         return Claim(name, None, f"The sweep has no step size 1 with k on both sides of {FROM_K}")
     holds = min(above) >= SEPARATED > max(below)
     listed = ", ".join(f"k = {k}: {value:.2f}" for k, value in row.items())
-    return Claim(name, holds, f"Homogeneity at step size 1 is {listed}; separated means {SEPARATED:g} or more")
+    early = min((k for k, value in row.items() if value >= SEPARATED and k < FROM_K), default=None)
+    sooner = f"; they separate already at k = {early}" if early is not None else ""
+    evidence = f"Homogeneity at step size 1 is {listed}; separated means {SEPARATED:g} or more{sooner}"
+    return Claim(name, holds, evidence)
 
 
 def separates_earlier(grid: Mapping[int, Mapping[int, float]]) -> Claim:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.evaluation.sweep.claims import learned_level
+from mode_imitation.evaluation.sweep.claims import FROM_K, learned_level
 from mode_imitation.evaluation.sweep.config import chosen_objectives
 from mode_imitation.evaluation.sweep.fit import action_entropies, uninformed_fit
 from mode_imitation.evaluation.sweep.sweep import Sweep
@@ -62,7 +62,8 @@ def code_maps(sweep: Sweep, objective: str) -> dict[tuple[int, int], tuple[np.nd
 
 
 def learning_curve(sweep: Sweep, objective: str) -> dict[str, Any] | None:
-    """Fits of all seeds of the setting that is shown: the recommended k and stride where this objective has them.
+    """Fits of all seeds of the setting that is shown: for the original the one that its paper shows, else the
+    recommended k and stride, where this objective has them.
 
     Returns:
         What plot_learning_orders takes, the simplest expert first; None where no cell finished.
@@ -71,8 +72,10 @@ def learning_curve(sweep: Sweep, objective: str) -> dict[str, Any] | None:
     if not settings:
         return None
     chosen = sweep.recommendation
-    same = [setting for setting in settings if (setting.codes, setting.stride) == (chosen.codes, chosen.stride)]
-    shown = (same or settings)[0]
+    wanted = [(FROM_K, 1)] if objective == "original" else []
+    wanted.append((chosen.codes, chosen.stride))
+    by_grid = {(setting.codes, setting.stride): setting for setting in settings}
+    shown = next((by_grid[place] for place in wanted if place in by_grid), settings[0])
     fits = [
         cell_of(sweep, objective, shown.codes, shown.stride, seed)["evaluation"]["fit"] for seed in sorted(shown.seeds)
     ]
