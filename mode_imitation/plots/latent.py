@@ -97,7 +97,7 @@ def _scatter(ax: Axes, points: np.ndarray, groups: np.ndarray, known: Mapping) -
         handles=handles,
         loc="upper center",
         bbox_to_anchor=(0.5, -0.08),
-        ncols=min(len(handles), 2 if max(len(handle.get_label()) for handle in handles) > 10 else 4),
+        ncols=min(len(handles), 2 if max(len(str(handle.get_label())) for handle in handles) > 10 else 4),
         handletextpad=0.2,
         columnspacing=1.0,
     )
