@@ -100,7 +100,7 @@ def fit_twins(
         for twin, own in fitted:
             batch = data.draw_steps(own, config.scoring_batch, batches)
             contexts = rows_of(one_hot, codes[data.unit_of_step[batch]])
-            losses.append(-_log_density(model, data, twin, batch, contexts).mean())
+            losses.append(-step_log_density(model, data, twin, batch, contexts).mean())
         optimizer.zero_grad()
         torch.stack(losses).sum().backward()
         optimizer.step()
@@ -122,7 +122,7 @@ def cross_fitted_scores(
         for twin, side in ((twins[0], half), (twins[1], ~half)):
             for steps in data.scored[side[owner]].split(65_536):
                 contexts = one_hot[code].expand(len(steps), -1)
-                nll = -_log_density(model, data, twin, steps, contexts).clamp(-NLL_LIMIT, NLL_LIMIT)
+                nll = -step_log_density(model, data, twin, steps, contexts).clamp(-NLL_LIMIT, NLL_LIMIT)
                 sums.index_add_(0, data.unit_of_step[steps], nll)
         scores[:, code] = sums / counts
     return scores
@@ -182,7 +182,9 @@ def selection_score(
     return scores.gather(1, codes[:, None])[judged].mean().item()
 
 
-def _log_density(model: ModeModel, data: TrainingData, actor: GaussianActor, steps: Tensor, contexts: Tensor) -> Tensor:
+def step_log_density(
+    model: ModeModel, data: TrainingData, actor: GaussianActor, steps: Tensor, contexts: Tensor
+) -> Tensor:
     """Log density of raw actions under an actor that shares the model's normaliser: (B,)"""
     normalizer = model.normalizer
     means, log_sigmas = actor(normalizer.states(data.observations_at(steps)), contexts)

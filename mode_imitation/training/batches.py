@@ -47,6 +47,7 @@ class TrainingData:
         window: WindowShape,
         segment: int | None = None,
         device: torch.device | str = "cpu",
+        given: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> None:
         """
         Args:
@@ -55,6 +56,7 @@ class TrainingData:
             window: shape of the windows.
             segment: steps per unit; None makes every episode a unit.
             device: where the tensors live.
+            given: (U,) steps and (U,) episode of every unit, in order, in place of `segment`.
 
         Raises:
             UserError: an episode or a segment is shorter than a window.
@@ -62,7 +64,7 @@ class TrainingData:
         self.window = window
         self.device = torch.device(device)
         episode_lengths = np.array([len(episode) for episode in episodes], dtype=np.int64)
-        lengths, self.episode_of_unit = segment_lengths(episode_lengths, segment, window.span)
+        lengths, self.episode_of_unit = given or segment_lengths(episode_lengths, segment, window.span)
         self.unit_lengths = lengths
         usable = np.concatenate([_usable(episode) for episode in episodes])
         arena = np.concatenate([in_arena(episode.observations[:-1], slices) for episode in episodes])

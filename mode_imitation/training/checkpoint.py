@@ -12,10 +12,10 @@ from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.run_folder import FORMAT_VERSION, load_weights
 from mode_imitation.training.tensor_files import read_tensors, write_tensors
 
-Stage = Literal["discovery", "assignment", "refinement"]
+Stage = Literal["discovery", "assignment", "switching", "sharpening", "refinement"]
 
 MODEL, BEST, OPTIMIZER, GENERATOR = "model.", "best.model.", "optimizer.", "generator"
-CODES, BEST_CODES = "codes", "best.codes"
+CODES, BEST_CODES, UNITS = "codes", "best.codes", "units"
 
 
 @dataclass
@@ -29,7 +29,9 @@ class TrainingState:
     iteration: int = 0
     """Done in this stage."""
     codes: Tensor | None = None
-    """(U,) int, of every unit; None before they are known."""
+    """(U,) int, of every unit, or (S,) of every step while switches are looked for; None before they are known."""
+    units: Tensor | None = None
+    """(2, U) int, steps and episode of every unit, where switches were found; None: as the settings cut them."""
     best: ModeModel | None = None
     """Of the restarts that are over, the one with the lowest score."""
     best_codes: Tensor | None = None
@@ -48,9 +50,9 @@ def save_checkpoint(
     tensors = {f"{MODEL}{name}": value for name, value in state.model.state_dict().items()}
     if state.best is not None:
         tensors |= {f"{BEST}{name}": value for name, value in state.best.state_dict().items()}
-    for name, codes in ((CODES, state.codes), (BEST_CODES, state.best_codes)):
-        if codes is not None:
-            tensors[name] = codes
+    for name, values in ((CODES, state.codes), (BEST_CODES, state.best_codes), (UNITS, state.units)):
+        if values is not None:
+            tensors[name] = values
     if optimizer is not None:
         for index, values in optimizer.state_dict()["state"].items():
             tensors |= {f"{OPTIMIZER}{index}.{name}": value for name, value in values.items()}
@@ -114,6 +116,7 @@ class Checkpoint:
             restart=int(record["restart"]),
             iteration=int(record["iteration"]),
             codes=tensors[CODES].to(device) if CODES in tensors else None,
+            units=tensors.get(UNITS),
             best=best,
             best_codes=tensors[BEST_CODES].to(device) if BEST_CODES in tensors else None,
             restarts=list(record["restarts"]),

@@ -89,6 +89,9 @@ class TrainConfig:
     """Windows of one trajectory (or segment) whose distances are averaged before a code is chosen; 1: no averaging."""
     segment: int | None = None
     """Steps of a segment with a code of its own, for experts that switch in mid-episode; None: whole trajectories."""
+    find_switches: bool = False
+    """Look for the steps at which experts switch, from the codes of the segments on: slower, for data in which they do
+    so in mid-episode. Give --segment the shortest time that an expert is thought to last."""
     held_out: float = 0.1
     """Share of the episodes that training does not see and that the log reports on."""
 
@@ -149,6 +152,8 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UserError(f"{name} is {value}; expected at least 1")
+        if self.find_switches and (self.segment is None or not self.refine):
+            raise UserError("find_switches needs segments to start from, and refine; give --segment 50, say")
         for name in NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and not value >= 0:

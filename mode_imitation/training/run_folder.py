@@ -41,7 +41,8 @@ class Run:
     info: dict[str, Any]
     """run.json: config, dataset, source, env_id, observation_slices ({name: [start, stop]} or None), versions, summary,
     training_episodes and held_out_episodes (indices into the dataset), layout_seeds, assignment (code per training
-    episode) and, where codes were given by segment, segments (codes per training episode)."""
+    episode) and, where codes were given by segment, segments (codes per training episode), or, where switches were
+    looked for, switches (first step and code of every stretch, per training episode)."""
 
     @property
     def observation_slices(self) -> dict[str, slice] | None:

@@ -41,6 +41,14 @@ from mode_imitation.training.run_folder import (
     tidy_folder,
     write_info,
 )
+from mode_imitation.training.segmentation import (
+    BLIND_ROUNDS,
+    MOST_SIGHTED,
+    SwitchSearch,
+    next_round,
+    stretches_by_episode,
+    units_of_codes,
+)
 from mode_imitation.training.splitting import split_codes, splits_before, splits_to_come
 from mode_imitation.training.tensorboard import TrainingLog
 
@@ -160,12 +168,16 @@ class _Trainer:
             self.state = self.checkpoint.state
         else:
             self.state = TrainingState(self.fresh_model(0))
+        if self.state.units is not None:
+            self.data = self.tensors(self.training, self.state.units)
         self.log: TrainingLog
 
-    def tensors(self, episodes: np.ndarray) -> TrainingData:
+    def tensors(self, episodes: np.ndarray, units: Tensor | None = None) -> TrainingData:
+        """The episodes in units of the settings' segments, or in those of `units` (2, U), see TrainingState."""
         chosen = [self.dataset.episodes[index] for index in episodes]
-        slices = self.dataset.observation_slices
-        return TrainingData(chosen, slices, self.config.window, self.config.segment, self.device)
+        slices, config = self.dataset.observation_slices, self.config
+        given = None if units is None else (units[0].cpu().numpy(), units[1].cpu().numpy())
+        return TrainingData(chosen, slices, config.window, config.segment, self.device, given)
 
     def fresh_model(self, restart: int) -> ModeModel:
         """A model of this restart's initial weights, its normaliser fitted to the training episodes."""
@@ -191,7 +203,13 @@ class _Trainer:
         return done + (state.iteration if state.stage == "refinement" else 0)
 
     def run(self) -> RunSummary:
-        stages = {"discovery": self.discover, "assignment": self.assign, "refinement": self.refine}
+        stages = {
+            "discovery": self.discover,
+            "assignment": self.assign,
+            "switching": self.switch,
+            "sharpening": self.sharpen,
+            "refinement": self.refine,
+        }
         with TrainingLog(self.out / TENSORBOARD, self.step) as self.log:
             while True:
                 stage = self.state.stage
@@ -253,7 +271,7 @@ class _Trainer:
         record_typical_distances(state.model, state.codes, distances)  # so that the hook can steer
         self.log_evaluation(state.codes)
         self.call_hook()
-        self.enter("assignment", state.restart)
+        self.enter("switching" if config.find_switches else "assignment", state.restart)
         state.rounds = []
         return False
 
@@ -289,6 +307,19 @@ class _Trainer:
             # The same split and the same fit for every restart.
             selection = self.generator("selection", 0, "cpu")
             score = selection_score(state.model, self.data, state.codes, config, selection)
+        if not self.choose(score):
+            return False
+        if config.refine:
+            settle(state.model, self.data, state.codes, self.generator("settling"))
+            self.enter("refinement", state.restart)
+            return False
+        state.codes = settle_unrefined(state.model, self.data, config.pool, self.generator("settling"))
+        return True
+
+    def choose(self, score: float | None) -> bool:
+        """Enter this restart's score; go on to the next restart (False), or with the best one where it was the last."""
+        state, config = self.state, self.config
+        assert state.codes is not None
         state.restarts.append({"score": score, "n_codes": len(state.codes.unique()), "rounds": state.rounds})
         scores = [entry["score"] for entry in state.restarts]
         if score is None or score <= min(scores):
@@ -301,12 +332,57 @@ class _Trainer:
         assert state.best_codes is not None
         state.model, state.codes = state.best, state.best_codes
         state.best = state.best_codes = None
-        if config.refine:
-            settle(state.model, self.data, state.codes, self.generator("settling"))
-            self.enter("refinement", state.restart)
-            return False
-        state.codes = settle_unrefined(state.model, self.data, config.pool, self.generator("settling"))
         return True
+
+    def switch(self, started: float) -> bool:
+        """From segments to steps: the rounds of every restart that are blind, and the choice among the restarts."""
+        state = self.state
+        # The same splits and the same fits for every restart.
+        generator = self.generator("switching", 0, "cpu")
+        if not self.restore(None, generator):
+            assert state.codes is not None
+            state.codes = state.codes[self.data.unit_of_step]
+            self.save(None, generator)
+        self.search_switches(generator, blind=True)
+        if self.choose(state.rounds[-1]["nll"]):
+            best = min(state.restarts, key=lambda entry: entry["score"])
+            state.rounds = list(best["rounds"])
+            self.enter("sharpening", state.restart)
+        return False
+
+    def sharpen(self, started: float) -> bool:
+        """The rounds of the best restart that see everything; then the steps' codes cut episodes into units."""
+        state = self.state
+        generator = self.generator("sharpening", 0, "cpu")
+        if not self.restore(None, generator):
+            self.save(None, generator)
+        self.search_switches(generator, blind=False)
+        assert state.codes is not None
+        min(state.restarts, key=lambda entry: entry["score"])["rounds"] = state.rounds
+        lengths = np.array([len(self.dataset.episodes[index]) for index in self.training])
+        steps, episodes, codes = units_of_codes(state.codes.cpu().numpy(), lengths, self.config.window.span)
+        state.units = torch.from_numpy(np.stack([steps, episodes])).to(self.device)
+        state.codes = torch.from_numpy(codes).to(self.device)
+        self.data = self.tensors(self.training, state.units)
+        settle(state.model, self.data, state.codes, self.generator("settling"))
+        self.enter("refinement", state.restart)
+        return False
+
+    def search_switches(self, generator: torch.Generator, *, blind: bool) -> None:
+        """Rounds of the search for switches, as long as they are of this kind."""
+        state = self.state
+        search = SwitchSearch(state.model, self.data, self.dataset.observation_slices, self.config)
+        assert state.codes is not None
+        most = BLIND_ROUNDS if blind else MOST_SIGHTED + len(state.codes.unique())
+        with progress("blind rounds" if blind else "merging, sighted rounds", most, "rounds") as bar:
+            while (kind := next_round(state.rounds)) is not None and (kind == "blind") == blind:
+                state.codes, figures = search.round(kind, state.codes, generator)
+                state.rounds.append(figures)
+                state.iteration += 1
+                bar.advance(note=f"{kind}, {figures['n_codes']} codes")
+                known = {name: float(value) for name, value in figures.items() if isinstance(value, int | float)}
+                self.log.scalars(state.stage, known, self.step + state.iteration)
+                self.save(None, generator)
 
     def refine(self, started: float) -> bool:
         """Phase 2."""
@@ -377,7 +453,9 @@ class _Trainer:
         }
         save_model(self.out, state.model)
         info = self.info | {"status": "complete", "assignment": self.by_episode(codes), "summary": summary}
-        if self.config.segment is not None:
+        if self.config.find_switches:
+            info["switches"] = stretches_by_episode(self.data, codes)
+        elif self.config.segment is not None:
             info["segments"] = [
                 codes[self.data.episode_of_unit == index].tolist() for index in range(len(self.training))
             ]
