@@ -25,9 +25,9 @@ class Disturbance:
     """Whether every episode begins with a burst."""
     noise: float = 0.1
     """Standard deviation of the Gaussian noise around a burst's constant action, itself uniform in [-1, 1]."""
-    away: float = 0.2
-    """Share of the bursts that drive away: they last once to twice the longest time and hold a course, so that data
-    show how to come back from where no sensor reaches."""
+    away: float = 0.0
+    """Share of the bursts that drive away: they last once to twice the longest time and hold a course, so that data show
+    the way back from where no sensor reaches. An expert without memory does not always find it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -57,7 +57,9 @@ class Disturbance:
         actions = np.zeros((n_steps, act_dim))
         start = 0 if self.at_start else self._pause(n_steps, rng)
         while start < n_steps:
-            length, action = self._away(act_dim, rng) if rng.random() < self.away else self._off_course(act_dim, rng)
+            length, action = (
+                self._away(act_dim, rng) if self.away and rng.random() < self.away else self._off_course(act_dim, rng)
+            )
             stop = min(start + length, n_steps)
             disturbed[start:stop] = True
             actions[start:stop] = action + self.noise * rng.standard_normal((stop - start, act_dim))

@@ -34,7 +34,7 @@ class GenerateConfig:
     """Steps in the shortest burst."""
     burst_longest: int = 80
     """Steps in the longest burst."""
-    burst_away: float = 0.2
+    burst_away: float = 0.0
     """Share of the bursts that drive away: they last longer and hold a course, so that data show the way back."""
     burst_at_start: bool = True
     """Begin every episode with a burst."""
