@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mode_imitation.errors import UserError
+
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk, and move it into place.
@@ -33,6 +35,24 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_folder(folder: Path, purpose: str, option: str = "--out") -> None:
+    """Refuse, before any work, a folder that is to hold files and cannot; makes nothing.
+
+    Args:
+        folder: it need not exist.
+        purpose: what it is for, "the report" say.
+        option: that named it.
+
+    Raises:
+        UserError: it, or what it is to lie in, is a file or may not be written.
+    """
+    place = next((place for place in (folder, *folder.parents) if place.exists()), Path())
+    if not place.is_dir():
+        raise UserError(f"{place} is a file; expected a folder for {purpose}; choose another {option}")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UserError(f"{place} may not be written; expected a folder for {purpose}; choose another {option}")
 
 
 def write_text(path: Path, text: str) -> None:

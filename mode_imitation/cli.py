@@ -18,7 +18,7 @@ from mode_imitation.errors import UserError
 PROGRAM = "mode-imitation"
 SIMULATOR = ("mujoco", "safety_gymnasium", "xmltodict")
 """What training does without and driving does not."""
-WRONG_PLACE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
+WRONG_PLACE = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """What the system says of a name that no file or folder can have."""
 Config = TypeVar("Config")
 
@@ -135,16 +135,22 @@ def known_options(config: type) -> set[str]:
 
 
 def one_line(box: str) -> str:
-    """The first paragraph of one of tyro's framed messages, without the frame."""
+    """The first paragraph of one of tyro's framed messages, without title and frame."""
     words: list[str] = []
+    # The title is in the frame's first line; where only ASCII can be printed, above a line of dashes.
+    in_title = "╭" not in box
     for line in box.splitlines():
         if line.startswith("╭"):
             continue
         text = line.strip("│╰╯ ")
-        if re.fullmatch(r"─*", text):
+        if not re.fullmatch(r"─*|-{3,}", text):
+            words += text.split()
+        elif in_title:
+            words, in_title = [], False
+        else:
             break
-        words += text.split()
-    text = " ".join(words).removeprefix("Error parsing settings: ").rstrip(".")
+    # A complaint of the whole config is prefixed with its class, which is no name that a user knows.
+    text = re.sub(r"^Error parsing (?!-)\w+: ", "", " ".join(words)).rstrip(".")
     return text or "the arguments could not be understood"
 
 

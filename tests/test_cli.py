@@ -102,6 +102,31 @@ def test_a_folder_that_cannot_be_made_is_one_line(capsys: pytest.CaptureFixture,
     assert "Not a directory" in failing(capsys, "train", str(sample), "--out", str(run), "--device", "cpu")
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("rollout", "no-run", "--mode", "0", "--plot", "FILE/x.png"),
+        ("rollout", "no-run", "--mode", "0", "--video", "FILE/x.gif"),
+        ("modes", "no-run", "--out", "FILE/below"),
+        ("attribute", "no-run", "no/data-v0", "--out", "FILE/below"),
+        ("benchmark", "two", "--out", "FILE/below"),
+        ("benchmark", "two", "--out", "OUT", "--publish", "FILE"),
+    ],
+)
+def test_an_output_below_a_file_is_refused_before_any_work(
+    arguments: tuple[str, ...], capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    words = [word.replace("FILE", f"{tmp_path}/file").replace("OUT", f"{tmp_path}/out") for word in arguments]
+    assert f"{tmp_path}/file is a file; expected a folder for" in failing(capsys, *words)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_mistake_in_a_whole_config_does_not_name_its_class(capsys: pytest.CaptureFixture) -> None:
+    assert failing(capsys, "sweep", "any/data-v0", "--codes", "0").startswith("mode-imitation: error: codes holds 0;")
+    assert "parsing --seeds" in failing(capsys, "sweep", "any/data-v0", "--seeds", "1e3")
+
+
 def test_driving_without_a_simulator_is_one_line(capsys: pytest.CaptureFixture, monkeypatch) -> None:
     def run(config: object) -> int:
         raise ModuleNotFoundError("No module named 'mujoco'", name="mujoco")
@@ -142,6 +167,7 @@ def test_after_ctrl_c_a_run_with_a_checkpoint_folder_is_resumed_by_name(
 
 def test_a_framed_message_becomes_its_first_paragraph() -> None:
     assert one_line("╭─ Oops ─╮\n│ bad    │\n│ value. │\n│ ────── │\n│ more   │\n╰────────╯\n") == "bad value"
+    assert one_line(" Oops   \n ------ \n  bad   \n  value.\n  ------\n  more\n\n") == "bad value"
 
 
 def test_the_original_method_is_the_same_from_python_and_from_its_config_file() -> None:

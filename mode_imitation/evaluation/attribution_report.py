@@ -1,5 +1,6 @@
 """`mode-imitation attribute`: from a run and a dataset to attribution.json and pictures."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.atomic import write_json
+from mode_imitation.atomic import check_folder, write_json
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
@@ -45,8 +46,12 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     """
     if config.birdseye < 0:
         raise UserError(f"--birdseye is {config.birdseye}; expected a number of episodes, 0 for none")
-    if config.out is not None and config.out.exists() and not config.out.is_dir():
-        raise UserError(f"{config.out} is a file; expected a folder; choose another --out")
+    if not 1 < config.expected_steps < math.inf:
+        raise UserError(f"--expected-steps is {config.expected_steps}; expected a number of more than 1, 250 say")
+    if not 0 < config.false_alarm < 1:
+        raise UserError(f"--false-alarm is {config.false_alarm}; expected a share between 0 and 1, 0.01 say")
+    if config.out is not None:
+        check_folder(config.out, "the attribution")
     run = load_run(config.run)
     dataset = load_dataset(config.dataset, config.root)
     policy = load_policy(run, config.device)

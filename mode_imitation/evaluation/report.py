@@ -8,6 +8,7 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mode_imitation.atomic import check_folder
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.blends import WEIGHTS, drive_blend, parse_blend
@@ -50,8 +51,8 @@ def make_report(config: ModesConfig) -> Report:
         value = getattr(config, name)
         if value is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} is {value}; expected at least 1")
-    if config.out is not None and config.out.exists() and not config.out.is_dir():
-        raise UserError(f"{config.out} is a file; expected a folder for the report; choose another --out")
+    if config.out is not None:
+        check_folder(config.out, "the report")
     layouts = held_out_layouts(config.layouts)
     _check_experts(config)
     run = load_run(config.run)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mode_imitation.atomic import check_folder
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.closed_loop import Drive, PolicyController, check_env, drive_policy
 from mode_imitation.evaluation.config import RolloutConfig
@@ -123,9 +124,10 @@ def check_outputs(config: RolloutConfig) -> None:
         UserError: an output exists and is not to be replaced, its name ends in what cannot be written, or there is no
             way to film.
     """
-    for path, kinds in ((config.video, VIDEOS), (config.plot, PICTURES)):
+    for path, kinds, option in ((config.video, VIDEOS, "--video"), (config.plot, PICTURES, "--plot")):
         if path is None:
             continue
+        check_folder(path.parent, path.name, option)
         if path.suffix not in kinds:
             raise UserError(f"{path} cannot be written; expected a name that ends in {' or '.join(kinds)}")
         if path.exists() and not config.overwrite:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mode_imitation.atomic import check_folder
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.evaluation.benchmark.cells import Cell, code_digest, make_cell
 from mode_imitation.evaluation.benchmark.config import (
@@ -40,9 +41,12 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     """Make the data where it is missing, and every cell that is not there yet.
 
     Raises:
-        UserError: the data cannot be made or read.
+        UserError: a folder cannot hold what goes there, or the data cannot be made or read.
         KeyboardInterrupt: after Ctrl-C; no process is left behind, and the same command goes on from here.
     """
+    check_folder(config.out / config.set, "the benchmark")
+    if config.publish is not None:
+        check_folder(config.publish, "the results", "--publish")
     cells = plan_cells(config)
     missing = [cell for cell in cells if cell.read() is None]
     there = len(cells) - len(missing)

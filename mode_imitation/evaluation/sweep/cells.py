@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from mode_imitation.atomic import write_json
+from mode_imitation.atomic import check_folder, write_json
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.sweep.config import Cell
@@ -54,8 +54,7 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     Raises:
         UserError: it holds something else than a sweep, or a sweep of other data, whose cells would be lost.
     """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; expected a folder for the sweep; choose another --out")
+    check_folder(out, "the sweep")
     if out.exists() and any(out.iterdir()) and not (out / CELLS).is_dir():
         raise UserError(f"{out} exists and is no sweep: it has no {CELLS} folder; choose another --out")
     try:
