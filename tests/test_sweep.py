@@ -70,8 +70,12 @@ def test_the_grid_and_its_mistakes() -> None:
         SweepConfig(dataset=NAME, objectives="theirs")
     with pytest.raises(UserError, match="whole numbers"):
         whole_numbers("codes", "2;3", 2)
-    with pytest.raises(UserError, match="at least 2"):
+    with pytest.raises(UserError, match="codes holds 1; expected numbers from 2 to 1000"):
         SweepConfig(dataset=NAME, codes="1,2")
+    with pytest.raises(UserError, match="strides holds 5000000"):
+        SweepConfig(dataset=NAME, strides="1,5000000")
+    with pytest.raises(UserError, match="seeds is 1000000000; expected 1 to 1000"):
+        SweepConfig(dataset=NAME, seeds=10**9)
 
 
 def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(

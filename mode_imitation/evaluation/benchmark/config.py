@@ -14,6 +14,8 @@ ENV_ID = "SafetyPointGoal1-v0"
 EPISODES = 60
 """Demonstrations of each expert."""
 STEPS = 1000
+MOST_SEEDS = 1000
+"""More are taken for a slip of the keyboard."""
 SWITCHING_LAYOUTS = 100
 """Most layouts on which modes are switched."""
 GOAL_EXPERT = "goal_seeking"
@@ -93,6 +95,8 @@ class BenchmarkConfig:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UserError(f"--{name} is {value}; expected at least {least}")
+        if self.seeds > MOST_SEEDS:
+            raise UserError(f"--seeds is {self.seeds}; expected 1 to {MOST_SEEDS}")
         held_out_layouts(self.layouts, self.layout_block)
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")

@@ -11,6 +11,8 @@ from mode_imitation.errors import UserError
 from mode_imitation.training.config import TrainConfig
 
 ObjectiveChoice = Literal["ours", "original"]
+MOST = 1000
+"""Codes, steps of a stride and seeds; more are taken for a slip of the keyboard."""
 CURVE_POINTS = 40
 """About so often is a training's fit looked at."""
 
@@ -68,10 +70,10 @@ class SweepConfig:
     """A YAML or JSON file with any of these settings; what is typed wins."""
 
     def __post_init__(self) -> None:
-        for name in ("seeds", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{name} is {value}; expected at least 1")
+        if self.jobs is not None and self.jobs < 1:
+            raise UserError(f"jobs is {self.jobs}; expected at least 1")
+        if not 1 <= self.seeds <= MOST:
+            raise UserError(f"seeds is {self.seeds}; expected 1 to {MOST}")
         self.cells()  # the grid and every cell's settings are checked before any work is done
         for cell in self.cells():
             self.training(cell)
@@ -80,7 +82,7 @@ class SweepConfig:
         """Every training of the grid, seeds innermost.
 
         Raises:
-            UserError: a list is empty or holds something else than whole numbers of at least 1 or known objectives.
+            UserError: a list is empty or holds something else than whole numbers in reason or known objectives.
         """
         codes, strides = whole_numbers("codes", self.codes, 2), whole_numbers("strides", self.strides, 1)
         return [
@@ -125,14 +127,15 @@ def whole_numbers(name: str, text: str, least: int) -> list[int]:
     """'2,3, 8' -> [2, 3, 8], ascending and each once.
 
     Raises:
-        UserError: it is no such list, or a number is below `least`.
+        UserError: it is no such list, or a number is below `least` or above MOST.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isdecimal() for part in parts):
         raise UserError(f"{name} is {text!r}; expected whole numbers with commas between them, such as 2,4,8")
     numbers = sorted({int(part) for part in parts})
-    if numbers[0] < least:
-        raise UserError(f"{name} holds {numbers[0]}; expected numbers of at least {least}")
+    for number in (numbers[0], numbers[-1]):
+        if not least <= number <= MOST:
+            raise UserError(f"{name} holds {number}; expected numbers from {least} to {MOST}")
     return numbers
 
 
