@@ -91,12 +91,23 @@ def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
     assert not any(cell.failure() for cell in cells)
 
 
+@pytest.mark.parametrize("method", ["works", "dies", "fails"])
+def test_a_cell_that_cannot_be_kept_stops_the_benchmark_instead_of_hanging_it(method: str, tmp_path: Path) -> None:
+    cells = [cell_of(tmp_path, method, seed) for seed in range(3)]
+    for cell in cells:
+        cell.folder.parent.mkdir(parents=True, exist_ok=True)
+        cell.folder.touch()
+    with pytest.raises(OSError, match=cells[0].folder.name):
+        list(run_cells(cells, 1, WORKER))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["tow"], "did you mean 'two'?; expected two, four or six"),
         (["two", "--methods", "ours,kmaens"], "no method 'kmaens', did you mean 'kmeans'?"),
         (["two", "--seeds", "0"], "--seeds is 0; expected at least 1"),
+        (["two", "--seeds", "1000000000"], "--seeds is 1000000000; expected 1 to 1000"),
         (["two", "--layouts", "1"], "--layouts is 1; expected at least 2"),
         (["two", "--jobs", "0"], "--jobs is 0"),
         (["two", "--layouts", "600000"], "600000 layouts were asked for"),

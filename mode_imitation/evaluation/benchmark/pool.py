@@ -23,13 +23,16 @@ def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Gener
         n_jobs: processes, at least 1, each on one core.
         module: run with `python -m`; see `worker`.
 
+    Raises:
+        OSError: no process can be started, or a failure cannot be recorded (the disk is full, say).
+
     When the iteration is left early, Ctrl-C included, the processes end at once; what they had begun is done again, or
     gone on with, by the next call.
     """
     waiting: queue.Queue[Cell] = queue.Queue()
     for cell in cells:
         waiting.put(cell)
-    ended: queue.Queue[tuple[Cell, str | None]] = queue.Queue()
+    ended: queue.Queue[tuple[Cell, str | None] | OSError] = queue.Queue()
     slots = [_Slot(module) for _ in range(min(n_jobs, len(cells)))]
 
     def work(slot: _Slot) -> None:
@@ -38,11 +41,16 @@ def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Gener
                 cell = waiting.get_nowait()
             except queue.Empty:
                 return
-            reason = slot.do(cell)
-            if slot.stopped:
+            try:
+                reason = slot.do(cell)
+                if slot.stopped:
+                    return
+                if reason is not None:
+                    cell.fail(reason)
+            except OSError as error:
+                # For the user of the generator, who would otherwise wait for this cell for ever.
+                ended.put(error)
                 return
-            if reason is not None:
-                cell.fail(reason)
             ended.put((cell, reason))
 
     threads = [threading.Thread(target=work, args=(slot,), daemon=True) for slot in slots]
@@ -50,7 +58,10 @@ def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = MODULE) -> Gener
         for thread in threads:
             thread.start()
         for _ in cells:
-            yield ended.get()
+            found = ended.get()
+            if isinstance(found, OSError):
+                raise found
+            yield found
     finally:
         for slot in slots:
             slot.stop()

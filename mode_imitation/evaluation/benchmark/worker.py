@@ -102,9 +102,9 @@ def main() -> None:
     threading.Thread(target=receive, daemon=True).start()
     while True:
         cell = Cell.from_message(messages.get())
-        _log_to(cell.folder / LOG)
         error: str | None = None
         try:
+            _log_to(cell.folder / LOG)
             do_cell(cell)
         except Exception as problem:  # recorded with the cell, so that the other cells go on
             traceback.print_exc()
