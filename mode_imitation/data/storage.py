@@ -39,8 +39,8 @@ def check_dataset_id(name: str) -> str:
     """
     if not _DATASET_ID.fullmatch(name) or "//" in name:
         raise UserError(
-            f"{name!r} cannot be a dataset's name; expected letters, digits, - and _ with a version at the end, "
-            "such as pointgoal1/two-experts-v0"
+            f"{name!r} cannot be a dataset's name; expected letters, digits, - and _ (at least two in the namespace), "
+            "with a version at the end, such as pointgoal1/two-experts-v0"
         )
     return name
 
