@@ -164,8 +164,9 @@ def test_a_process_that_dies_is_named_and_close_frees_the_rest() -> None:
     os.kill(second, signal.SIGKILL)
     with pytest.raises(RuntimeError, match="process 1 of the simulator, with worlds 2 to 2, ended with status -9"):
         env.step(np.zeros((3, 2)))
-    with pytest.raises(RuntimeError, match="make another environment"):
-        env.reset(seed=0)
+    for again in (lambda: env.reset(seed=0), lambda: env.step(np.zeros((3, 2)))):
+        with pytest.raises(RuntimeError, match="make another environment"):
+            again()
     env.close()
     assert not is_running(first)
     assert sorted(os.listdir("/proc/self/fd")) == before

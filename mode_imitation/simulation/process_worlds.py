@@ -75,6 +75,7 @@ class ProcessWorlds:
         return [(self._bounds[group] + world, why) for group, reply in replies.items() for world, why in reply]
 
     def step(self, actions: np.ndarray, worlds: np.ndarray) -> None:
+        self._check_alive()  # the arrays of those that have ended take no actions
         arrays: Any = self.arrays
         arrays.actions[:] = actions
         arrays.chosen[:] = False
@@ -91,10 +92,13 @@ class ProcessWorlds:
     def _group_of(self, world: int) -> int:
         return int(np.searchsorted(self._bounds, world, side="right")) - 1
 
-    def _ask(self, orders: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:
-        """Give orders to groups, and wait for all of their replies."""
+    def _check_alive(self) -> None:
         if not self._groups:
             raise RuntimeError("the simulator's processes have ended; make another environment with make_vec")
+
+    def _ask(self, orders: Iterable[tuple[int, Any]]) -> dict[int, list[Any]]:
+        """Give orders to groups, and wait for all of their replies."""
+        self._check_alive()
         try:
             asked = []
             for group, order in orders:
