@@ -126,6 +126,22 @@ def test_a_mistake_is_one_line_and_exit_status_2(
     assert not (tmp_path / "out").exists()
 
 
+def test_where_every_cell_fails_nothing_is_published(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    cells = [cell_of(tmp_path, "fails", seed) for seed in range(2)]
+    monkeypatch.setattr(run, "plan_cells", lambda config: cells)
+    monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, WORKER))
+    published = tmp_path / "docs"
+    assert main(["benchmark", "two", "--out", str(tmp_path / "out"), "--publish", str(published)]) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert (
+        last
+        == "mode-imitation: error: every cell of the benchmark failed; the first one (fails, seed 0): no such thing"
+    )
+    assert not published.exists()
+
+
 def test_the_experts_are_always_driven_and_every_set_has_more_codes_than_experts() -> None:
     assert BenchmarkConfig(set="two", methods="bc").chosen == ["experts", "bc"]
     assert BenchmarkConfig(set="two").chosen == list(METHODS)

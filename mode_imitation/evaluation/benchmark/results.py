@@ -1,12 +1,13 @@
 """Results of a benchmark on disk: results.json, results.md and figures; the same tables for the terminal."""
 
+import functools
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mode_imitation.atomic import write_json, write_text
+from mode_imitation.atomic import write_atomic, write_json, write_text
 from mode_imitation.evaluation.benchmark.aggregate import aggregate
 from mode_imitation.evaluation.benchmark.cells import code_digest
 from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE, SETS, BenchmarkConfig
@@ -109,7 +110,7 @@ def publish(written: Sequence[Path], name: str, folder: Path) -> list[Path]:
                 text = text.replace(f"]({picture.name})", f"](benchmark-{name}-{picture.name})")
             write_text(copies[-1], text)
         else:
-            shutil.copyfile(path, copies[-1])
+            write_atomic(copies[-1], functools.partial(shutil.copyfile, path))
     return copies
 
 
@@ -132,7 +133,8 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     """What was compared, in a few sentences."""
     lines = [
         f"{', '.join(results['experts'])}: {results['episodes']} episodes each, {results['codes']} codes, "
-        f"{results['seeds']} training seeds, {results['layouts']} layouts of the list {results['layout_block']}, "
+        f"{results['seeds']} training seed{'s' * (results['seeds'] != 1)}, "
+        f"{results['layouts']} layouts of the list {results['layout_block']}, "
         "intervals of 95% over seeds and layouts.",
         "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
         f"Training and driving took {results['core_minutes']} minutes of one core.",

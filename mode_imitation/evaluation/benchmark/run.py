@@ -7,6 +7,7 @@ from typing import Any
 
 from mode_imitation.atomic import check_folder
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark.cells import Cell, code_digest, make_cell
 from mode_imitation.evaluation.benchmark.config import (
     ENV_ID,
@@ -41,7 +42,7 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     """Make the data where it is missing, and every cell that is not there yet.
 
     Raises:
-        UserError: a folder cannot hold what goes there, or the data cannot be made or read.
+        UserError: a folder cannot hold what goes there, the data cannot be made or read, or every cell failed.
         KeyboardInterrupt: after Ctrl-C; no process is left behind, and the same command goes on from here.
     """
     check_folder(config.out / config.set, "the benchmark")
@@ -61,6 +62,9 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
             for cell, reason in ended:
                 bar.advance(note=f"{cell.method}, seed {cell.seed}" + (f": {reason}" if reason else ""))
     failed = {f"{cell.method}, seed {cell.seed}": reason for cell in cells if (reason := cell.failure())}
+    if len(failed) == len(cells):
+        first, reason = next(iter(failed.items()))
+        raise UserError(f"every cell of the benchmark failed; the first one ({first}): {reason}")
     other = [cell for cell in cells if cell.read() is not None and cell.codes() != {code_digest()}]
     notes = []
     if other:
