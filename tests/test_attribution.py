@@ -251,8 +251,8 @@ def test_mistakes_end_in_one_line(run: Path, tmp_path: Path, capsys: pytest.Capt
         ("nowhere", "tiny/random-v0"): "no run",
         (str(run), "test/other-robot-v0"): "3 and 1 numbers",
         (str(run), "test/missing-v0"): "test/missing-v0",
-        (str(run), "tiny/random-v0", "--expected-steps", "1"): "expected more than 1",
-        (str(run), "tiny/random-v0", "--false-alarm", "2"): "false alarms",
+        (str(run), "tiny/random-v0", "--expected-steps", "inf"): "--expected-steps is inf; expected",
+        (str(run), "tiny/random-v0", "--false-alarm", "2"): "--false-alarm is 2.0; expected",
         (str(run), "tiny/random-v0", "--birdseye", "-1"): "--birdseye is -1",
     }
     for (where, *rest), expected in cases.items():

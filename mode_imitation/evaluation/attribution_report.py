@@ -72,7 +72,9 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
         left_out.append('"none of these" is only roughly calibrated, by the spread of all training actions')
     scores = attribution_scores(dataset, found, matches, known) if matches else None
     if scores is None:
-        why = "the episodes name no expert" if matches else "no mode is matched with an expert"
+        named = any(episode.expert_of_step is not None for episode in dataset.episodes)
+        unjudged = "every step was disturbed" if named else "the episodes name no expert"
+        why = unjudged if matches else "no mode is matched with an expert"
         left_out.append(f"agreement with labels: {why}")
     data = {
         "run": config.run.name,
