@@ -26,7 +26,10 @@ def parse_turns(spec: str) -> Turns | None:
     """
     names, mark, steps = spec.rpartition("@")
     if not mark or not steps.lstrip("+-").isdecimal():
-        return None
+        plain = all(name.strip().isidentifier() for name in spec.partition("@")[0].split("+"))
+        if "+" not in spec or not plain:
+            return None  # a file's name may hold any character
+        names, steps = spec, "0"
     specs = tuple(name.strip() for name in names.split("+"))
     if len(specs) < 2 or not all(specs) or int(steps) < 1:
         raise UserError(

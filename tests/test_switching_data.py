@@ -44,12 +44,12 @@ def test_who_begins_depends_on_the_episode_alone() -> None:
     assert together[0].tolist() == apart
 
 
-@pytest.mark.parametrize("spec", ["goal_seeking", "my.py:Class", "user@host.py:Class", "a+b"])
+@pytest.mark.parametrize("spec", ["goal_seeking", "my.py:Class", "user@host.py:Class", "one+two.py:Class", "nobody@x"])
 def test_what_names_no_turns_is_left_to_others(spec: str) -> None:
     assert parse_turns(spec) is None
 
 
-@pytest.mark.parametrize("spec", ["goal_seeking@250", "a++b@250", "a+b@0", "+a@3"])
+@pytest.mark.parametrize("spec", ["goal_seeking@250", "a++b@250", "a+b@0", "+a@3", "a+b", "a+b@x"])
 def test_turns_that_make_no_sense_are_a_mistake_in_one_line(spec: str) -> None:
     with pytest.raises(UserError, match="says no turns"):
         parse_turns(spec)
