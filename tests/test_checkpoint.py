@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from mode_imitation.errors import UserError
-from mode_imitation.training import trainer
+from mode_imitation.training import session
 from mode_imitation.training.run_folder import CHECKPOINT, INFO, MODEL, WEIGHTS, load_run, read_info
 from mode_imitation.training.tensor_files import read_tensors, write_tensors
 from mode_imitation.training.trainer import train
@@ -40,7 +40,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_run_that_dies_around_any_checkpoint_ends_with_the_same_weights(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
-    original, count = trainer.save_checkpoint, 0
+    original, count = session.save_checkpoint, 0
 
     def dying(*arguments) -> None:
         nonlocal count
@@ -53,13 +53,13 @@ def test_a_run_that_dies_around_any_checkpoint_ends_with_the_same_weights(
         original(*arguments)
 
     out = tmp_path / "run"
-    monkeypatch.setattr(trainer, "save_checkpoint", dying)
+    monkeypatch.setattr(session, "save_checkpoint", dying)
     with pytest.raises(Killed):
         train(DATA, CONFIG, out)
     assert read_info(out)["status"] == "running"
     with pytest.raises(UserError, match=r"not finished; go on with: mode-imitation train --resume"):
         load_run(out)
-    monkeypatch.setattr(trainer, "save_checkpoint", original)
+    monkeypatch.setattr(session, "save_checkpoint", original)
     train(DATA, None, out, resume=True)
     assert same_weights(uninterrupted, out)
     whole, resumed = load_run(uninterrupted).info, load_run(out).info
@@ -73,7 +73,7 @@ def test_the_log_of_a_resumed_run_has_every_entry_once(
 ) -> None:
     out = tmp_path / "run"
     for saved in (1, 3):  # the process dies after its first checkpoint, and again after two more
-        original, count = trainer.save_checkpoint, 0
+        original, count = session.save_checkpoint, 0
 
         def dying(*arguments, original=original, saved=saved) -> None:
             nonlocal count
@@ -83,7 +83,7 @@ def test_the_log_of_a_resumed_run_has_every_entry_once(
             original(*arguments)
 
         with monkeypatch.context() as patched:
-            patched.setattr(trainer, "save_checkpoint", dying)
+            patched.setattr(session, "save_checkpoint", dying)
             with pytest.raises(Killed):
                 train(DATA, None if out.exists() else CONFIG, out, resume=out.exists())
     train(DATA, None, out, resume=True)

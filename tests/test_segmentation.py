@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.training import trainer
+from mode_imitation.training import session
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.segmentation import (
@@ -203,7 +203,7 @@ class Killed(Exception):
 def test_a_search_that_dies_around_any_checkpoint_ends_with_the_same_weights(
     uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
 ) -> None:
-    original, count = trainer.save_checkpoint, 0
+    original, count = session.save_checkpoint, 0
 
     def dying(*arguments) -> None:
         nonlocal count
@@ -214,7 +214,7 @@ def test_a_search_that_dies_around_any_checkpoint_ends_with_the_same_weights(
             raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(trainer, "save_checkpoint", dying)
+        patched.setattr(session, "save_checkpoint", dying)
         with pytest.raises(Killed):
             train(DATA, RESUMED, tmp_path / "run")
     train(DATA, None, tmp_path / "run", resume=True)

@@ -1,0 +1,174 @@
+"""The stages of training: finding codes, reassigning units, choosing among the restarts, refining.
+
+A stage is a function of the session: it goes on from where the session's state stands, enters the stage that follows,
+and returns whether training is over.
+"""
+
+import copy
+import time
+from typing import Any
+
+from mode_imitation.progress import progress
+from mode_imitation.training.assignment import reassign, selection_score
+from mode_imitation.training.diagnostics import code_figures, gradient_norms
+from mode_imitation.training.discovery import Discovery, unit_codes, unit_distances
+from mode_imitation.training.refinement import Refinement, record_typical_distances, settle, settle_unrefined
+from mode_imitation.training.session import TrainingSession
+from mode_imitation.training.splitting import split_codes, splits_before, splits_to_come
+
+EVALUATE_EVERY = 5
+"""Entries in the log from one evaluation on held-out episodes to the next."""
+
+
+def discover(session: TrainingSession) -> bool:
+    """Phase 1, up to the codes of every unit."""
+    state, config = session.state, session.config
+    generator = session.generator("discovery", state.restart)
+    stage = Discovery(state.model, session.data, config, generator, state.iteration)
+    if not session.restore(stage.optimizer, generator):
+        stage.start()
+    label = "discovery" if config.restarts == 1 else f"discovery {state.restart + 1} of {config.restarts}"
+    clock = _Clock(config.discovery_windows)
+    with progress(label, config.discovery_iterations, "iterations") as bar:
+        bar.advance(stage.iteration)
+        while stage.iteration < config.discovery_iterations:
+            done = stage.step()
+            clock.count()
+            state.iteration = stage.iteration
+            bar.advance()
+            if state.iteration % config.log_every == 0:
+                session.check_finite()
+                parts = {f"loss/{name}": value.item() for name, value in done.objective.parts.items()}
+                parts |= code_figures(done.objective.inference) | gradient_norms(state.model) | clock.rate()
+                parts |= {"learning_rate": done.learning_rate, "gradient_norm/all": done.gradient_norm.item()}
+                session.log.scalars("discovery", parts | {"codebook/revived": done.revived}, session.step)
+            if state.iteration % (EVALUATE_EVERY * config.log_every) == 0:
+                session.log_evaluation(None)
+            if state.iteration % config.hook_every == 0 and state.iteration < config.discovery_iterations:
+                session.call_hook()  # the last one comes once the codes are settled
+            if state.iteration % config.checkpoint_every == 0:
+                session.save(stage.optimizer, generator)
+    session.check_finite()
+    distances = unit_distances(state.model, session.data, session.generator("codes"))
+    state.codes = unit_codes(state.model, distances)
+    record_typical_distances(state.model, state.codes, distances)  # so that the hook can steer
+    session.log_evaluation(state.codes)
+    session.call_hook()
+    session.enter("switching" if config.find_switches else "assignment", state.restart)
+    state.rounds = []
+    return False
+
+
+def assign(session: TrainingSession) -> bool:
+    """Rounds of reassignment, and the choice among the restarts."""
+    state, config = session.state, session.config
+    generator = session.generator("assignment", state.restart, "cpu")
+    if not session.restore(None, generator):
+        session.save(None, generator)
+    assert state.codes is not None
+    rounds = config.rounds if config.refine else 0
+    with progress("reassignment", rounds, "rounds") as bar:
+        bar.advance(state.iteration)
+        while state.iteration < rounds and (splits_to_come(state.iteration, rounds) or not settled(state.rounds)):
+            n_split = 0
+            if splits_before(state.iteration, rounds):
+                split = split_codes(state.model, session.data, state.codes, generator)
+                n_split = len(split.unique()) - len(state.codes.unique())
+                state.codes = split
+            # Parts need a round to sort their units out before they can be told from duplicates.
+            merge = rounds == 1 or (state.iteration > 0 and n_split == 0)
+            done = reassign(state.model, session.data, state.codes, config, generator, merge=merge)
+            state.codes = done.codes
+            state.iteration += 1
+            figures = {name: value for name, value in done._asdict().items() if name != "codes"}
+            state.rounds.append(figures | {"split": n_split})
+            bar.advance(note=f"{done.n_codes} codes, {done.changed} units changed")
+            known = {name: value for name, value in state.rounds[-1].items() if value is not None}
+            session.log.scalars("assignment", known, session.step + state.iteration)
+            session.save(None, generator)
+    score = None
+    if config.restarts > 1:
+        # The same split and the same fit for every restart.
+        selection = session.generator("selection", 0, "cpu")
+        score = selection_score(state.model, session.data, state.codes, config, selection)
+    if not choose(session, score):
+        return False
+    if config.refine:
+        settle(state.model, session.data, state.codes, session.generator("settling"))
+        session.enter("refinement", state.restart)
+        return False
+    state.codes = settle_unrefined(state.model, session.data, config.pool, session.generator("settling"))
+    return True
+
+
+def settled(rounds: list[dict[str, Any]]) -> bool:
+    """Whether the last of the rounds, which may have merged codes, left every unit where it was."""
+    return len(rounds) > 1 and rounds[-1]["changed"] == 0 and rounds[-1]["n_codes"] == rounds[-2]["n_codes"]
+
+
+def choose(session: TrainingSession, score: float | None) -> bool:
+    """Enter this restart's score; go on to the next restart (False), or with the best one where it was the last."""
+    state, config = session.state, session.config
+    assert state.codes is not None
+    state.restarts.append({"score": score, "n_codes": len(state.codes.unique()), "rounds": state.rounds})
+    scores = [entry["score"] for entry in state.restarts]
+    if score is None or score <= min(scores):
+        state.best, state.best_codes = copy.deepcopy(state.model), state.codes.clone()
+    if state.restart + 1 < config.restarts:
+        session.enter("discovery", state.restart + 1)
+        state.model, state.codes = session.fresh_model(state.restart), None
+        return False
+    assert state.best is not None
+    assert state.best_codes is not None
+    state.model, state.codes = state.best, state.best_codes
+    state.best = state.best_codes = None
+    return True
+
+
+def refine(session: TrainingSession) -> bool:
+    """Phase 2."""
+    state, config = session.state, session.config
+    assert state.codes is not None
+    generator = session.generator("refinement")
+    stage = Refinement(state.model, session.data, state.codes, config, generator, state.iteration)
+    if not session.restore(stage.optimizer, generator):
+        session.save(stage.optimizer, generator)
+    clock = _Clock(config.batch)
+    with progress("refinement", config.iterations, "iterations") as bar:
+        bar.advance(stage.iteration)
+        while stage.iteration < config.iterations:
+            done = stage.step()
+            clock.count()
+            state.iteration = stage.iteration
+            bar.advance()
+            if state.iteration % config.log_every == 0:
+                session.check_finite()
+                parts = {"loss/action_nll": done.action_nll.item(), "learning_rate": done.learning_rate}
+                parts |= gradient_norms(state.model) | clock.rate()
+                session.log.scalars("refinement", parts | done.agreement_figures(), session.step)
+            if state.iteration % (EVALUATE_EVERY * config.log_every) == 0:
+                session.log_evaluation(state.codes)
+            if state.iteration % config.hook_every == 0:
+                session.call_hook()
+            if state.iteration % config.checkpoint_every == 0:
+                session.save(stage.optimizer, generator)
+    session.check_finite()
+    return True
+
+
+class _Clock:
+    """Windows (or steps) per second since the last time it was asked."""
+
+    def __init__(self, per_iteration: int) -> None:
+        self.per_iteration = per_iteration
+        self.iterations = 0
+        self.since = time.monotonic()
+
+    def count(self) -> None:
+        self.iterations += 1
+
+    def rate(self) -> dict[str, float]:
+        now = time.monotonic()
+        per_second = self.iterations * self.per_iteration / max(now - self.since, 1e-9)
+        self.iterations, self.since = 0, now
+        return {"windows_per_second": per_second}
