@@ -1,4 +1,4 @@
-"""The README's commands are commands, and its Python is Python."""
+"""The commands of the README and of the results page are commands, and the README's Python is Python."""
 
 import re
 import shlex
@@ -11,14 +11,16 @@ from mode_imitation.cli import COMMANDS, parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+RESULTS = (ROOT / "docs/results.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, page: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
 def commands() -> list[str]:
-    lines = [line.strip() for block in blocks("bash") for line in block.splitlines()]
+    found = [*blocks("bash"), *blocks("bash", RESULTS)]
+    lines = dict.fromkeys(line.partition(" #")[0].strip() for block in found for line in block.splitlines())
     return [line for line in lines if line.startswith("mode-imitation ")]
 
 
@@ -40,6 +42,11 @@ def test_links_lead_to_files(target: str) -> None:
     assert (ROOT / target).exists()
 
 
-@pytest.mark.parametrize("path", re.findall(r"^python (\S+)", README, flags=re.MULTILINE))
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", RESULTS))))
+def test_links_of_the_results_page_lead_to_files(target: str) -> None:
+    assert (ROOT / "docs" / target).exists()
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"^python (\S+)", README + RESULTS, flags=re.MULTILINE))))
 def test_benchmarks_exist(path: str) -> None:
     assert (ROOT / path).is_file()
