@@ -240,7 +240,7 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) ->
         (["--root", str(tmp_path / "few")], "has 2 episodes; codes are judged"),
         (["--root", str(tmp_path / "data"), "--out", str(taken)], "is no sweep"),
         (["--root", str(tmp_path / "data"), "--codes", "two"], "expected whole numbers"),
-        (["--root", str(tmp_path / "data"), "--seeds", "0"], "at least 1"),
+        (["--root", str(tmp_path / "data"), "--seeds", "0"], "expected 1 to 1000"),
         (["--root", str(tmp_path / "none")], "there is no dataset"),
     ):
         assert (
