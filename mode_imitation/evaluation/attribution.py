@@ -277,7 +277,7 @@ def _sigmas(model: "ModeModel") -> np.ndarray:
 
     with torch.inference_mode():
         contexts = model.mode_contexts()[model.alive]
-        states = torch.zeros(len(contexts), model.config.obs_dim, device=contexts.device)
+        states = torch.zeros(len(contexts), model.config.actor_inputs, device=contexts.device)
         return model.actor(states, contexts)[1].exp().double().cpu().numpy()
 
 

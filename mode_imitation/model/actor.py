@@ -17,7 +17,7 @@ class GaussianActor(nn.Module):
 
     def __init__(
         self,
-        obs_dim: int,
+        inputs: int,
         act_dim: int,
         n_codes: int,
         hidden: tuple[int, ...],
@@ -28,7 +28,7 @@ class GaussianActor(nn.Module):
         super().__init__()
         self.sigma = sigma
         self.min_log_sigma = min_log_sigma
-        sizes = [obs_dim + n_codes, *hidden]
+        sizes = [inputs + n_codes, *hidden]
         self.trunk = nn.Sequential(*mlp(sizes, generator), nn.ReLU())
         self.mean = linear(sizes[-1], act_dim, generator)
         self.log_sigma = linear(n_codes if sigma == "mode" else sizes[-1], act_dim, generator)
@@ -36,7 +36,7 @@ class GaussianActor(nn.Module):
         nn.init.constant_(self.log_sigma.bias, INITIAL_LOG_SIGMA)
 
     def forward(self, states: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, obs_dim) normalised, (B, K) -> mean and log sigma, each (B, act_dim), of the normalised action"""
+        """(B, inputs) normalised, (B, K) -> mean and log sigma, each (B, act_dim), of the normalised action"""
         hidden = self.trunk(torch.cat([states, contexts], dim=-1))
         log_sigma = self.log_sigma(contexts if self.sigma == "mode" else hidden)
         return self.mean(hidden), log_sigma.clamp_min(self.min_log_sigma)

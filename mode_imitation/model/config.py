@@ -33,6 +33,14 @@ class ModelConfig:
     """Lower bound of log sigma, in units of the actions' spread in the data."""
     encoder_hidden: int = 64
     actor_hidden: tuple[int, ...] = (128, 128)
+    lidars: tuple[tuple[int, int], ...] = ()
+    """Columns [start, stop) of the observation that are one lidar each, of which the actor sees the relative readings
+    too, see Normalizer.actor_inputs."""
+
+    @property
+    def actor_inputs(self) -> int:
+        """Numbers that the actor sees beside the context."""
+        return self.obs_dim + sum(stop - start for start, stop in self.lidars)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""
@@ -51,6 +59,7 @@ class ModelConfig:
         try:
             window = WindowShape(**values.get("window", {}))
             hidden = tuple(int(size) for size in values.get("actor_hidden", cls.actor_hidden))
-            return cls(**{**values, "window": window, "actor_hidden": hidden})
-        except (TypeError, AttributeError) as error:
+            lidars = tuple((int(start), int(stop)) for start, stop in values.get("lidars", ()))
+            return cls(**{**values, "window": window, "actor_hidden": hidden, "lidars": lidars})
+        except (TypeError, ValueError, AttributeError) as error:
             raise UserError(f"the model's config cannot be read: {error}; train again") from None

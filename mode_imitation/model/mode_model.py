@@ -54,12 +54,12 @@ class ModeModel(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         self.config = config
         features = feature_dim(config.window, config.obs_dim, config.act_dim)
-        self.normalizer = Normalizer(config.obs_dim, config.act_dim)
+        self.normalizer = Normalizer(config.obs_dim, config.act_dim, config.lidars)
         self.encoder = Encoder(features, config.encoder_hidden, config.code_dim, generator)
         self.codebook = Codebook(config.n_codes, config.code_dim, config.codebook, generator)
         self.decoder = Decoder(features, config.window.horizon, config.encoder_hidden, config.code_dim, generator)
         self.actor = GaussianActor(
-            config.obs_dim,
+            config.actor_inputs,
             config.act_dim,
             config.n_codes,
             config.actor_hidden,
@@ -118,7 +118,7 @@ class ModeModel(nn.Module):
 
     def action_distribution(self, observations: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
         """Raw observations (B, obs_dim), contexts (B, K) -> mean and log sigma of raw actions, each (B, act_dim)"""
-        mean, log_sigma = self.actor(self.normalizer.states(observations), contexts)
+        mean, log_sigma = self.actor(self.normalizer.actor_inputs(observations), contexts)
         scale = self.normalizer.act_scale
         return mean * scale + self.normalizer.act_mean, log_sigma + scale.log()
 
@@ -163,7 +163,7 @@ class ModeModel(nn.Module):
         self.typical_distances.copy_(self.typical_distances[order][:, order])
         first = self.actor.trunk[0]
         assert isinstance(first, nn.Linear)
-        columns = first.weight[:, self.config.obs_dim :]
+        columns = first.weight[:, self.config.actor_inputs :]
         columns.copy_(columns[:, order])
         if self.config.sigma == "mode":
             self.actor.log_sigma.weight.copy_(self.actor.log_sigma.weight[:, order])

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 
 STATE_LIMIT = 10.0
 DELTA_LIMIT = 5.0
+RELATIVE_SCALE = 3.0
+"""Brings relative lidar readings, most of which are 0, to a spread of about 1."""
 
 
 class Normalizer(nn.Module):
@@ -19,8 +21,9 @@ class Normalizer(nn.Module):
     act_mean: Tensor
     act_scale: Tensor
 
-    def __init__(self, obs_dim: int, act_dim: int) -> None:
+    def __init__(self, obs_dim: int, act_dim: int, lidars: tuple[tuple[int, int], ...] = ()) -> None:
         super().__init__()
+        self.lidars = lidars
         self.register_buffer("obs_mean", torch.zeros(obs_dim))
         self.register_buffer("obs_scale", torch.ones(obs_dim))
         self.register_buffer("delta_scale", torch.ones(obs_dim))
@@ -39,6 +42,20 @@ class Normalizer(nn.Module):
     def states(self, observations: Tensor) -> Tensor:
         """(..., obs_dim) raw -> normalised."""
         return ((observations - self.obs_mean) / self.obs_scale).clamp(-STATE_LIMIT, STATE_LIMIT)
+
+    def actor_inputs(self, observations: Tensor) -> Tensor:
+        """(..., obs_dim) raw -> (..., obs_dim + columns of the lidars): normalised, then every lidar relative to its
+        largest reading.
+
+        Near the end of a lidar's reach all readings are close to 0, and a network can hardly tell in which direction
+        the object lies; relative readings say it at any distance. Nothing in reach leaves zeros.
+        """
+        parts = [self.states(observations)]
+        for start, stop in self.lidars:
+            readings = observations[..., start:stop]
+            largest = readings.amax(-1, keepdim=True)
+            parts.append(RELATIVE_SCALE * readings / torch.where(largest > 0, largest, 1.0))
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
 
     def deltas(self, deltas: Tensor) -> Tensor:
         """(..., obs_dim) raw differences -> normalised; no mean is taken off, rest stays 0."""

@@ -83,7 +83,7 @@ def fit_twins(
 
     def fresh() -> GaussianActor:
         actor = GaussianActor(
-            sizes.obs_dim, sizes.act_dim, sizes.n_codes, sizes.actor_hidden, "mode", sizes.min_log_sigma, generator
+            sizes.actor_inputs, sizes.act_dim, sizes.n_codes, sizes.actor_hidden, "mode", sizes.min_log_sigma, generator
         )
         return actor.to(data.device)
 
@@ -187,6 +187,6 @@ def step_log_density(
 ) -> Tensor:
     """Log density of raw actions under an actor that shares the model's normaliser: (B,)"""
     normalizer = model.normalizer
-    means, log_sigmas = actor(normalizer.states(data.observations_at(steps)), contexts)
+    means, log_sigmas = actor(normalizer.actor_inputs(data.observations_at(steps)), contexts)
     density = log_density(normalizer.actions(data.actions_at(steps)), means, log_sigmas).sum(-1)
     return density - normalizer.act_scale.log().sum()

@@ -122,6 +122,8 @@ class TrainConfig:
     """tau of the softmax over negative distances."""
     actor_hidden: tuple[int, ...] = (128, 128)
     """Widths of the actor's hidden layers."""
+    relative_lidar: bool = True
+    """Whether the actor also sees each lidar relative to its largest reading: directions, however far things are."""
     codebook_decay: float = 0.99
     """Of the codebook's moving averages."""
     revive_below: float = 0.01
@@ -180,8 +182,9 @@ class TrainConfig:
             return self.reconstruction_weight
         return 0.02 if self.objective == "sum" else 1.0
 
-    def model_config(self, obs_dim: int, act_dim: int) -> ModelConfig:
-        """The model that these settings describe, for data of these sizes."""
+    def model_config(self, obs_dim: int, act_dim: int, slices: dict[str, slice] | None = None) -> ModelConfig:
+        """The model that these settings describe, for data of these sizes and sensors."""
+        lidars = [part for name, part in (slices or {}).items() if name.endswith("_lidar")]
         return ModelConfig(
             obs_dim=obs_dim,
             act_dim=act_dim,
@@ -193,6 +196,7 @@ class TrainConfig:
             codebook=self.codebook,
             sigma=self.sigma,
             actor_hidden=self.actor_hidden,
+            lidars=tuple((part.start, part.stop) for part in lidars) if self.relative_lidar else (),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -233,6 +237,7 @@ class TrainConfig:
             balance_weight=0.0,
             confidence_weight=0.0,
             revive_below=0.0,
+            relative_lidar=False,
             discovery_iterations=8000,
             restarts=1,
         )

@@ -111,7 +111,7 @@ class TrainingSession:
 
     def fresh_model(self, restart: int) -> ModeModel:
         """A model of this restart's initial weights, its normaliser fitted to the training episodes."""
-        config = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim)
+        config = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim, self.dataset.observation_slices)
         model = ModeModel(config, self.generator("weights", restart, "cpu")).to(self.device)
         data = self.data
         model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])

@@ -56,7 +56,7 @@ class Setup:
 
     def fresh_model(self, restart: int = 0) -> ModeModel:
         """Initial weights, and a normaliser that is fitted to the training episodes."""
-        sizes = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim)
+        sizes = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim, self.dataset.observation_slices)
         model = ModeModel(sizes, self.generator("weights", restart))
         data = self.data
         model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])

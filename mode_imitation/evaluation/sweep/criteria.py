@@ -59,7 +59,7 @@ class Judge:
         self.config, self.seed = config, seed
         self.data = TrainingData(dataset.episodes, dataset.observation_slices, WindowShape(1, 1, 1))
         sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1)
-        self.model = ModeModel(sizes.model_config(dataset.obs_dim, dataset.act_dim))
+        self.model = ModeModel(sizes.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices))
         actions = self.data.actions[self.data.trainable]
         self.model.normalizer.fit(self.data.observations, self.data.some_deltas(), actions)
 
