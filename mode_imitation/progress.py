@@ -39,8 +39,9 @@ class _Lines:
         now = time.monotonic()
         if now - self.printed >= LOG_EVERY_S and self.done < self.total:
             self.printed = now
-            left = (self.total - self.done) * (now - self.started) / max(self.done, 1)
-            self.print(f"{self.rate()}, {_clock(left)} left")
+            # Before the first unit is done, nobody knows how long they take.
+            left = (self.total - self.done) * (now - self.started) / self.done if self.done else None
+            self.print(f"{self.rate()}, {_clock(left)} left" if left is not None else "none done yet")
 
     def rate(self) -> str:
         return _rate(self.done / max(time.monotonic() - self.started, 1e-9), self.unit)

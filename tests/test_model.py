@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from mode_imitation.errors import UserError
@@ -8,7 +10,7 @@ from mode_imitation.model.actor import log_density
 from mode_imitation.model.codebook import Codebook
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.normalizer import DELTA_LIMIT, Normalizer
+from mode_imitation.model.normalizer import DELTA_LIMIT, RELATIVE_SCALE, Normalizer
 from mode_imitation.model.objective import Windows
 
 
@@ -134,6 +136,36 @@ def test_the_normaliser_gives_unit_spread_and_leaves_constant_columns_quiet() ->
     assert normalizer.deltas(torch.full((1, 3), 1e9)).max() == DELTA_LIMIT
     # Actions that never vary give no infinite density.
     assert torch.isfinite(normalizer.actions(torch.ones(1, 2))).all()
+
+
+def test_the_actor_sees_each_lidar_relative_to_its_largest_reading() -> None:
+    normalizer = Normalizer(6, 1, ((0, 3), (3, 5)))
+    weak = torch.tensor([[0.001, 0.0, 0.0005, 0.2, 0.4, 9.0], [0.0, 0.0, 0.0, 0.0, 0.1, 9.0]])
+    seen = normalizer.actor_inputs(weak)
+    torch.testing.assert_close(seen[:, :6], normalizer.states(weak))
+    expected = torch.tensor([[1.0, 0.0, 0.5, 0.5, 1.0], [0.0, 0.0, 0.0, 0.0, 1.0]])
+    torch.testing.assert_close(seen[:, 6:], RELATIVE_SCALE * expected)
+
+
+@given(st.floats(1e-6, 1.0), st.lists(st.just(0.0) | st.floats(1e-6, 1), min_size=3, max_size=3))
+def test_relative_readings_do_not_depend_on_the_distance(scale: float, readings: list[float]) -> None:
+    normalizer = Normalizer(3, 1, ((0, 3),))
+    values = torch.tensor([readings], dtype=torch.float64)
+    near, far = (normalizer.actor_inputs(factor * values)[:, 3:] for factor in (1.0, scale))
+    torch.testing.assert_close(near, far)
+
+
+def test_a_lidar_adds_inputs_to_the_actor_alone() -> None:
+    plain, other = make_model(), make_model(lidars=((0, 2),))
+    assert other.config.actor_inputs == plain.config.actor_inputs + 2
+    assert other.config == ModelConfig.from_dict(other.config.to_dict())
+    windows = make_windows()
+    assert other.features(*windows).shape == plain.features(*windows).shape
+    before = other.action_distribution(observations(), torch.eye(4)[torch.zeros(10, dtype=torch.long)])
+    order = torch.tensor([3, 0, 1, 2])
+    other.reorder(order)
+    after = other.action_distribution(observations(), torch.eye(4)[torch.ones(10, dtype=torch.long)])
+    torch.testing.assert_close(before, after)
 
 
 def test_the_moving_average_codebook_agrees_with_vector_quantize_pytorch() -> None:

@@ -62,7 +62,8 @@ class TrainConfig:
     discovery_iterations: int = 800
     """Of the first phase, which finds the codes."""
     restarts: int = 3
-    """Times that the codes are looked for anew; the best is chosen without labels, by cross-fitted likelihood."""
+    """At most so often are the codes looked for anew; the best is chosen without labels, by cross-fitted likelihood. It
+    ends early once the best groups are found a second time."""
     refine: bool = True
     """Whether the second phase runs; without it the codes and the actor are those of the first."""
 

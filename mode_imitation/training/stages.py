@@ -8,6 +8,9 @@ import copy
 import time
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from mode_imitation.progress import progress
 from mode_imitation.training.assignment import reassign, selection_score
 from mode_imitation.training.diagnostics import code_figures, gradient_norms
@@ -107,14 +110,19 @@ def settled(rounds: list[dict[str, Any]]) -> bool:
 
 
 def choose(session: TrainingSession, score: float | None) -> bool:
-    """Enter this restart's score; go on to the next restart (False), or with the best one where it was the last."""
+    """Enter this restart's score; go on to the next restart (False), or with the best one where it was the last.
+
+    It is the last, too, where it has found the very groups of the best one so far: what two starts from other weights
+    agree on, a third would hardly change.
+    """
     state, config = session.state, session.config
     assert state.codes is not None
     state.restarts.append({"score": score, "n_codes": len(state.codes.unique()), "rounds": state.rounds})
     scores = [entry["score"] for entry in state.restarts]
+    found_again = state.best_codes is not None and same_partition(state.codes, state.best_codes)
     if score is None or score <= min(scores):
         state.best, state.best_codes = copy.deepcopy(state.model), state.codes.clone()
-    if state.restart + 1 < config.restarts:
+    if state.restart + 1 < config.restarts and not found_again:
         session.enter("discovery", state.restart + 1)
         state.model, state.codes = session.fresh_model(state.restart), None
         return False
@@ -123,6 +131,12 @@ def choose(session: TrainingSession, score: float | None) -> bool:
     state.model, state.codes = state.best, state.best_codes
     state.best = state.best_codes = None
     return True
+
+
+def same_partition(codes: Tensor, others: Tensor) -> bool:
+    """Whether two codings, (U,) and (U,), put the same units together, whatever they call the groups."""
+    pairs = len(torch.stack([codes, others]).unique(dim=1).T)
+    return pairs == len(codes.unique()) == len(others.unique())
 
 
 def refine(session: TrainingSession) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.evaluation.benchmark.behaviour import BehaviourClassifier, behaviour_entropy
-from mode_imitation.evaluation.benchmark.config import REFERENCE
+from mode_imitation.evaluation.benchmark.config import REFERENCE, seekers
 from mode_imitation.evaluation.statistics import bootstrap_crossed, iqm
 
 DSRL_RANGE = (0.012, 30.07)
@@ -60,7 +60,7 @@ def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, A
             entry["leak"] = _over_seeds([cell["leak"]["gap"] for cell in found])
         entry["experts"] = {name: closed_loop(found, reference, name, "mean") for name in experts}
         if any("sampled" in cell["drives"] for cell in found):
-            entry["sampled"] = {name: closed_loop(found, reference, name, "sampled") for name in experts}
+            entry["sampled"] = {name: closed_loop(found, reference, name, "sampled") for name in seekers(experts)}
         entry["switching"] = switching(found, reference)
         if reference:
             for key, margin in COVERAGES.items():

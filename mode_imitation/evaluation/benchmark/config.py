@@ -1,6 +1,7 @@
 """Options of `mode-imitation benchmark`, and what it compares; imports nothing heavy, as --help must be quick."""
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +20,14 @@ MOST_SEEDS = 1000
 SWITCHING_LAYOUTS = 100
 """Most layouts on which modes are switched."""
 GOAL_EXPERT = "goal_seeking"
+PLANNER = "hazard_avoiding"
+"""Remembers a map; how close a policy that sees one observation comes is reported."""
 OTHERS = ("forward_moving", "circling", "backward_moving", "hazard_avoiding", "slow_goal_seeking")
+
+
+def seekers(experts: Iterable[str]) -> list[str]:
+    """Those whose purpose is goals: the modes that stand for them are driven with sampled actions too."""
+    return [expert for expert in experts if expert.endswith(GOAL_EXPERT) or expert == PLANNER]
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ METHODS = {
 }
 """Method: what it is. The order is that of the tables."""
 SAMPLED = ("ours", "true-label")
-"""Methods whose sampled actions are driven beside their mean actions."""
+"""Methods whose goal seekers are driven with sampled actions beside their mean actions."""
 REFERENCE = "experts"
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
+from mode_imitation.evaluation.benchmark.config import seekers
 from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.evaluation.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
 from mode_imitation.evaluation.clustering import compare_with_labels, sort_dataset
@@ -54,7 +55,7 @@ def measure_policy(
         pool: windows that share a context, as in training.
         held_out: episodes that training did not see.
         goal_expert: whose mode is left and taken up again.
-        sampled: whether matching modes are also driven with sampled actions.
+        sampled: whether the modes that stand for goal seekers are also driven with sampled actions.
         switching_layouts: how many of the layouts are used for switching.
         seed: of sampled actions.
         progress: advanced by steps.
@@ -76,7 +77,7 @@ def measure_policy(
     goals_met = {mode: _goals_met(found[: len(few)]) for mode, found in driven.items()}
     del driven
     if sampled:
-        modes = sorted(set(matching.values()))
+        modes = sorted({matching[expert] for expert in seekers(matching)})
         again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
         drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
         del again

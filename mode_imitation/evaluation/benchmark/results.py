@@ -185,7 +185,9 @@ def _closed_loop(methods: Mapping[str, Any], expert: str) -> Table:
         for place, label in (("experts", method), ("sampled", f"{method}, sampled")):
             if place not in entry or (place == "sampled" and method == REFERENCE):
                 continue
-            figures = entry[place][expert]
+            figures = entry[place].get(expert)
+            if figures is None:  # sampled actions are driven for goal seekers only
+                continue
             ratio = figures.get("ratio") or {}
             own = method == REFERENCE
             rows.append(

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mode_imitation.evaluation.benchmark.config import GOAL_EXPERT, REFERENCE
+from mode_imitation.evaluation.benchmark.config import PLANNER, REFERENCE, seekers
 
 OURS, CEILING = "ours", "true-label"
 STRAIGHT = ("forward_moving", "backward_moving")
-PLANNER = "hazard_avoiding"
-"""Remembers a map; how close a policy that sees one observation comes is reported."""
 EXACT_SHARE = {"two": 0.9, "four": 0.9, "six": 0.8}
 """Of the runs that find exactly the experts."""
 GOAL_RATIO = {"mean": 0.96, "sampled": 0.95}
@@ -49,10 +47,9 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
     if ours is None:
         return []
     ceiling = methods.get(CEILING)
-    seekers = [expert for expert in experts if expert.endswith(GOAL_EXPERT) or expert == PLANNER]
     targets = [_exact(name, ours, len(experts)), *(_window_nmi(ours) if name == "two" else [])]
     for drawn in ("mean", "sampled"):
-        for expert in seekers:
+        for expert in seekers(experts):
             targets.append(_ratio(name, ours, expert, drawn))
             if ceiling is not None:
                 targets.append(_beside_ceiling(ours, ceiling, expert, drawn))
