@@ -381,6 +381,10 @@ def test_tables_and_figures_show_every_method_and_expert() -> None:
     assert len(agreement.axes) == 3
     dots = np.asarray(agreement.axes[0].collections[0].get_offsets())
     assert dots[:, 0].tolist() == [1.0, 1.0, 1.0]
+    methods["ours"]["failed"] = 1
+    lost = judge("two", methods, EXPERTS)[0]
+    assert (lost.found, lost.met) == ("3 of 4", False)
+    assert "3 of 4" in tables(results)[0].rows[2]
     alone = {"methods": {"experts": methods["experts"]}, "experts": list(EXPERTS), "targets": []}
     assert plot_ratios(alone) is None
     assert plot_agreement(alone) is None

@@ -60,6 +60,8 @@ METHODS = {
 SAMPLED = ("ours", "true-label")
 """Methods whose goal seekers are driven with sampled actions beside their mean actions."""
 REFERENCE = "experts"
+REFERENCE_SEEDS = 3
+"""Of the experts' action noise, at most: nothing is trained with them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,6 +34,8 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         if figures is not None:
             by_method[cell.method].append(figures)
     methods = aggregate(by_method, config.experts)
+    for method, entry in methods.items():
+        entry["failed"] = sum(cell.method == method and cell.failure() is not None for cell in finished.cells)
     spent = sum(sum(figures["seconds"].values()) for cells in by_method.values() for figures in cells)
     return {
         "format_version": FORMAT,
@@ -157,7 +159,7 @@ def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
             (
                 method,
                 " ".join(map(str, entry["n_modes"])) if "n_modes" in entry else "-",
-                f"{entry['exact']} of {entry['seeds']}" if "exact" in entry else "-",
+                f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}" if "exact" in entry else "-",
                 *(
                     _seeds(scores.get(name))
                     for name in ("episode_nmi", "window_nmi", "window_nmi_in_arena", "window_ari")

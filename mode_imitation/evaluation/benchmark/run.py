@@ -14,6 +14,7 @@ from mode_imitation.evaluation.benchmark.config import (
     EPISODES,
     GOAL_EXPERT,
     REFERENCE,
+    REFERENCE_SEEDS,
     SAMPLED,
     STEPS,
     SWITCHING_LAYOUTS,
@@ -95,6 +96,8 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
     cells = []
     for seed in range(config.seeds):
         for method in config.chosen:
+            if method == REFERENCE and seed >= REFERENCE_SEEDS:
+                continue
             own: dict[str, Any] = {"action_noise": ACTION_NOISE}
             if method != REFERENCE:
                 # All of them, so that another default makes another cell.
