@@ -1,5 +1,6 @@
 """Worlds in groups over processes show what they show in one, and leave nothing behind."""
 
+import importlib
 import os
 import signal
 import subprocess
@@ -16,9 +17,11 @@ from gymnasium.vector import AutoresetMode
 
 from mode_imitation.errors import UserError
 from mode_imitation.simulation import ExpertController, NavigationVectorEnv, make_vec, process_worlds, world_choice
+from mode_imitation.simulation.batched_worlds import BatchedWorlds
 from mode_imitation.simulation.rollout import rollout
 from mode_imitation.simulation.shared_arrays import SharedArrays
 from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays
+from mode_imitation.simulation.world_group import Ear
 
 POINT = "SafetyPointGoal0-v0"
 N = 5
@@ -29,7 +32,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="look
 
 @pytest.fixture(scope="module")
 def spread() -> Iterator[NavigationVectorEnv]:
-    """Two processes, with two and three worlds, and two threads each."""
+    """Two processes, this one and another, with two and three worlds, and two threads each."""
     env = make_vec(POINT, N, processes=2, threads=2, max_episode_steps=60)
     yield env
     env.close()
@@ -113,7 +116,7 @@ def test_bad_actions_step_no_world(spread: Any) -> None:
 
 
 def test_the_librarys_tasks_are_elsewhere(spread: Any, single: Any) -> None:
-    with pytest.raises(UserError, match="in 2 other processes; expected processes=1"):
+    with pytest.raises(UserError, match="over 2 processes; expected processes=1"):
         _ = spread.tasks
     assert len(single.tasks) == N
 
@@ -130,7 +133,8 @@ def test_the_library_path_is_spread_too() -> None:
         env.close()
 
 
-def test_a_layout_that_cannot_be_placed_harms_no_other_world(tmp_path: Path, monkeypatch) -> None:
+@pytest.mark.parametrize("unlucky", [0, 2])
+def test_a_layout_that_cannot_be_placed_harms_no_other_world(tmp_path: Path, monkeypatch, unlucky: int) -> None:
     (tmp_path / "stubborn_group.py").write_text(
         "from mode_imitation.simulation import world_group\n"
         "from mode_imitation.simulation.batched_worlds import BatchedWorlds\n"
@@ -139,30 +143,75 @@ def test_a_layout_that_cannot_be_placed_harms_no_other_world(tmp_path: Path, mon
         "    good = [seed != 13 for seed in seeds]\n"
         "    reset(self, worlds[good], [seed for seed in seeds if seed != 13])\n"
         "    return [(world, 'unlucky') for world in worlds[[not one for one in good]].tolist()]\n"
-        "BatchedWorlds.reset = stubborn\n"
-        "world_group.main()\n"
+        "if __name__ == '__main__':\n"
+        "    BatchedWorlds.reset = stubborn\n"
+        "    world_group.main()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(process_worlds, "MODULE", "stubborn_group")
+    # Worlds 0 and 1 are stepped in this process.
+    monkeypatch.setattr(BatchedWorlds, "reset", importlib.import_module("stubborn_group").stubborn)
+    monkeypatch.delitem(sys.modules, "stubborn_group")
     env, single = make_vec(POINT, 3, processes=2), make_vec(POINT, 3, processes=1)
-    with pytest.raises(UserError, match=r"cannot place world 2 .* for seed 13 \(unlucky\)"):
-        env.reset(seed=[11, 12, 13])
-    with pytest.raises(UserError, match="world 2 has no episode yet"):
+    seeds = [11, 12, 14]
+    with pytest.raises(UserError, match=rf"cannot place world {unlucky} .* for seed 13 \(unlucky\)"):
+        env.reset(seed=[13 if world == unlucky else seed for world, seed in enumerate(seeds)])
+    with pytest.raises(UserError, match=f"world {unlucky} has no episode yet"):
         env.step(np.zeros((3, 2)))
-    observations, _ = env.reset(seed=[11, 12, 14], options={"reset_mask": np.array([False, False, True])})
-    np.testing.assert_array_equal(observations, single.reset(seed=[11, 12, 14])[0])
+    observations, _ = env.reset(seed=seeds, options={"reset_mask": np.arange(3) == unlucky})
+    np.testing.assert_array_equal(observations, single.reset(seed=seeds)[0])
     np.testing.assert_equal(env.step(np.ones((3, 2))), single.step(np.ones((3, 2))))
     env.close()
     single.close()
 
 
+def test_an_interruption_in_this_processes_group_ends_the_others(monkeypatch) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    env: Any = make_vec(POINT, 2, processes=2)
+    env.reset(seed=0)
+    (other,) = env._worlds.process_ids
+    monkeypatch.setattr(env._worlds._own, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        env.step(np.zeros((2, 2)))
+    assert not is_running(other)
+    with pytest.raises(RuntimeError, match="make another environment"):
+        env.step(np.zeros((2, 2)))
+    env.close()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_processes_stay_awake_only_where_each_has_a_core_and_show_the_same(monkeypatch, single, cores: int) -> None:
+    monkeypatch.setattr(world_choice, "cores", lambda: cores)
+    env: Any = make_vec(POINT, N, processes=2, threads=1, max_episode_steps=60)
+    assert (env._worlds._ears[0].patience_s > 0) == (cores == 2)
+    np.testing.assert_equal(env.reset(seed=6), single.reset(seed=6))
+    for _ in range(20):
+        np.testing.assert_equal(env.step(np.ones((N, 2))), single.step(np.ones((N, 2))))
+    env.close()
+
+
+def test_who_waits_for_a_line_stays_awake_only_where_the_last_one_came_soon() -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(reading) as lines:
+        ear = Ear(lines, float("inf"))
+        for patience_s, awake in ((float("inf"), True), (0.0, False), (float("inf"), True)):
+            ear.patience_s = patience_s
+            os.write(writing, b"step\n")
+            assert ear.readline() == "step\n"
+            assert ear.awake == awake
+        os.close(writing)
+        assert ear.readline() == ""
+
+
 def test_a_process_that_dies_is_named_and_close_frees_the_rest() -> None:
     before = sorted(os.listdir("/proc/self/fd"))
-    env: Any = gymnasium.make_vec("mode_imitation/SafetyPointGoal0-v0", num_envs=3, processes=2)
+    env: Any = gymnasium.make_vec("mode_imitation/SafetyPointGoal0-v0", num_envs=3, processes=3)
     env.reset(seed=0)
     first, second = env.unwrapped._worlds.process_ids
     os.kill(second, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="process 1 of the simulator, with worlds 2 to 2, ended with status -9"):
+    with pytest.raises(RuntimeError, match="process 2 of the simulator, with worlds 2 to 2, ended with status -9"):
         env.step(np.zeros((3, 2)))
     for again in (lambda: env.reset(seed=0), lambda: env.step(np.zeros((3, 2)))):
         with pytest.raises(RuntimeError, match="make another environment"):
@@ -179,7 +228,7 @@ def test_processes_end_with_a_parent_that_is_killed_and_need_no_main_guard(tmp_p
     script.write_text(
         "import os, signal\n"
         "from mode_imitation.simulation import make_vec\n"
-        "env = make_vec('SafetyPointGoal0-v0', 2, processes=2)\n"
+        "env = make_vec('SafetyPointGoal0-v0', 3, processes=3)\n"
         "env.reset(seed=0)\n"
         "print(*env._worlds.process_ids, flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -206,9 +255,10 @@ def test_a_number_of_processes_that_makes_no_sense_is_refused(processes: Any) ->
         (64, (None, 1), (4, 1)),
         (64, (None, None), (1, 4)),
         (64, (None, 2), (2, 2)),
-        (20, (None, 1), (2, 1)),
-        (20, (None, None), (1, 2)),
-        (7, (None, None), (1, 1)),
+        (11, (None, 1), (2, 1)),
+        (11, (None, None), (1, 4)),
+        (5, (None, None), (1, 2)),
+        (3, (None, None), (1, 1)),
         (2, (3, 9), (3, 2)),
     ],
 )

@@ -39,10 +39,11 @@ def make_vec(
             "library" steps the library's own code world by world; "auto" takes the first where there is one. The two
             agree exactly, but for 1e-15 in the lidar.
         threads: threads over the worlds of the batched path; physics runs outside the interpreter lock. None for one a
-            core that no other of our processes uses, as long as each has 8 worlds.
-        processes: processes over groups of worlds: some 1.5 s to start, then faster than threads, and the only way to
-            step the library path on several cores. None for one a core, as long as each has 8 worlds. With more than
-            one there is no `tasks`; nothing else differs, and what the worlds show is the same to the bit.
+            core that no other of our processes uses, as long as each has 4 worlds.
+        processes: processes over groups of worlds, this one included: some 1.5 s to start, then as fast as threads or
+            faster, and the only way to step the library path on several cores. None for one a core, as long as each
+            has 2 worlds. With more than one there is no `tasks`; nothing else differs, and what the worlds show is
+            the same to the bit.
         max_episode_steps: steps after which an episode is truncated; None for the task's own.
         autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
@@ -239,11 +240,11 @@ class NavigationVectorEnv(VectorEnv):
         """The library's own task objects, one a world.
 
         Raises:
-            UserError: they are in other processes.
+            UserError: some are in other processes.
         """
         if not self.closed and not self._worlds.builders:
             raise UserError(
-                f"the library's tasks are in {self.processes} other processes; expected processes=1 to look at them"
+                f"the library's tasks are spread over {self.processes} processes; expected processes=1 to look at them"
             )
         return [builder.task for builder in self._worlds.builders]
 
