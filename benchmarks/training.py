@@ -25,7 +25,7 @@ from mode_imitation.commands.tables import print_table
 from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.windows import all_inside, window_starts
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.objective import Windows, joint_objective
+from mode_imitation.model.objective import Asked, Windows, joint_objective
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.discovery import objective_weights
@@ -124,7 +124,9 @@ class Trainee:
         config = self.config
         size = (len(windows.states), config.asked)
         asked = torch.randint(config.horizon, size, generator=self.generator)
-        objective = joint_objective(self.model, windows, asked, self.weights, group=config.pool)
+        rows = torch.arange(len(asked))[:, None]
+        steps = Asked(windows.states[rows, asked], windows.actions[rows, asked])
+        objective = joint_objective(self.model, windows, steps, self.weights, group=config.pool)
         self.optimizer.zero_grad()
         objective.total.backward()
         nn.utils.clip_grad_norm_(self.parameters, config.gradient_clip)

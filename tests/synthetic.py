@@ -15,6 +15,7 @@ def two_laws(
     ragged: bool = False,
     disturbed: bool = True,
     switch: bool = False,
+    delay: int = 0,
     seed: int = 0,
 ) -> TrajectoryDataset:
     """Two experts that answer the same observations with opposite signs; no lidar.
@@ -27,6 +28,7 @@ def two_laws(
         ragged: episodes of different lengths.
         disturbed: 5% of the steps carry a random action and are marked; otherwise no marks at all.
         switch: experts change places half-way through every episode.
+        delay: experts answer what they saw so many steps ago, or in the first step of the episode.
         seed: of everything random.
     """
     rng = np.random.default_rng(seed)
@@ -41,7 +43,7 @@ def two_laws(
         observations[0] = rng.normal(size=obs_dim)
         for step in range(length):
             sign = 1 if (expert + (switch and step >= length // 2)) % 2 == 0 else -1
-            wanted = np.tanh(3 * sign * observations[step] @ law) + 0.05 * rng.normal(size=act_dim)
+            wanted = np.tanh(3 * sign * observations[max(step - delay, 0)] @ law) + 0.05 * rng.normal(size=act_dim)
             actions[step] = rng.uniform(-1, 1, act_dim) if disturbed and marks[step] else wanted
             observations[step + 1] = 0.7 * observations[step] + 0.5 * rng.normal(size=obs_dim)
             observations[step + 1] += 0.3 * actions[step].mean()

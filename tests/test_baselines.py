@@ -119,10 +119,11 @@ def test_the_variational_bound_equals_a_slow_one() -> None:
     model, data, pool = setup.fresh_model(), setup.data, 2
     generator = torch.Generator().manual_seed(0)
     units = torch.tensor([0, 0, 3, 3, 5, 5])
-    windows = data.windows(data.draw_starts(units, generator))
+    starts = data.draw_starts(units, generator)
+    windows = data.windows(starts)
     asked = torch.randint(3, (6, 2), generator=generator)
     with torch.no_grad():
-        found = bound_of(model, windows, asked, pool)
+        found = bound_of(model, windows, data.asked(starts, asked), pool)
         distances = model.distances(model.encode(*windows))
         nlls, kls = [], []
         for group in range(3):

@@ -47,6 +47,9 @@ class Recorder:
     def steer(self, *, context: np.ndarray) -> None:
         self.steered.append(context)
 
+    def forget(self) -> None:
+        pass
+
     def act(self, observations: np.ndarray, temperature: float) -> np.ndarray:
         return self.steered[-1][:, :2]
 

@@ -2,14 +2,19 @@ import pytest
 import torch
 
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.objective import Objective, ObjectiveWeights, Windows, joint_objective
+from mode_imitation.model.objective import Asked, Objective, ObjectiveWeights, Windows, joint_objective
 from tests.test_model import make_model, make_windows
 
 ASKED = torch.tensor([[0, 3], [1, 1], [7, 2], [4, 5], [0, 0], [6, 2], [3, 3], [5, 1]])
 
 
 def objective(model: ModeModel, windows: Windows, **weights) -> Objective:
-    return joint_objective(model, windows, ASKED, ObjectiveWeights(**weights), group=2)
+    return joint_objective(model, windows, asked_of(windows, ASKED), ObjectiveWeights(**weights), group=2)
+
+
+def asked_of(windows: Windows, transitions: torch.Tensor) -> Asked:
+    rows = torch.arange(len(transitions))[:, None]
+    return Asked(windows.states[rows, transitions], windows.actions[rows, transitions])
 
 
 def slow_terms(model: ModeModel, windows: Windows, reconstruction: float, commitment: float):
@@ -82,6 +87,7 @@ def test_one_transition_without_state_and_action_is_the_original_method_s_input(
     features = model.features(*windows)
     torch.testing.assert_close(features, model.normalizer.deltas(windows.deltas))
     assert model.decoder.network[-1].out_features == 3
-    got = joint_objective(model, windows, torch.zeros(8, 1, dtype=torch.long), ObjectiveWeights(kind="ratio"))
+    asked = asked_of(windows, torch.zeros(8, 1, dtype=torch.long))
+    got = joint_objective(model, windows, asked, ObjectiveWeights(kind="ratio"))
     torch.testing.assert_close(got.inference.contexts, got.inference.distances)
     assert torch.isfinite(got.total)

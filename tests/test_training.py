@@ -195,12 +195,9 @@ def test_an_assigned_context_does_not_leak_and_a_context_that_knows_the_action_d
     figures = evaluate(model, data, SMALL)
     assert figures["leak/gap"] == pytest.approx(figures["leak/nll_fixed"] - figures["leak/nll_inferred"])
     starts = data.draw_starts(data.draw_units(32, generator()), generator())
-    windows = data.windows(starts)
-    inferred = model.infer(*windows)
-    asked = torch.zeros(32, 1, dtype=torch.long)
-    same = context_leak(
-        model, windows, inferred._replace(contexts=model.mode_contexts()[inferred.codes]), asked, inferred.codes
-    )
+    inferred = model.infer(*data.windows(starts))
+    asked = data.asked(starts, torch.zeros(32, 1, dtype=torch.long))
+    same = context_leak(model, inferred._replace(contexts=model.mode_contexts()[inferred.codes]), asked, inferred.codes)
     assert same.gap == pytest.approx(0, abs=1e-6)
 
 

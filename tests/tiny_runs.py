@@ -21,12 +21,12 @@ ALIVE = (True, True, True, False)
 
 
 def random_model(
-    context: ContextKind = "assignment", obs_dim: int = OBS_DIM, alive: tuple[bool, ...] = ALIVE
+    context: ContextKind = "assignment", obs_dim: int = OBS_DIM, alive: tuple[bool, ...] = ALIVE, **more: Any
 ) -> ModeModel:
     """Untrained, with entries far enough apart that contexts differ."""
     generator = torch.Generator().manual_seed(0)
     config = ModelConfig(
-        obs_dim=obs_dim, act_dim=ACT_DIM, n_codes=N_CODES, window=WINDOW, context=context, actor_hidden=(16,)
+        obs_dim=obs_dim, act_dim=ACT_DIM, n_codes=N_CODES, window=WINDOW, context=context, actor_hidden=(16,), **more
     )
     model = ModeModel(config, generator).eval().requires_grad_(False)
     windows = (torch.randn(N_CODES, WINDOW.horizon, size, generator=generator) for size in (obs_dim, obs_dim, ACT_DIM))

@@ -7,6 +7,7 @@ A window is `horizon` transitions spread over time: (s[t], s[t + stride] - s[t],
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,6 +38,31 @@ class WindowShape:
     def span(self) -> int:
         """Steps from a window's first observation to its last one, which may be the one after the last action."""
         return (self.horizon - 1) * self.gap + self.stride
+
+
+class Memory(NamedTuple):
+    """Which earlier observations of an episode the actor sees beside the current one; as it comes, none."""
+
+    history: int = 0
+    """How many earlier ones."""
+    gap: int = 5
+    """Steps from each of them to the next."""
+
+    def rows(self, steps: np.ndarray) -> np.ndarray:
+        """Rows of an episode's observations that the actor sees at these steps, counted from the episode's first.
+
+        Args:
+            steps: (...) int.
+
+        Returns:
+            (...) int, the steps themselves, without a history; else (..., 1 + history), the newest first, with the
+            first row for what would lie before the episode.
+        """
+        steps = np.asarray(steps)
+        return np.maximum(steps[..., None] - self.gap * np.arange(1 + self.history), 0) if self.history else steps
+
+
+NO_MEMORY = Memory()
 
 
 def window_starts(lengths: np.ndarray, span: int) -> np.ndarray:

@@ -204,9 +204,10 @@ def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
     """
     check_fits(model, episode)
     contexts = model.mode_contexts().detach().cpu().numpy()  # (K, K)
+    seen = episode.observations[model.config.memory.rows(np.arange(len(episode)))]
     return np.stack(
         [
-            -action_nll(model, episode.observations[:-1], episode.actions, np.tile(contexts[mode], (len(episode), 1)))
+            -action_nll(model, seen, episode.actions, np.tile(contexts[mode], (len(episode), 1)))
             for mode in modes_of(model)
         ],
         axis=1,

@@ -66,6 +66,7 @@ class PolicyController:
             observations: (N, obs_dim).
             episodes: (N,) int, which of the E episodes they are.
         """
+        self.policy.forget()
         self.episodes = np.asarray(episodes)
         self.driving: np.ndarray | None = None
 

@@ -75,7 +75,7 @@ def measure_leak(
             order = rng.permutation(members)[: len(members) // size * size]
             pooled = windows.distances[order].reshape(-1, size, model.config.n_codes).mean(axis=1)
             steps = window_steps(windows.starts[order], shape).ravel()  # (W * H,)
-            observations.append(episode.observations[steps])
+            observations.append(episode.observations[model.config.memory.rows(steps)])
             actions.append(episode.actions[steps])
             # (W / size, K) -> (W * H, K)
             inferred.append(np.repeat(context_of(model, pooled), size * shape.horizon, axis=0))
@@ -112,7 +112,7 @@ def action_nll(model: "ModeModel", observations: np.ndarray, actions: np.ndarray
 
     Args:
         model: a trained mode model.
-        observations: (B, obs_dim).
+        observations: (B, obs_dim), or (B, 1 + history, obs_dim), as the actor sees them.
         actions: (B, act_dim).
         contexts: (B, K).
     """

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.windows import NO_MEMORY, Memory
 from mode_imitation.steering.policy import Policy
 
 STATES = 2000
@@ -55,7 +56,8 @@ def measure_reactions(
     Args:
         policy: a run's policy.
         mode: whose fixed context the policy is asked under.
-        states: (S, obs_dim) that the mode was in.
+        states: (S, obs_dim) that the mode was in; (S, 1 + history, obs_dim) where the policy has a history, which is
+            exchanged with the sensor's reading.
         groups: which numbers of an observation each sensor is.
         seed: of the exchanges.
     """
@@ -66,7 +68,7 @@ def measure_reactions(
         moved, nats = [], []
         for _ in range(SWAPS):
             exchanged = states.copy()
-            exchanged[:, part] = states[rng.permutation(len(states)), part]
+            exchanged[..., part] = states[rng.permutation(len(states))][..., part]
             other, other_log_sigma = _distribution(policy, mode, exchanged)
             moved.append(((other - mean) * np.exp(-log_sigma)) ** 2)
             nats.append(normal_divergence(mean, log_sigma, other, other_log_sigma))
@@ -83,18 +85,26 @@ def normal_divergence(
     return (0.5 * (ratio + off - 1.0) - (log_sigma - other_log_sigma)).sum(axis=-1)
 
 
-def states_of(dataset: TrajectoryDataset, episodes: Sequence[int], *, seed: int = 0) -> np.ndarray:
-    """(S, obs_dim) undisturbed states of these episodes, in the arena where it is known; at most STATES, at random."""
-    parts = []
+def states_of(
+    dataset: TrajectoryDataset, episodes: Sequence[int], *, memory: Memory = NO_MEMORY, seed: int = 0
+) -> np.ndarray:
+    """Undisturbed states of these episodes, in the arena where it is known; at most STATES, at random.
+
+    Returns:
+        (S, obs_dim), or (S, 1 + history, obs_dim) as a policy with a history sees them.
+    """
+    places: list[tuple[int, int]] = []
     for index in episodes:
         episode = dataset.episodes[index]
-        observations = episode.observations[: len(episode)]
         calm = np.ones(len(episode), bool) if episode.disturbed is None else ~np.asarray(episode.disturbed, bool)
-        seen = calm & in_arena(observations, dataset.observation_slices)
-        parts.append(observations[seen if seen.any() else calm])
-    states = np.concatenate(parts) if parts else np.zeros((0, dataset.obs_dim), np.float32)
-    rng = np.random.default_rng(seed)
-    return states[rng.permutation(len(states))[:STATES]]
+        inside = calm & in_arena(episode.observations[: len(episode)], dataset.observation_slices)
+        places += [(index, step) for step in np.flatnonzero(inside if inside.any() else calm).tolist()]
+    chosen = np.random.default_rng(seed).permutation(len(places))[:STATES]
+    states = [
+        dataset.episodes[index].observations[memory.rows(np.array(step))]
+        for index, step in (places[place] for place in chosen)
+    ]
+    return np.stack(states) if states else np.zeros((0, dataset.obs_dim), np.float32)
 
 
 def reactions_of_modes(
@@ -108,10 +118,10 @@ def reactions_of_modes(
         episode_codes: (E,) int, the mode of each.
         seed: of the states and of the exchanges.
     """
-    groups = sensor_groups(dataset)
+    groups, memory = sensor_groups(dataset), policy.model.config.memory
     found = {}
     for mode in policy.modes:
-        states = states_of(dataset, np.flatnonzero(episode_codes == mode).tolist(), seed=seed)
+        states = states_of(dataset, np.flatnonzero(episode_codes == mode).tolist(), memory=memory, seed=seed)
         if groups and len(states) > 1:
             reactions = measure_reactions(policy, mode, states, groups, seed=seed)
             found[mode] = {name: reaction.as_dict() for name, reaction in reactions.items()}
@@ -119,7 +129,7 @@ def reactions_of_modes(
 
 
 def _distribution(policy: Policy, mode: int, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and log sigma of the action, (S, act_dim) float64 each, under a mode's fixed context."""
+    """Mean and log sigma of the action, (S, act_dim) float64 each, in (S, ...) states under a mode's context."""
     context = torch.from_numpy(policy.mode_contexts(mode).astype(np.float32)).to(policy.device)
     with torch.inference_mode():
         batch = torch.from_numpy(np.ascontiguousarray(states, np.float32)).to(policy.device)

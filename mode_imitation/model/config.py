@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from mode_imitation.data.windows import WindowShape
+from mode_imitation.data.windows import Memory, WindowShape
 from mode_imitation.errors import UserError
 
 ContextKind = Literal["assignment", "distances"]
@@ -36,11 +36,20 @@ class ModelConfig:
     lidars: tuple[tuple[int, int], ...] = ()
     """Columns [start, stop) of the observation that are one lidar each, of which the actor sees the relative readings
     too, see Normalizer.actor_inputs."""
+    history: int = 0
+    """Earlier observations of the same episode that the actor sees beside the current one."""
+    history_gap: int = 5
+    """Steps from each observation of the history to the one before it."""
 
     @property
     def actor_inputs(self) -> int:
         """Numbers that the actor sees beside the context."""
-        return self.obs_dim + sum(stop - start for start, stop in self.lidars)
+        return (1 + self.history) * (self.obs_dim + sum(stop - start for start, stop in self.lidars))
+
+    @property
+    def memory(self) -> Memory:
+        """Which observations the actor sees."""
+        return Memory(self.history, self.history_gap)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it; `from_dict` reads it back."""

@@ -54,7 +54,7 @@ class ModeModel(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         self.config = config
         features = feature_dim(config.window, config.obs_dim, config.act_dim)
-        self.normalizer = Normalizer(config.obs_dim, config.act_dim, config.lidars)
+        self.normalizer = Normalizer(config.obs_dim, config.act_dim, config.lidars, config.history)
         self.encoder = Encoder(features, config.encoder_hidden, config.code_dim, generator)
         self.codebook = Codebook(config.n_codes, config.code_dim, config.codebook, generator)
         self.decoder = Decoder(features, config.window.horizon, config.encoder_hidden, config.code_dim, generator)
@@ -117,7 +117,12 @@ class ModeModel(nn.Module):
         return self.probabilities(self.distances(self.codebook.entries))
 
     def action_distribution(self, observations: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Raw observations (B, obs_dim), contexts (B, K) -> mean and log sigma of raw actions, each (B, act_dim)"""
+        """Mean and log sigma of raw actions, each (B, act_dim).
+
+        Args:
+            observations: (B, obs_dim) raw; (B, 1 + history, obs_dim), the newest first, where the model has a history.
+            contexts: (B, K).
+        """
         mean, log_sigma = self.actor(self.normalizer.actor_inputs(observations), contexts)
         scale = self.normalizer.act_scale
         return mean * scale + self.normalizer.act_mean, log_sigma + scale.log()

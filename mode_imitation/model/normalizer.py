@@ -21,9 +21,10 @@ class Normalizer(nn.Module):
     act_mean: Tensor
     act_scale: Tensor
 
-    def __init__(self, obs_dim: int, act_dim: int, lidars: tuple[tuple[int, int], ...] = ()) -> None:
+    def __init__(self, obs_dim: int, act_dim: int, lidars: tuple[tuple[int, int], ...] = (), history: int = 0) -> None:
         super().__init__()
         self.lidars = lidars
+        self.history = history
         self.register_buffer("obs_mean", torch.zeros(obs_dim))
         self.register_buffer("obs_scale", torch.ones(obs_dim))
         self.register_buffer("delta_scale", torch.ones(obs_dim))
@@ -45,7 +46,8 @@ class Normalizer(nn.Module):
 
     def actor_inputs(self, observations: Tensor) -> Tensor:
         """(..., obs_dim) raw -> (..., obs_dim + columns of the lidars): normalised, then every lidar relative to its
-        largest reading.
+        largest reading. With a history (..., 1 + history, obs_dim), the newest first, of which each gives as many
+        numbers, one after another.
 
         Near the end of a lidar's reach all readings are close to 0, and a network can hardly tell in which direction
         the object lies; relative readings say it at any distance. Nothing in reach leaves zeros.
@@ -55,7 +57,8 @@ class Normalizer(nn.Module):
             readings = observations[..., start:stop]
             largest = readings.amax(-1, keepdim=True)
             parts.append(RELATIVE_SCALE * readings / torch.where(largest > 0, largest, 1.0))
-        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        inputs = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+        return inputs.flatten(-2) if self.history else inputs
 
     def deltas(self, deltas: Tensor) -> Tensor:
         """(..., obs_dim) raw differences -> normalised; no mean is taken off, rest stays 0."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
 from mode_imitation.model.actor import log_density
@@ -27,7 +26,7 @@ class ObjectiveWeights:
 
 
 class Windows(NamedTuple):
-    """Raw windows and the steps of them that the actor is asked about."""
+    """Raw windows, which the encoder sees."""
 
     states: Tensor
     """(B, H, obs_dim)"""
@@ -35,6 +34,15 @@ class Windows(NamedTuple):
     """(B, H, obs_dim)"""
     actions: Tensor
     """(B, H, act_dim)"""
+
+
+class Asked(NamedTuple):
+    """Raw steps of windows, P of each, whose actions the actor is to predict."""
+
+    observations: Tensor
+    """(B, P, obs_dim), or (B, P, 1 + history, obs_dim), as ModeModel.action_distribution takes them."""
+    actions: Tensor
+    """(B, P, act_dim)"""
 
 
 class Objective(NamedTuple):
@@ -46,7 +54,7 @@ class Objective(NamedTuple):
 
 
 def joint_objective(
-    model: ModeModel, windows: Windows, asked: Tensor, weights: ObjectiveWeights, group: int = 1
+    model: ModeModel, windows: Windows, asked: Asked, weights: ObjectiveWeights, group: int = 1
 ) -> Objective:
     """Encode windows, let the actor predict some of their actions, and weigh everything up.
 
@@ -57,7 +65,7 @@ def joint_objective(
     Args:
         model: its actor sees the context that is inferred from the windows themselves.
         windows: B windows.
-        asked: (B, P) int in [0, H), the transitions of each window whose action the actor is to predict.
+        asked: steps of each window whose actions the actor is to predict.
         weights: of the parts.
         group: consecutive windows that share a code, see ModeModel.infer.
     """
@@ -68,7 +76,7 @@ def joint_objective(
     commitment = ((inferred.z - entries.detach()) ** 2).mean(-1)
     # Zero gradient, and the commitment's value, where the entries follow moving averages.
     codebook = ((inferred.z.detach() - entries) ** 2).mean(-1)
-    log_pi = log_density_of(model, windows, asked, inferred.contexts)  # (B, P, A)
+    log_pi = log_density_of(model, asked, inferred.contexts)  # (B, P, A)
     nll = -log_pi.sum(-1).mean()
 
     vq = weights.reconstruction * reconstruction + weights.commitment * commitment
@@ -98,17 +106,16 @@ def joint_objective(
     return Objective(total, parts, inferred)
 
 
-def log_density_of(model: ModeModel, windows: Windows, asked: Tensor, contexts: Tensor) -> Tensor:
+def log_density_of(model: ModeModel, asked: Asked, contexts: Tensor) -> Tensor:
     """Log density of the asked actions, by dimension, each window under its own context.
 
     Args:
-        asked: (B, P) int, transitions of each window.
+        asked: of B windows.
         contexts: (B, K).
 
     Returns:
         (B, P, act_dim)
     """
-    rows = torch.arange(len(asked), device=asked.device)[:, None]
-    repeated = contexts[:, None].expand(-1, asked.shape[1], -1)  # (B, P, K)
-    mean, log_sigma = model.action_distribution(windows.states[rows, asked], repeated)
-    return log_density(windows.actions[rows, asked], mean, log_sigma)
+    repeated = contexts[:, None].expand(-1, asked.actions.shape[1], -1)  # (B, P, K)
+    mean, log_sigma = model.action_distribution(asked.observations, repeated)
+    return log_density(asked.actions, mean, log_sigma)

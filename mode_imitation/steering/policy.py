@@ -11,6 +11,7 @@ import torch
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.steering.known_contexts import ContextDistance, context_distance
+from mode_imitation.steering.recent import Recent
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
@@ -42,6 +43,9 @@ class Policy:
         policy = load_policy("runs/two-experts")
         action = policy.steer(mode=1).act(observation)
 
+    Where the model has a history, `act` remembers what it is shown: show it every step of an episode once, and call
+    `reset` or `forget` where another one begins.
+
     Args:
         model: a trained mode model.
         device: "cpu", "cuda" or "auto".
@@ -57,6 +61,7 @@ class Policy:
         self._mode_contexts: np.ndarray = model.mode_contexts().detach().cpu().numpy()  # (K, K)
         self._context: np.ndarray | None = None
         self._tensor: torch.Tensor | None = None
+        self._recent = Recent(model.config.memory)
         self.reset()
 
     @property
@@ -75,8 +80,21 @@ class Policy:
         return None if self._context is None else self._context.copy()
 
     def reset(self, seed: int = 0) -> "Policy":
-        """Begin the random draws of sampled actions anew; the context stays."""
+        """Begin the random draws of sampled actions anew, and forget what was seen; the context stays."""
         self._rng = np.random.default_rng(seed)
+        return self.forget()
+
+    def forget(self, ended: np.ndarray | None = None) -> "Policy":
+        """Forget what was seen, as other episodes begin; without a history there is nothing to forget.
+
+        Args:
+            ended: (N,) bool, the rows of the batch of which the next observation is the first of an episode; None for
+                all, and for a batch of another size.
+
+        Raises:
+            UserError: `ended` is not one bool for each row.
+        """
+        self._recent.forget(ended)
         return self
 
     def steer(
@@ -194,7 +212,8 @@ class Policy:
             (act_dim,) or (N, act_dim) float32; not clipped to the action space.
 
         Raises:
-            UserError: `steer` has not been called, or the observation or the temperature does not fit.
+            UserError: `steer` has not been called, or the observation or the temperature does not fit; or the policy
+                has a history, and the batch had another size at the step before.
         """
         if self._tensor is None or self._context is None:
             raise UserError("the policy has no context yet; call policy.steer(mode=...) first")
@@ -217,8 +236,9 @@ class Policy:
             contexts = contexts.expand(len(batch), -1)  # (K,) -> (N, K)
         elif len(contexts) != len(batch) or observations.ndim == 1:
             raise UserError(f"{len(contexts)} contexts were steered to, the observation has shape {observations.shape}")
+        seen = self._recent.see(batch) if self.model.config.history else batch
         with torch.inference_mode():
-            mean, log_sigma = self.model.action_distribution(torch.from_numpy(batch).to(self.device), contexts)
+            mean, log_sigma = self.model.action_distribution(torch.from_numpy(seen).to(self.device), contexts)
         actions = mean.cpu().numpy()  # (N, act_dim)
         if temperature > 0:
             noise = self._rng.standard_normal(actions.shape).astype(np.float32)

@@ -9,8 +9,16 @@ from torch import Tensor
 
 from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.windows import WindowShape, all_inside, segment_lengths, unit_of_step, window_starts
-from mode_imitation.model.objective import Windows
+from mode_imitation.data.windows import (
+    NO_MEMORY,
+    Memory,
+    WindowShape,
+    all_inside,
+    segment_lengths,
+    unit_of_step,
+    window_starts,
+)
+from mode_imitation.model.objective import Asked, Windows
 
 SCORED_STEPS = 100
 """Most steps of a unit that its likelihood is taken over."""
@@ -48,6 +56,7 @@ class TrainingData:
         segment: int | None = None,
         device: torch.device | str = "cpu",
         given: tuple[np.ndarray, np.ndarray] | None = None,
+        memory: Memory = NO_MEMORY,
     ) -> None:
         """
         Args:
@@ -57,11 +66,13 @@ class TrainingData:
             segment: steps per unit; None makes every episode a unit.
             device: where the tensors live.
             given: (U,) steps and (U,) episode of every unit, in order, in place of `segment`.
+            memory: which observations the actor sees.
 
         Raises:
             UserError: an episode or a segment is shorter than a window.
         """
         self.window = window
+        self.memory = memory
         self.device = torch.device(device)
         episode_lengths = np.array([len(episode) for episode in episodes], dtype=np.int64)
         lengths, self.episode_of_unit = given or segment_lengths(episode_lengths, segment, window.span)
@@ -79,6 +90,8 @@ class TrainingData:
         self.observations = on_device(np.concatenate([episode.observations for episode in episodes]).astype(np.float32))
         self.actions = on_device(np.concatenate([episode.actions for episode in episodes]).astype(np.float32))
         self.row_of_step = on_device(np.arange(len(usable)) + unit_of_step(episode_lengths))
+        # Counted from the first step of the episode, whatever the units: a history does not end where a segment begins.
+        self.step_of_episode = on_device(np.concatenate([np.arange(length) for length in episode_lengths]))
         self.unit_of_step = on_device(units)
         self.trainable = on_device(np.flatnonzero(usable))
         self.trainable_in_arena = on_device(np.flatnonzero(usable & arena))
@@ -132,6 +145,11 @@ class TrainingData:
         deltas = rows_of(self.observations, rows + self.window.stride) - states
         return Windows(states, deltas, rows_of(self.actions, starts[:, None] + samples))
 
+    def asked(self, starts: Tensor, transitions: Tensor) -> Asked:
+        """What the actor is asked about windows that begin at these steps: (B,), (B, P) int in [0, H) -> (B, P, ...)"""
+        steps = starts[:, None] + transitions * self.window.gap
+        return Asked(self.observations_at(steps), self.actions_at(steps))
+
     def draw_steps(self, among: Tensor, count: int, generator: torch.Generator) -> Tensor:
         """(count,) of these steps, with replacement."""
         return among[torch.randint(len(among), (count,), generator=generator, device=self.device)]
@@ -156,11 +174,18 @@ class TrainingData:
         return self.trainable[:0]
 
     def observations_at(self, steps: Tensor) -> Tensor:
-        """(B,) steps -> (B, obs_dim) raw observations before the actions of these steps"""
-        return rows_of(self.observations, self.row_of_step[steps])
+        """What the actor sees before the actions of these steps: (...) steps -> (..., obs_dim) raw observations.
+
+        With a history (..., 1 + history, obs_dim), the newest first; before its begin, an episode's first observation.
+        """
+        rows = self.row_of_step[steps]
+        if self.memory.history:
+            back = self.memory.gap * torch.arange(1 + self.memory.history, device=self.device)
+            rows = rows[..., None] - torch.minimum(back, self.step_of_episode[steps][..., None])  # (..., 1 + history)
+        return rows_of(self.observations, rows)
 
     def actions_at(self, steps: Tensor) -> Tensor:
-        """(B,) steps -> (B, act_dim) raw actions"""
+        """(...) steps -> (..., act_dim) raw actions"""
         return rows_of(self.actions, steps)
 
     def some_deltas(self) -> Tensor:

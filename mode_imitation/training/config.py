@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from mode_imitation.data.windows import WindowShape
+from mode_imitation.data.windows import Memory, WindowShape
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import CodebookKind, ContextKind, ModelConfig, SigmaKind
 
@@ -31,6 +31,7 @@ AT_LEAST_ONE = (
     "checkpoint_every",
     "log_every",
     "hook_every",
+    "history_gap",
 )
 NOT_NEGATIVE = (
     "seed",
@@ -40,6 +41,7 @@ NOT_NEGATIVE = (
     "confidence_weight",
     "merge_gap",
     "agreement_every",
+    "history",
 )
 POSITIVE = ("learning_rate", "temperature", "gradient_clip")
 
@@ -125,6 +127,10 @@ class TrainConfig:
     """Widths of the actor's hidden layers."""
     relative_lidar: bool = True
     """Whether the actor also sees each lidar relative to its largest reading: directions, however far things are."""
+    history: int = 0
+    """Earlier observations of the episode that the actor sees beside the current one, for experts that remember."""
+    history_gap: int = 5
+    """Steps from each observation of the history to the one before it."""
     codebook_decay: float = 0.99
     """Of the codebook's moving averages."""
     revive_below: float = 0.01
@@ -177,6 +183,11 @@ class TrainConfig:
         return WindowShape(self.horizon, self.gap, self.stride, self.see_states, self.see_actions)
 
     @property
+    def memory(self) -> Memory:
+        """Which observations the actor sees."""
+        return Memory(self.history, self.history_gap)
+
+    @property
     def reconstruction(self) -> float:
         """The weight of the reconstruction that `reconstruction_weight` stands for."""
         if self.reconstruction_weight is not None:
@@ -198,6 +209,8 @@ class TrainConfig:
             sigma=self.sigma,
             actor_hidden=self.actor_hidden,
             lidars=tuple((part.start, part.stop) for part in lidars) if self.relative_lidar else (),
+            history=self.history,
+            history_gap=self.history_gap,
         )
 
     def to_dict(self) -> dict[str, Any]:

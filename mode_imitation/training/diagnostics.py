@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mode_imitation.model.actor import LOG_SQRT_TAU, log_density
 from mode_imitation.model.mode_model import Inference, ModeModel
-from mode_imitation.model.objective import Windows, joint_objective, log_density_of
+from mode_imitation.model.objective import Asked, joint_objective, log_density_of
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.discovery import objective_weights, unit_codes, unit_distances
@@ -56,11 +56,11 @@ class Leak(NamedTuple):
 
 
 @torch.no_grad()
-def context_leak(model: ModeModel, windows: Windows, inference: Inference, asked: Tensor, fixed_codes: Tensor) -> Leak:
-    """Compare the inferred context with that of each window's mode, (B,) fixed_codes."""
+def context_leak(model: ModeModel, inference: Inference, asked: Asked, fixed_codes: Tensor) -> Leak:
+    """Compare the inferred context of B windows with that of each window's mode, (B,) fixed_codes."""
     contexts = model.mode_contexts()[fixed_codes]
-    inferred = -log_density_of(model, windows, asked, inference.contexts).sum(-1).mean()
-    fixed = -log_density_of(model, windows, asked, contexts).sum(-1).mean()
+    inferred = -log_density_of(model, asked, inference.contexts).sum(-1).mean()
+    fixed = -log_density_of(model, asked, contexts).sum(-1).mean()
     return Leak(float(inferred), float(fixed))
 
 
@@ -82,12 +82,12 @@ def evaluate(
         codes = unit_codes(model, unit_distances(model, data, generator))
     n_groups = max(1, WINDOWS // config.pool)
     units = data.draw_units(n_groups, generator).repeat_interleave(config.pool)
-    windows = data.windows(data.draw_starts(units, generator))
+    starts = data.draw_starts(units, generator)
     size = (len(units), min(config.asked, config.horizon))
-    asked = torch.randint(config.horizon, size, generator=generator, device=data.device)
+    asked = data.asked(starts, torch.randint(config.horizon, size, generator=generator, device=data.device))
     weights = objective_weights(config, config.discovery_iterations)
-    objective = joint_objective(model, windows, asked, weights, group=config.pool)
-    leak = context_leak(model, windows, objective.inference, asked, codes[units])
+    objective = joint_objective(model, data.windows(starts), asked, weights, group=config.pool)
+    leak = context_leak(model, objective.inference, asked, codes[units])
     figures = {f"loss/{name}": float(value) for name, value in objective.parts.items()}
     figures |= code_figures(objective.inference)
     figures |= {"leak/nll_inferred": leak.inferred, "leak/nll_fixed": leak.fixed, "leak/gap": leak.gap}

@@ -58,11 +58,11 @@ class Discovery:
         config, data, generator = self.config, self.data, self.generator
         n_groups = max(1, config.discovery_windows // config.pool)
         units = data.draw_units(n_groups, generator).repeat_interleave(config.pool)
-        windows = data.windows(data.draw_starts(units, generator))
+        starts = data.draw_starts(units, generator)
         weights = objective_weights(config, self.iteration)
         size = (len(units), min(config.asked, config.horizon))
-        asked = torch.randint(config.horizon, size, generator=generator, device=data.device)
-        return joint_objective(self.model, windows, asked, weights, group=config.pool)
+        asked = data.asked(starts, torch.randint(config.horizon, size, generator=generator, device=data.device))
+        return joint_objective(self.model, data.windows(starts), asked, weights, group=config.pool)
 
     def step(self) -> DiscoveryStep:
         """One iteration."""

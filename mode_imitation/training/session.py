@@ -107,7 +107,7 @@ class TrainingSession:
         chosen = [self.dataset.episodes[index] for index in episodes]
         slices, config = self.dataset.observation_slices, self.config
         given = None if units is None else (units[0].cpu().numpy(), units[1].cpu().numpy())
-        return TrainingData(chosen, slices, config.window, config.segment, self.device, given)
+        return TrainingData(chosen, slices, config.window, config.segment, self.device, given, config.memory)
 
     def fresh_model(self, restart: int) -> ModeModel:
         """A model of this restart's initial weights, its normaliser fitted to the training episodes."""

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mode_imitation.evaluation.baselines.given_codes import Setup
 from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.objective import Windows
+from mode_imitation.model.objective import Asked, Windows
 from mode_imitation.progress import progress
 from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.discovery import START_WINDOWS, unit_codes, unit_distances
@@ -99,30 +99,29 @@ def bound(model: ModeModel, setup: Setup, generator: torch.Generator) -> Bound:
     config, data = setup.config, setup.data
     units = data.draw_units(max(1, config.discovery_windows // config.pool), generator)
     starts = data.draw_starts(units.repeat_interleave(config.pool), generator)
-    windows = data.windows(starts)
     size = (len(starts), min(config.asked, config.horizon))
-    asked = torch.randint(config.horizon, size, generator=generator)
-    return bound_of(model, windows, asked, config.pool)
+    asked = data.asked(starts, torch.randint(config.horizon, size, generator=generator))
+    return bound_of(model, data.windows(starts), asked, config.pool)
 
 
-def bound_of(model: ModeModel, windows: Windows, asked: Tensor, pool: int) -> Bound:
+def bound_of(model: ModeModel, windows: Windows, asked: Asked, pool: int) -> Bound:
     """The bound's parts for windows in groups of `pool` that come from one trajectory.
 
     Args:
         model: encoder, codebook and actor.
         windows: B windows.
-        asked: (B, P) int, the transitions of each window whose action is predicted.
+        asked: steps of each window whose actions are predicted.
         pool: consecutive windows of one trajectory.
     """
     n_codes = model.config.n_codes
     distances = model.distances(model.encode(*windows)).view(-1, pool, n_codes).mean(1)  # (B, K) -> (G, K)
     logits = -distances / model.config.temperature
     q, log_q = logits.softmax(-1), logits.log_softmax(-1)
-    rows = torch.arange(len(asked))[:, None]
-    states, actions = windows.states[rows, asked], windows.actions[rows, asked]  # (B, P, ...)
-    every = torch.eye(n_codes).expand(*states.shape[:2], -1, -1)  # (B, P, K, K): every y for every action
-    means, log_sigmas = model.action_distribution(states[:, :, None].expand(-1, -1, n_codes, -1), every)
-    nll = -log_density(actions[:, :, None], means, log_sigmas).sum(-1)  # (B, P, K)
+    observations = asked.observations  # (B, P, ...)
+    repeated = observations[:, :, None].expand(-1, -1, n_codes, *observations.shape[2:])  # (B, P, K, ...)
+    every = torch.eye(n_codes).expand(*observations.shape[:2], -1, -1)  # (B, P, K, K): every y for every action
+    means, log_sigmas = model.action_distribution(repeated, every)
+    nll = -log_density(asked.actions[:, :, None], means, log_sigmas).sum(-1)  # (B, P, K)
     of_group = nll.mean(1).view(-1, pool, n_codes).mean(1)  # (G, K)
     kl = (q * log_q).sum(-1) + math.log(n_codes)  # (G,)
     return Bound((q * of_group).sum(-1).mean(), kl.mean())

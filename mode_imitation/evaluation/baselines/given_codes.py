@@ -46,7 +46,8 @@ class Setup:
     def data(self) -> TrainingData:
         """The training episodes, a unit each; no labels."""
         chosen = [self.dataset.episodes[index] for index in self.split[0]]
-        return TrainingData(chosen, self.dataset.observation_slices, self.config.window, self.config.segment)
+        slices, config = self.dataset.observation_slices, self.config
+        return TrainingData(chosen, slices, config.window, config.segment, memory=config.memory)
 
     def generator(self, purpose: str, restart: int = 0) -> torch.Generator:
         """A generator of its own for everything that draws."""

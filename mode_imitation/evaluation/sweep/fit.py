@@ -40,15 +40,15 @@ class FitWatcher:
         self.batches = {}
         for name in sorted(set(labels.tolist())):
             own = [episode for episode, label in zip(dataset.episodes, labels, strict=True) if label == name]
-            data = TrainingData(own, dataset.observation_slices, config.window)
+            data = TrainingData(own, dataset.observation_slices, config.window, memory=config.memory)
             if not len(data.drawable):
                 continue  # disturbed throughout: nothing of this expert is ever trained on
             generator = torch.Generator().manual_seed(seed)
             # A group of windows shares a code, as in training.
             units = data.draw_units(max(1, WINDOWS // config.pool), generator).repeat_interleave(config.pool)
-            windows, others = (data.windows(data.draw_starts(units, generator)) for _ in range(2))
-            asked = torch.randint(config.horizon, (len(units), 1), generator=generator)
-            self.batches[name] = windows, others, asked
+            starts, others = (data.draw_starts(units, generator) for _ in range(2))
+            asked = data.asked(starts, torch.randint(config.horizon, (len(units), 1), generator=generator))
+            self.batches[name] = data.windows(starts), data.windows(others), asked
             self.fits[name], self.own_window_fits[name] = [], []
 
     def __call__(self, call: HookCall) -> None:
@@ -58,7 +58,7 @@ class FitWatcher:
             for source, fits in ((others, self.fits), (windows, self.own_window_fits)):
                 with torch.no_grad():
                     contexts = call.model.infer(*source, group=self.config.pool).contexts
-                    fit = log_density_of(call.model, windows, asked, contexts).sum(-1).mean()
+                    fit = log_density_of(call.model, asked, contexts).sum(-1).mean()
                 fits[name].append(float(fit))
 
     def curves(self) -> dict[str, Any]:
