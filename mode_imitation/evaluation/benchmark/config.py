@@ -92,6 +92,10 @@ class BenchmarkConfig:
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
     """Of the second phase, for every method; left out, 8000 for two and 16000 for four and six."""
+    history: int = 0
+    """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
+    history_gap: int = 5
+    """Steps from each observation of the history to the one before it."""
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
@@ -101,10 +105,11 @@ class BenchmarkConfig:
                 raise UserError(
                     f"there is no method {name.strip()!r}{_near(name.strip(), METHODS)}; expected {_listed(METHODS)}"
                 )
-        for name, least in (("seeds", 1), ("layouts", 2), ("episodes", 2), ("jobs", 1), ("iterations", 1)):
+        least = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "history": 0, "history_gap": 1}
+        for name, fewest in least.items():
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise UserError(f"--{name} is {value}; expected at least {least}")
+            if value is not None and value < fewest:
+                raise UserError(f"--{name.replace('_', '-')} is {value}; expected at least {fewest}")
         if self.seeds > MOST_SEEDS:
             raise UserError(f"--seeds is {self.seeds}; expected 1 to {MOST_SEEDS}")
         held_out_layouts(self.layouts, self.layout_block)
@@ -130,7 +135,8 @@ class BenchmarkConfig:
     def train_settings(self) -> dict[str, Any]:
         """What all methods have in common, as fields of TrainConfig."""
         chosen = SETS[self.set]
-        return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations}
+        memory = {"history": self.history, "history_gap": self.history_gap}
+        return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations, **memory}
 
 
 def _near(name: str, known: Any) -> str:

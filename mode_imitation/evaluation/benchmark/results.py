@@ -65,7 +65,8 @@ def command_of(config: BenchmarkConfig) -> str:
     """What to type to get these results again, without what only says where things go."""
     words = ["mode-imitation", "benchmark", config.set]
     default = BenchmarkConfig(set=config.set)
-    for name in ("seeds", "layouts", "methods", "layout_block", "episodes", "steps", "iterations"):
+    trial = "layout_block", "episodes", "steps", "iterations"
+    for name in ("seeds", "layouts", "methods", *trial, "history", "history_gap"):
         value = getattr(config, name)
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
