@@ -1,7 +1,6 @@
 """An actor with a history sees what lies before in its own episode, in training as in driving; without one nothing is
 different."""
 
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 from tiny_runs import ACT_DIM, random_dataset, random_episode, random_model
 
 from mode_imitation.data.dataset import in_arena
-from mode_imitation.data.windows import Memory
+from mode_imitation.data.windows import NO_MEMORY, Memory
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.attribution import log_densities
 from mode_imitation.evaluation.baselines.methods import train_method
@@ -22,13 +21,11 @@ from mode_imitation.evaluation.closed_loop import PolicyController
 from mode_imitation.evaluation.leak import measure_leak
 from mode_imitation.evaluation.reactions import reactions_of_modes, states_of
 from mode_imitation.model.config import ModelConfig
-from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.normalizer import Normalizer
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.training import session
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.run_folder import load_run
-from mode_imitation.training.segmentation import SwitchSearch
 from mode_imitation.training.trainer import train
 from tests.synthetic import two_laws
 from tests.test_training import SMALL, same_weights, small
@@ -63,7 +60,7 @@ def test_earlier_rows_are_the_slow_ones_and_none_is_before_the_episode(history: 
 def test_training_sees_what_lies_before_in_the_episode_across_segments(segment: int | None) -> None:
     lengths = (20, 9, 15)
     episodes = numbered_episodes(lengths)
-    data = TrainingData(episodes, None, SMALL.window, segment, memory=MEMORY)
+    data = TrainingData(episodes, None, SMALL.window, segment, memory=MEMORY).recalling()
     expected = [
         episodes[episode].observations[slow_rows(step, MEMORY.history, MEMORY.gap)]
         for episode, length in enumerate(lengths)
@@ -75,6 +72,19 @@ def test_training_sees_what_lies_before_in_the_episode_across_segments(segment: 
     assert asked.observations.shape == (3, 2, 1 + MEMORY.history, 2)
     flat = starts[:, None] + transitions * SMALL.gap
     np.testing.assert_array_equal(asked.observations.numpy(), np.stack(expected)[flat.numpy()])
+
+
+def test_codes_are_looked_for_with_the_current_observation_in_place_of_earlier_ones() -> None:
+    data, plain = (
+        TrainingData(two_laws().episodes, None, SMALL.window, memory=memory) for memory in (MEMORY, NO_MEMORY)
+    )
+    steps = torch.tensor([[0, 7], [60, 100]])
+    repeated = plain.observations_at(steps)[:, :, None].expand(-1, -1, 1 + MEMORY.history, -1)
+    assert torch.equal(data.observations_at(steps), repeated)
+    assert not torch.equal(data.recalling().observations_at(steps), repeated)
+    assert torch.equal(data.recalling().recalling(False).observations_at(steps), repeated)
+    with pytest.raises(UserError, match="history needs refine"):
+        small(history=1, refine=False)
 
 
 def test_without_a_history_the_actor_is_asked_about_the_states_of_the_windows() -> None:
@@ -231,21 +241,6 @@ def test_every_method_gives_its_policy_the_history(method: str, tmp_path: Path) 
     tiny = small(**HISTORY, codes=3, iterations=6, discovery_iterations=6, scoring_iterations=4, rounds=2)
     train_method(method, two_laws(), tiny, tmp_path / "run")
     assert load_run(tmp_path / "run").model.config.memory == MEMORY
-
-
-def test_blind_rounds_of_the_search_for_switches_see_no_history() -> None:
-    dataset, config = two_laws(n_each=3, switch=True), small(segment=20, find_switches=True, scoring_iterations=20)
-    found = []
-    for settings in (config, replace(config, **HISTORY)):
-        data = TrainingData(dataset.episodes, None, config.window, 20, memory=settings.memory)
-        model = ModeModel(settings.model_config(dataset.obs_dim, dataset.act_dim))
-        model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
-        search, codes = SwitchSearch(model, data, None, settings), torch.arange(len(data.unit_of_step)) // 30 % 2
-        found.append(search.round("blind", codes, torch.Generator().manual_seed(0)))
-        search.round("merge", codes, torch.Generator().manual_seed(0))
-        search.round("sighted", codes, torch.Generator().manual_seed(0))
-    assert torch.equal(found[0][0], found[1][0])
-    assert found[0][1] == found[1][1]
 
 
 def test_reports_and_attribution_ask_the_actor_as_driving_does() -> None:

@@ -1,5 +1,6 @@
 """The training data as tensors on one device; batches are gathered there by index."""
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -66,13 +67,14 @@ class TrainingData:
             segment: steps per unit; None makes every episode a unit.
             device: where the tensors live.
             given: (U,) steps and (U,) episode of every unit, in order, in place of `segment`.
-            memory: which observations the actor sees.
+            memory: which observations the actor sees, see `recalling`.
 
         Raises:
             UserError: an episode or a segment is shorter than a window.
         """
         self.window = window
         self.memory = memory
+        self.recalls = False
         self.device = torch.device(device)
         episode_lengths = np.array([len(episode) for episode in episodes], dtype=np.int64)
         lengths, self.episode_of_unit = given or segment_lengths(episode_lengths, segment, window.span)
@@ -109,6 +111,16 @@ class TrainingData:
         self.any = pool(clean | (clean_counts[units[starts]] == 0))
         self.drawable = on_device(np.flatnonzero(clean_counts))
         self.scored = on_device(_scored_steps(units, usable, arena, len(lengths)))
+
+    def recalling(self, recalls: bool = True) -> "TrainingData":
+        """The same data with the earlier observations that an actor with a history sees.
+
+        As it comes, the current observation stands in their place: codes are found by what a memoryless policy cannot
+        explain without them. One that is shown how the agent has moved knows from that which expert drives.
+        """
+        data = copy.copy(self)
+        data.recalls = recalls
+        return data
 
     @property
     def n_units(self) -> int:
@@ -176,11 +188,12 @@ class TrainingData:
     def observations_at(self, steps: Tensor) -> Tensor:
         """What the actor sees before the actions of these steps: (...) steps -> (..., obs_dim) raw observations.
 
-        With a history (..., 1 + history, obs_dim), the newest first; before its begin, an episode's first observation.
+        With a history (..., 1 + history, obs_dim), the newest first: the current one as often, or, where the data is
+        `recalling`, earlier ones, with the episode's first observation for what would lie before it.
         """
         rows = self.row_of_step[steps]
         if self.memory.history:
-            back = self.memory.gap * torch.arange(1 + self.memory.history, device=self.device)
+            back = self.memory.gap * self.recalls * torch.arange(1 + self.memory.history, device=self.device)
             rows = rows[..., None] - torch.minimum(back, self.step_of_episode[steps][..., None])  # (..., 1 + history)
         return rows_of(self.observations, rows)
 

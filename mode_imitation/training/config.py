@@ -128,7 +128,8 @@ class TrainConfig:
     relative_lidar: bool = True
     """Whether the actor also sees each lidar relative to its largest reading: directions, however far things are."""
     history: int = 0
-    """Earlier observations of the episode that the actor sees beside the current one, for experts that remember."""
+    """Earlier observations of the episode that the actor sees beside the current one, for experts that remember. Codes
+    are found without them."""
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
     codebook_decay: float = 0.99
@@ -163,6 +164,8 @@ class TrainConfig:
                 raise UserError(f"{name} is {value}; expected at least 1")
         if self.find_switches and (self.segment is None or not self.refine):
             raise UserError("find_switches needs segments to start from, and refine; give --segment 50, say")
+        if self.history and not self.refine:
+            raise UserError("history needs refine: the actor is shown earlier observations in the second phase only")
         for name in NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and not value >= 0:

@@ -5,7 +5,7 @@ probable path of codes, where a change of code costs SWITCH_COST nats. Three thi
 
 - it is cross-fitted: each episode is scored by a policy that was fitted to other episodes;
 - the first rounds are blind: their policies see the lidars only. What an agent feels of its own motion (speed, turning)
-  gives away what it did a moment ago, and a policy that can read that off needs no code. Nor do they see a history;
+  gives away what it did a moment ago, and a policy that can read that off needs no code;
 - it stops early: a few rounds sharpen the switches, more of them drift.
 
 Between the blind and the sighted rounds, codes whose union one policy explains as well as two are merged.
@@ -20,7 +20,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mode_imitation.data.windows import NO_MEMORY
 from mode_imitation.model.actor import GaussianActor
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import fit_twins, step_log_density
@@ -74,8 +73,6 @@ class SwitchSearch:
         """
         self.model, self.data, self.config = model, data, config
         self.blind = blinded(model, lidar_columns(slices, model.config.obs_dim))
-        self.now = copy.copy(data)
-        self.now.memory = NO_MEMORY
 
     def round(self, kind: Kind, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
         """One round: (S,) codes of the steps -> (S,), and its figures.
@@ -88,10 +85,8 @@ class SwitchSearch:
             new, loss = merge_once(self.model, self.data, codes, sighted, generator)
             merged = len(new.unique()) < len(codes.unique())
             return new, {"kind": kind, "merged": merged, "loss": loss, "n_codes": len(new.unique())}
-        if kind == "sighted":
-            scores, used = step_scores(self.model, self.data, codes, sighted, generator)
-        else:
-            scores, used = step_scores(self.blind, self.now, codes, self.config, generator)
+        model, config = (self.model, sighted) if kind == "sighted" else (self.blind, self.config)
+        scores, used = step_scores(model, self.data, codes, config, generator)
         new = most_probable_codes(self.data, scores, used)
         return new, {
             "kind": kind,
@@ -111,11 +106,8 @@ def lidar_columns(slices: dict[str, slice] | None, obs_dim: int) -> Tensor | Non
 
 
 def blinded(model: ModeModel, seen: Tensor | None) -> ModeModel:
-    """A copy of the model without a history whose policies, to be fitted yet, are told 0 for every observation outside
-    of `seen`, (obs_dim,) bool."""
+    """A copy of the model that is told 0 for every observation outside of `seen`, (obs_dim,) bool."""
     blind = copy.deepcopy(model)
-    blind.config = replace(model.config, history=0)
-    blind.normalizer.history = 0
     if seen is not None:
         blind.normalizer.obs_scale[~seen.to(blind.alive.device)] = torch.inf
     return blind

@@ -154,9 +154,10 @@ class TrainingSession:
 
     def log_evaluation(self, codes: Tensor | None) -> dict[str, dict[str, float]]:
         """Log and return figures on the training data and on the held-out episodes."""
-        figures = {"train": evaluate(self.state.model, self.data, self.config, codes)}
+        recalls = self.state.stage == "refinement"
+        figures = {"train": evaluate(self.state.model, self.data.recalling(recalls), self.config, codes)}
         if self.unseen is not None:
-            figures["held_out"] = evaluate(self.state.model, self.unseen, self.config)
+            figures["held_out"] = evaluate(self.state.model, self.unseen.recalling(recalls), self.config)
         for name, values in figures.items():
             self.log.scalars(f"{self.state.stage}/{name}", values, self.step)
         return figures

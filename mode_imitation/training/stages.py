@@ -144,7 +144,7 @@ def refine(session: TrainingSession) -> bool:
     state, config = session.state, session.config
     assert state.codes is not None
     generator = session.generator("refinement")
-    stage = Refinement(state.model, session.data, state.codes, config, generator, state.iteration)
+    stage = Refinement(state.model, session.data.recalling(), state.codes, config, generator, state.iteration)
     if not session.restore(stage.optimizer, generator):
         session.save(stage.optimizer, generator)
     clock = _Clock(config.batch)

@@ -89,7 +89,7 @@ def train_on_codes(
         model = setup.fresh_model()
         place_entries(model, setup.generator("entries"))
         settle(model, setup.data, codes, setup.generator("settling"))
-        stage = Refinement(model, setup.data, codes, setup.config, setup.generator("refinement"))
+        stage = Refinement(model, setup.data.recalling(), codes, setup.config, setup.generator("refinement"))
         with progress(method, setup.config.iterations, "iterations") as bar:
             while stage.iteration < setup.config.iterations:
                 stage.step()
