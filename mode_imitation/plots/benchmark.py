@@ -13,6 +13,8 @@ REFERENCE = "experts"
 HIGHLIGHTED = "ours"
 FEW_GOALS = 1.0
 """An expert with fewer goals per episode is compared by cost: ratios to almost nothing say nothing."""
+LITTLE_COST = 1.0
+"""So is an expert with less cost per episode, whatever its goals: its caution is what tells it from others."""
 AGREEMENTS = {"episode_nmi": "trajectories", "window_nmi": "windows", "window_nmi_in_arena": "windows in the arena"}
 
 
@@ -79,7 +81,7 @@ def plot_agreement(results: Mapping[str, Any]) -> Figure | None:
 
 def _compare(ax: Axes, methods: Mapping[str, Any], reference: Any, expert: str) -> None:
     theirs = reference and reference["experts"][expert]
-    by_goals = bool(theirs) and theirs["goals"]["mean"] >= FEW_GOALS
+    by_goals = bool(theirs) and theirs["goals"]["mean"] >= FEW_GOALS and theirs["cost"]["mean"] >= LITTLE_COST
     for row, (name, entry) in enumerate(methods.items()):
         for place, shift, fill in (("experts", -0.12, _color(name)), ("sampled", 0.18, "white")):
             figures = entry.get(place, {}).get(expert)
