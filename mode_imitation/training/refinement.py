@@ -2,8 +2,8 @@
 
 The codebook is frozen, so the contexts that stand for the modes are too, and they are what the actor is told: steering
 by mode j afterwards is exactly what was trained. A little cross-entropy keeps the encoder in agreement: it learns to
-give each trajectory's windows the code that the likelihood gave the trajectory. Only from here on is an
-actor with a history shown it.
+give each trajectory's windows the code that the likelihood gave the trajectory. Only from here on is an actor with a
+history shown it.
 """
 
 import math
