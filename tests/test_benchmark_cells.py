@@ -50,6 +50,18 @@ def test_a_cell_that_fails_or_dies_is_recorded_and_the_rest_goes_on(tmp_path: Pa
     assert cells[4].read() == {"seed": 1}
 
 
+def test_cells_from_before_there_was_a_history_are_still_good(tmp_path: Path) -> None:
+    job = {"method": "bc", "seed": 0, "steps": 5, "train": {"codes": 4}}
+    before = make_cell(tmp_path, job, "data")
+    without = make_cell(tmp_path, job | {"train": {"codes": 4, "history": 0, "history_gap": 5}}, "data")
+    assert (without.folder, without.run) == (before.folder, before.run)
+    assert without.job["train"]["history"] == 0
+    gaps = [
+        make_cell(tmp_path, job | {"train": {"codes": 4, "history": 2, "history_gap": gap}}, "data") for gap in (5, 6)
+    ]
+    assert len({cell.run for cell in [before, *gaps]}) == 3
+
+
 def test_a_policy_depends_only_on_what_trains_it(tmp_path: Path) -> None:
     job = {"method": "bc", "seed": 0, "steps": 5, "layouts": [1, 2], "train": {"codes": 4}}
     cell = make_cell(tmp_path, job, "data")

@@ -99,8 +99,9 @@ def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
         job: method, seed and all settings.
         checksum: of the dataset.
     """
-    decides = {name: value for name, value in job.items() if name != "dataset"}
-    trains = {name: job[name] for name in TRAINED_BY if name in job}
+    effective = in_effect(job)
+    decides = {name: value for name, value in effective.items() if name != "dataset"}
+    trains = {name: effective[name] for name in TRAINED_BY if name in job}
 
     def named(kind: str, what: dict[str, Any]) -> Path:
         key = {"format": FORMAT, "job": what, "dataset": checksum, "versions": versions(), "platform": platform_name()}
@@ -108,6 +109,14 @@ def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
         return root / kind / f"{job['method']}-{job['seed']}-{digest[:12]}"
 
     return Cell(named(CELLS, decides), named(RUNS, trains), job)
+
+
+def in_effect(job: dict[str, Any]) -> dict[str, Any]:
+    """The job less the settings of a history that there is none of: cells from before there were any are still good."""
+    train = job.get("train")
+    if train is None or train.get("history"):
+        return job
+    return job | {"train": {name: value for name, value in train.items() if not name.startswith("history")}}
 
 
 @functools.cache
