@@ -88,13 +88,19 @@ class Agreement:
     """Codes beside labels."""
 
     windows: Confusion
-    episodes: Confusion
+    episodes: Confusion | None
+    """None where experts take turns within an episode."""
     scores: dict[str, Any]
     """What report.json holds under "clustering"."""
 
 
 def compare_with_labels(
-    found: SortedDataset, labels: Sequence[str], *, n_modes: int, held_out: Sequence[int] = ()
+    found: SortedDataset,
+    labels: Sequence[str],
+    *,
+    n_modes: int,
+    held_out: Sequence[int] = (),
+    of_window: np.ndarray | None = None,
 ) -> Agreement:
     """Every clustering score of windows and episodes.
 
@@ -103,33 +109,38 @@ def compare_with_labels(
         labels: (E,) expert of each episode.
         n_modes: how many modes the run has.
         held_out: episodes that training did not see; they are scored on their own too.
+        of_window: (W,) who drove each window, where experts take turns within an episode; episodes, which then are no
+            single expert's, are not scored.
 
     Returns:
         Scores with `homogeneity` and `completeness` over windows; `window`, `window_in_arena`, `episode` and
         `episode_held_out` have all of them, and are None where there is nothing to score. `coverage` is the share of
-        the labels that are the most frequent one among some code's episodes.
+        the labels that are the most frequent one among some code's episodes (its windows, where experts take turns).
     """
     truth = np.asarray(labels)
-    of_window = truth[found.episode_of_window]
+    whole = of_window is None
+    if of_window is None:
+        of_window = truth[found.episode_of_window]
     unseen = np.array(sorted(held_out), dtype=np.int64)
     window = clustering_scores(of_window, found.codes)
     arena = found.in_arena
     known = arena is not None and arena.any()
     # Episodes of one expert alone agree with any code perfectly.
-    tellable = len(set(truth[unseen])) > 1
+    tellable = whole and len(set(truth[unseen])) > 1
     in_arena_scores = clustering_scores(of_window[arena], found.codes[arena]) if known else None
-    episode = clustering_scores(truth, found.episode_codes)
+    episode = clustering_scores(truth, found.episode_codes) if whole else None
     windows = confusion_matrix(of_window, found.codes, found.n_codes)
-    episodes = confusion_matrix(truth, found.episode_codes, found.n_codes)
-    coverage = len(set(episodes.matched_labels()) - {None}) / len(episodes.labels)
+    episodes = confusion_matrix(truth, found.episode_codes, found.n_codes) if whole else None
+    units = episodes or windows
+    coverage = len(set(units.matched_labels()) - {None}) / len(units.labels)
     scores = {
         "window_nmi": window["nmi"],
         "window_nmi_in_arena": in_arena_scores["nmi"] if in_arena_scores else None,
-        "episode_nmi": episode["nmi"],
+        "episode_nmi": episode["nmi"] if episode else None,
         "homogeneity": window["homogeneity"],
         "completeness": window["completeness"],
         "n_modes": n_modes,
-        "n_experts": len(set(labels)),
+        "n_experts": len(units.labels),
         "coverage": coverage,
         "perplexity": codebook_perplexity(found.codes, found.n_codes),
         "window": window,

@@ -8,6 +8,7 @@ import torch
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.evaluation.clustering import SortedDataset
+from mode_imitation.evaluation.turns import drivers_of_windows
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.steering.infer import gather
 
@@ -60,11 +61,11 @@ def make_latent_map(
     if episode is None:
         episode = _eventful_episode(points, found.episode_of_window[chosen])
     rows = np.flatnonzero(found.episode_of_window == episode)
-    labels = dataset.labels
+    labels = drivers_of_windows(dataset, found, model.config.window.span) if dataset.labels else None
     return LatentMap(
         points=points,
         codes=found.codes[chosen],
-        labels=None if labels is None else [labels[index] for index in found.episode_of_window[chosen]],
+        labels=None if labels is None else labels[chosen].tolist(),
         in_arena=None if found.in_arena is None else found.in_arena[chosen],
         entries=(model.codebook.entries.detach().cpu().double().numpy() - mean) @ axes,
         alive=model.alive.cpu().numpy(),

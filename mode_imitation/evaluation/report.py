@@ -22,6 +22,7 @@ from mode_imitation.evaluation.layouts import check_disjoint, held_out_layouts
 from mode_imitation.evaluation.report_data import as_data, held_out, typical_episodes
 from mode_imitation.evaluation.report_work import Report, Work
 from mode_imitation.evaluation.requirements import parse_requirements
+from mode_imitation.evaluation.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.progress import progress
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.steering.threads import one_thread
@@ -114,6 +115,12 @@ def _sort_data(work: Work) -> None:
     labels = work.dataset.labels
     if labels is None:
         work.left_out.append("clustering and each mode's expert: the dataset has no labels")
+    elif take_turns(work.dataset):
+        span = work.policy.model.config.window.span
+        of_window = drivers_of_windows(work.dataset, work.found, span)
+        work.agreement = compare_with_labels(work.found, labels, n_modes=work.policy.n_modes, of_window=of_window)
+        if work.config.dataset is None:
+            work.turns = turn_scores(codes_of_steps(work.run.info, work.dataset, span), work.dataset)
     else:
         work.agreement = compare_with_labels(work.found, labels, n_modes=work.policy.n_modes, held_out=held_out(work))
     if not has_lidar(work.dataset):
@@ -194,7 +201,7 @@ def _expert_specs(work: Work) -> list[str]:
         return list(work.config.expert)
     from experts.registry import expert_names
 
-    labels = dict.fromkeys(work.dataset.labels or ()) if work.dataset else {}
+    labels = drivers(work.dataset) if work.dataset and work.dataset.labels else []
     # A user's own file is only run when it is named here: a dataset must not decide which code is run.
     unknown = [label for label in labels if label not in expert_names()]
     if unknown:

@@ -55,7 +55,12 @@ def as_data(work: Work) -> dict[str, Any]:
         "blend": work.blend.as_dict() if work.blend else None,
         "clustering": work.agreement.scores if work.agreement else None,
         "confusion": work.agreement
-        and {"windows": work.agreement.windows.as_dict(), "episodes": work.agreement.episodes.as_dict()},
+        and {
+            unit: table.as_dict()
+            for unit, table in (("windows", work.agreement.windows), ("episodes", work.agreement.episodes))
+            if table is not None
+        },
+        "turns": work.turns,
         "leak": _leak(work),
         "layouts": work.layouts if work.modes else [],
         "steps": work.steps if work.modes else None,

@@ -74,7 +74,10 @@ def _matched_experts(work: Work) -> list[str | None]:
     """(K,) the label that most of a mode's episodes have; where it has no episodes, most of its windows."""
     if work.agreement is None:
         return [None] * work.policy.n_codes
-    by_episode, by_window = work.agreement.episodes.matched_labels(), work.agreement.windows.matched_labels()
+    by_window = work.agreement.windows.matched_labels()
+    if work.agreement.episodes is None:
+        return by_window
+    by_episode = work.agreement.episodes.matched_labels()
     return [episode or window for episode, window in zip(by_episode, by_window, strict=True)]
 
 

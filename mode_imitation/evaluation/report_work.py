@@ -46,6 +46,8 @@ class Work:
     dataset: TrajectoryDataset | None = None
     found: SortedDataset | None = None
     agreement: Agreement | None = None
+    turns: dict[str, Any] | None = None
+    """Where experts take turns within an episode: whether training found whose turn it was."""
     latent: LatentMap | None = None
     modes: dict[int, list[Drive]] = field(default_factory=dict)
     experts: dict[str, list[Drive]] = field(default_factory=dict)

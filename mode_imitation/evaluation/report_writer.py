@@ -17,6 +17,7 @@ from mode_imitation.evaluation.report_sections import (
     verdict_lines,
 )
 from mode_imitation.evaluation.report_work import Report
+from mode_imitation.evaluation.turns import turn_line
 
 JSON, MARKDOWN = "report.json", "report.md"
 COLUMNS = {
@@ -70,10 +71,14 @@ def summary_lines(data: Mapping[str, Any]) -> list[str]:
     if scores:
         arena = scores["window_nmi_in_arena"]
         lines.append(
-            f"codes against labels: episode NMI {scores['episode_nmi']:.3f}, window NMI {scores['window_nmi']:.3f}"
+            "codes against labels: "
+            + (f"episode NMI {scores['episode_nmi']:.3f}, " if scores["episode_nmi"] is not None else "")
+            + f"window NMI {scores['window_nmi']:.3f}"
             + (f" (in the arena {arena:.3f})" if arena is not None else "")
             + f"; {round(scores['coverage'] * scores['n_experts'])} of {scores['n_experts']} experts have a mode"
         )
+    if data["turns"]:
+        lines.append(turn_line(data["turns"]))
     leak = data["leak"]
     if leak:
         lines.append(

@@ -67,6 +67,7 @@ def measure_policy(
         raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
     found = sort_dataset(policy.model, dataset)
     agreement = compare_with_labels(found, dataset.labels, n_modes=policy.n_modes, held_out=held_out)
+    assert agreement.episodes is not None  # no expert of a set takes turns
     matching = match_experts(agreement.episodes)
     unseen = [dataset.episodes[index] for index in held_out] or list(dataset.episodes)
     policy.reset(seed)
