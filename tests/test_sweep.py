@@ -193,7 +193,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
     out = tmp_path / "sweep"
     # In real processes: this is how the command is used.
     arguments = ["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--jobs", "1", *options.split()]
-    assert main(arguments) == 0
+    assert main(arguments) == 1
     printed = capsys.readouterr().out
     assert "failed: ours, k = 2, stride 500, seed 0: episode 0 has 60 steps, a window spans 535" in printed
     written = json.loads((out / "sweep.json").read_text())

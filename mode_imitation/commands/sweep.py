@@ -7,7 +7,7 @@ __all__ = ["SweepCommand", "run"]
 
 
 def run(config: SweepCommand) -> int:
-    """Train the grid, print the table and the recommendation, say where the rest is."""
+    """Train the grid, print the table and the recommendation, say where the rest is; 1 where a cell failed."""
     from mode_imitation.evaluation.sweep.sweep import sweep
     from mode_imitation.evaluation.sweep.writer import (
         claim_lines,
@@ -28,4 +28,4 @@ def run(config: SweepCommand) -> int:
         print("wrote", file)
     for line in recommendation_lines(found):
         print(line)
-    return 0
+    return 1 if found.failed else 0
