@@ -12,8 +12,10 @@ from mode_imitation.evaluation.benchmark import run
 from mode_imitation.evaluation.benchmark.cells import CELL, Cell, make_cell
 from mode_imitation.evaluation.benchmark.config import METHODS, SETS, BenchmarkConfig
 from mode_imitation.evaluation.benchmark.pool import run_cells
+from mode_imitation.evaluation.benchmark.results import command_of
 from mode_imitation.evaluation.benchmark.switching import GOAL_STEPS
 from mode_imitation.evaluation.benchmark.worker import do_cell
+from mode_imitation.simulation.config import GenerateConfig
 from mode_imitation.training.run_folder import load_run
 
 WORKER = "benchmark_worker"
@@ -48,6 +50,22 @@ def test_a_cell_that_fails_or_dies_is_recorded_and_the_rest_goes_on(tmp_path: Pa
     assert "ended with status 3" in (cells[2].failure() or "")
     assert cells[1].read() == {"seed": 0}
     assert cells[4].read() == {"seed": 1}
+
+
+def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[GenerateConfig] = []
+    monkeypatch.setattr(run, "load_dataset", lambda name, root: (name, root))
+    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    plain, away = (BenchmarkConfig(set="two", out=tmp_path, burst_away=share) for share in (0.0, 0.2))
+    names = [run.prepare_data(config)[0] for config in (plain, away)]  # pyright: ignore[reportIndexIssue]
+    assert names == ["pointgoal1/two-experts-v0", "pointgoal1/two-experts-away20-v0"]
+    assert [(config.out, config.burst_away) for config in made] == [(names[0], 0.0), (names[1], 0.2)]
+    assert (plain.name, away.name) == ("two", "two-away20")
+    assert BenchmarkConfig(set="two", burst_away=0.125, history=2).name == "two-away12p5-history2x5"
+    assert command_of(away).endswith("--burst-away 0.2")
+    assert "burst" not in command_of(plain)
 
 
 def test_cells_from_before_there_was_a_history_are_still_good(tmp_path: Path) -> None:

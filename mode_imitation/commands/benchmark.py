@@ -13,7 +13,7 @@ def run(config: BenchmarkCommand) -> int:
 
     finished = run_benchmark(config)
     results = make_results(config, finished)
-    written = write_results(results, config.out / config.set)
+    written = write_results(results, config.out / config.name)
     for line in headline(results):
         print(line)
     for table in tables(results):
@@ -23,7 +23,7 @@ def run(config: BenchmarkCommand) -> int:
     for note in finished.notes:
         print(note)
     if config.publish is not None:
-        written += publish(written, config.set, config.publish)
+        written += publish(written, config.name, config.publish)
     for path in written:
         print("wrote", path)
     return 1 if finished.failed else 0

@@ -92,6 +92,8 @@ class BenchmarkConfig:
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
     """Of the second phase, for every method; left out, 8000 for two and 16000 for four and six."""
+    burst_away: float = 0.0
+    """Share of the bursts in the demonstrations that drive away, see `generate`; such data has results of its own."""
     history: int = 0
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
     history_gap: int = 5
@@ -113,12 +115,24 @@ class BenchmarkConfig:
         if self.seeds > MOST_SEEDS:
             raise UserError(f"--seeds is {self.seeds}; expected 1 to {MOST_SEEDS}")
         held_out_layouts(self.layouts, self.layout_block)
+        if not 0 <= self.burst_away <= 1:
+            raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
 
     @property
     def experts(self) -> tuple[str, ...]:
         return SETS[self.set].experts
+
+    @property
+    def name(self) -> str:
+        """Of the results: other data, or another actor, has results of its own."""
+        return self.set + self.away + (f"-history{self.history}x{self.history_gap}" if self.history else "")
+
+    @property
+    def away(self) -> str:
+        """What tells data with bursts that drive away from other data: "-away20", at 20 percent."""
+        return f"-away{100 * self.burst_away:g}".replace(".", "p") if self.burst_away else ""
 
     @property
     def chosen(self) -> list[str]:

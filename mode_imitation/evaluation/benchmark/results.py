@@ -45,6 +45,8 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "iterations": config.train_settings()["iterations"],
         "episodes": config.episodes,
         "steps": config.steps,
+        "burst_away": config.burst_away,
+        "history": config.history,
         "layouts": config.layouts,
         "layout_block": config.layout_block,
         "seeds": config.seeds,
@@ -66,7 +68,7 @@ def command_of(config: BenchmarkConfig) -> str:
     words = ["mode-imitation", "benchmark", config.set]
     default = BenchmarkConfig(set=config.set)
     trial = "layout_block", "episodes", "steps", "iterations"
-    for name in ("seeds", "layouts", "methods", *trial, "history", "history_gap"):
+    for name in ("seeds", "layouts", "methods", *trial, "burst_away", "history", "history_gap"):
         value = getattr(config, name)
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
@@ -142,6 +144,10 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
         f"Training and driving took {results['core_minutes']} minutes of one core.",
     ]
+    if results.get("burst_away"):
+        lines.insert(1, f"{results['burst_away']:.0%} of the bursts in the demonstrations drive away.")
+    if results.get("history"):
+        lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
     if results["trial"]:
         lines.insert(0, "A TRIAL: cut short, or on layouts that were tuned on. Not a result.")
     return lines

@@ -46,7 +46,8 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
         UserError: a folder cannot hold what goes there, the data cannot be made or read, or every cell failed.
         KeyboardInterrupt: after Ctrl-C; no process is left behind, and the same command goes on from here.
     """
-    check_folder(config.out / config.set, "the benchmark")
+    for name in (config.set, config.name):
+        check_folder(config.out / name, "the benchmark")
     if config.publish is not None:
         check_folder(config.publish, "the results", "--publish")
     cells = plan_cells(config)
@@ -116,7 +117,7 @@ def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
     """
     root = config.out / "data"
     size = "" if (config.episodes, config.steps) == (EPISODES, STEPS) else f"-{config.episodes}x{config.steps}"
-    name = f"pointgoal1/{config.set}-experts{size}-v0"
+    name = f"pointgoal1/{config.set}-experts{config.away}{size}-v0"
     if not (root / name).exists():
         generate_data(config, name, root)
     return load_dataset(name, root)
@@ -128,5 +129,15 @@ def generate_data(config: BenchmarkConfig, name: str, root: Path) -> None:
     from mode_imitation.simulation.generate import generate
 
     experts = tuple(f"{expert}={config.episodes}" for expert in config.experts)
-    # Noise and disturbances as they come.
-    generate(GenerateConfig(out=name, expert=experts, env=ENV_ID, steps=config.steps, root=root, workers=config.jobs))
+    # Noise and the other disturbances as they come.
+    generate(
+        GenerateConfig(
+            out=name,
+            expert=experts,
+            env=ENV_ID,
+            steps=config.steps,
+            root=root,
+            workers=config.jobs,
+            burst_away=config.burst_away,
+        )
+    )
