@@ -12,7 +12,7 @@ from tiny_runs import SLICES, random_dataset
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.baselines.categorical_vae import bound_of
+from mode_imitation.evaluation.baselines.categorical_vae import LONG, SHORT, bound_of, schedule_for
 from mode_imitation.evaluation.baselines.given_codes import Setup, place_entries, train_on_codes
 from mode_imitation.evaluation.baselines.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
 from mode_imitation.evaluation.baselines.methods import TRAINERS, train_method
@@ -190,3 +190,9 @@ def test_true_labels_need_labels_and_enough_codes(tmp_path: Path) -> None:
     for method in ("bc", "kmeans"):
         train_method(method, unlabelled, TINY, tmp_path / method)
         assert isinstance(load_run(tmp_path / method).model, ModeModel)
+
+
+def test_the_vae_is_given_the_schedule_for_its_number_of_codes() -> None:
+    few, many = (Setup(two_laws(), replace(TINY, codes=codes)) for codes in (4, 8))
+    assert schedule_for(few) == SHORT._replace(restarts=2)
+    assert schedule_for(many) == LONG
