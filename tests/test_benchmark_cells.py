@@ -143,6 +143,7 @@ def test_a_cell_that_cannot_be_kept_stops_the_benchmark_instead_of_hanging_it(me
         (["two", "--layouts", "600000"], "600000 layouts were asked for"),
         (["two", "--steps", "1001"], "--steps is 1001; expected 100 to 1000"),
         (["two", "--layout-block", "mine"], "no list of layouts 'mine'"),
+        (["two", "--burst-away", "2"], "--burst-away is 2.0; expected a share from 0 to 1"),
         ([], "required"),
     ],
 )
@@ -206,6 +207,8 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     cells = sorted((out / "two" / "cells").glob("*/cell.json"))
     assert [path.parent.name.rsplit("-", 2)[0] for path in cells] == ["bc", "experts"]
     before = [path.stat().st_mtime_ns for path in cells]
+    figures = [json.loads(path.read_text())["figures"] for path in cells]
+    assert all(0 < found["processor_seconds"] for found in figures)
 
     # A failure is tried again, what is finished is left as it is, and a method more only adds its own cells.
     job = json.loads(cells[0].read_text())["job"]

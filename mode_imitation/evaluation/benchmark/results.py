@@ -36,7 +36,12 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
     methods = aggregate(by_method, config.experts)
     for method, entry in methods.items():
         entry["failed"] = sum(cell.method == method and cell.failure() is not None for cell in finished.cells)
-    spent = sum(sum(figures["seconds"].values()) for cells in by_method.values() for figures in cells)
+    # Cells of an earlier version say only how long they took.
+    spent = sum(
+        figures.get("processor_seconds", sum(figures["seconds"].values()))
+        for cells in by_method.values()
+        for figures in cells
+    )
     return {
         "format_version": FORMAT,
         "set": config.set,
@@ -142,7 +147,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         f"{results['layouts']} layouts of the list {results['layout_block']}, "
         "intervals of 95% over seeds and layouts.",
         "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
-        f"Training and driving took {results['core_minutes']} minutes of one core.",
+        f"Training and driving took {results['core_minutes']} minutes of one core's time.",
     ]
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the bursts in the demonstrations drive away.")
