@@ -178,6 +178,8 @@ def test_the_experts_are_always_driven_and_every_set_has_more_codes_than_experts
     assert BenchmarkConfig(set="two").chosen == list(METHODS)
     assert BenchmarkConfig(set="two").full
     assert not BenchmarkConfig(set="two", layout_block="tuning").full
+    assert not BenchmarkConfig(set="two", seeds=4).full
+    assert not BenchmarkConfig(set="two", layouts=199).full
     for chosen in SETS.values():
         assert chosen.codes == 2 * len(chosen.experts)
 

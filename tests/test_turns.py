@@ -94,7 +94,8 @@ def test_perfect_codes_are_right_everywhere_and_late_ones_are_as_late_as_they_ar
     assert scores is not None
     assert scores["right_per_step"] == scores["all_steps"]["right_per_step"] == 1
     assert scores["modes"] == {"0": "forward_moving", "1": "goal_seeking"}
-    assert scores["switches"] == {"true": 12, "found": 12, "median_distance_steps": 0.0, "near": 1.0}
+    exact = {"true": 12, "found": 12, "median_distance_steps": 0.0, "recall": 1.0, "precision": 1.0}
+    assert scores["switches"] == exact
     late = turn_scores(
         {index: np.concatenate([own[:1].repeat(2), own[:-2]]) for index, own in perfect.items()}, dataset
     )
@@ -104,7 +105,17 @@ def test_perfect_codes_are_right_everywhere_and_late_ones_are_as_late_as_they_ar
     never = turn_scores({index: np.zeros(STEPS, dtype=int) for index in perfect}, dataset)
     assert never is not None
     assert never["switches"]["found"] == 0
-    assert never["switches"]["near"] == 0 if STEPS > NEAR else 1
+    assert never["switches"]["recall"] == 0
+    assert never["switches"]["precision"] is None
+    assert "found" in turn_line(scores)
+    # Codes that change at every step find every switch, and most of what they find is none.
+    flicker = turn_scores({0: np.arange(STEPS) % 2}, turns_dataset(every=35))
+    assert flicker is not None
+    assert flicker["switches"]["recall"] == 1
+    assert flicker["switches"]["precision"] == pytest.approx(np.mean(np.abs(np.arange(1, STEPS) - 35) <= NEAR))
+    blind = turn_scores(perfect, replace(dataset, observation_slices=None))
+    assert blind is not None
+    assert blind["right_per_step_in_arena"] is None
 
 
 def test_codes_of_steps_come_from_switches_or_from_segments() -> None:
@@ -170,7 +181,7 @@ def test_the_report_says_whether_training_found_whose_turn_it_was(tmp_path: Path
     assert scores["episodes"] == 2
     assert 0.9 < scores["all_steps"]["right_per_step"] < 1  # two steps of 80 are late
     assert turn_line(scores) in summary_lines(report.data)
-    assert "6 switches found, 6 true ones, of which 1.00 have a found one" in turn_line(scores)
+    assert "of 6 switches 1.00 have a found one within 20 steps, of 6 found ones 1.00 a true one" in turn_line(scores)
     assert set(report.data["experts"]) == set(NAMES)
     assert {entry["expert"] for entry in report.data["modes"]} <= {*NAMES, None}
     written = write_report(report, tmp_path / "out")

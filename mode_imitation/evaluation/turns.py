@@ -12,7 +12,7 @@ from mode_imitation.data.dataset import TrajectoryDataset, in_arena
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.windows import segment_lengths
 from mode_imitation.evaluation.attribution_scores import usable_steps
-from mode_imitation.evaluation.clustering import SortedDataset
+from mode_imitation.evaluation.clustering import SortedDataset, has_lidar
 
 NEAR = 20
 """Steps within which a switch counts as found."""
@@ -79,7 +79,8 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
     """How far the codes of steps agree with whose turn it was.
 
     Each code stands for the expert that drove most of its undisturbed steps; a step is right if that expert drove. A
-    disturbed step, at which no expert had its way, counts in `all_steps` alone.
+    disturbed step, at which no expert had its way, counts in `all_steps` alone. A switch is found, and a found one
+    true, where there is one of the other kind within NEAR steps: recall and precision.
 
     Args:
         codes: {episode: (T,) int}, see `codes_of_steps`.
@@ -95,14 +96,15 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
     found = np.concatenate([own for _, own in chosen])
     usable = np.concatenate([usable_steps(episode) for episode, _ in chosen])
     inside = np.concatenate([in_arena(episode.observations[:-1], dataset.observation_slices) for episode, _ in chosen])
+    inside &= has_lidar(dataset)  # without, nobody knows
     names = _most_frequent(found[usable], truth[usable])
     right = np.array([names.get(code, "") for code in found.tolist()]) == truth
     misses: list[int] = []
-    n_found = 0
+    false: list[int] = []
     for episode, own in chosen:
-        at = _changes(own)
-        n_found += len(at)
-        misses += [int(np.abs(at - step).min()) if len(at) else len(episode) for step in _changes(_drivers(episode))]
+        there, at = _changes(_drivers(episode)), _changes(own)
+        misses += _distances(there, at, len(episode))
+        false += _distances(at, there, len(episode))
     return {
         "episodes": len(chosen),
         "modes": {str(code): name for code, name in sorted(names.items())},
@@ -111,9 +113,10 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
         "all_steps": {"right_per_step": _mean(right), "right_per_step_in_arena": _mean(right[inside])},
         "switches": {
             "true": len(misses),
-            "found": n_found,
+            "found": len(false),
             "median_distance_steps": float(np.median(misses)) if misses else None,
-            "near": _mean(np.array(misses) <= NEAR) if misses else None,
+            "recall": _mean(np.array(misses) <= NEAR),
+            "precision": _mean(np.array(false) <= NEAR),
         },
     }
 
@@ -121,13 +124,14 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
 def turn_line(scores: Mapping[str, Any]) -> str:
     """The scores in a sentence."""
     arena, switches = scores["right_per_step_in_arena"], scores["switches"]
-    line = f"{scores['right_per_step']:.3f} of the undisturbed training steps have the mode of the expert that drove"
+    line = f"{scores['right_per_step']:.3f} of the undisturbed training steps have a mode of the expert that drove"
+    line += f", of {len(scores['modes'])} modes"
     line += f" (in the arena {arena:.3f})" if arena is not None else ""
     if switches["true"]:
-        line += (
-            f"; {switches['found']} switches found, {switches['true']} true ones, of which {switches['near']:.2f} have "
-            f"a found one within {NEAR} steps"
-        )
+        line += f"; of {switches['true']} switches {switches['recall']:.2f} have a found one within {NEAR} steps"
+    if switches["found"]:
+        precise = switches["precision"]
+        line += f", of {switches['found']} found ones {precise:.2f} a true one"
     return line
 
 
@@ -139,6 +143,11 @@ def _drivers(episode: Episode) -> np.ndarray:
 def _changes(values: np.ndarray) -> np.ndarray:
     """Steps at which something else begins: (T,) -> (N,)"""
     return np.flatnonzero(values[1:] != values[:-1]) + 1
+
+
+def _distances(steps: np.ndarray, others: np.ndarray, length: int) -> list[int]:
+    """From each of the steps to the nearest of the others; the episode's length where there is none."""
+    return [int(np.abs(others - step).min()) if len(others) else length for step in steps]
 
 
 def _most_frequent(codes: np.ndarray, names: np.ndarray) -> dict[int, str]:

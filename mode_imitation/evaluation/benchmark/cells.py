@@ -22,9 +22,10 @@ FORMAT = 1
 """Raised whenever the figures in a cell change their meaning."""
 CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
 CELLS, RUNS = "cells", "runs"
+BENCHMARK = "evaluation/benchmark"
 TRAINED_BY = ("method", "seed", "train")
 """What of a job decides the trained policy, beside the data."""
-CODE = ("data", "model", "training", "steering", "simulation", "evaluation/baselines", "evaluation/benchmark")
+CODE = ("data", "model", "training", "steering", "simulation", "evaluation", "evaluation/baselines", BENCHMARK)
 """Rooms of the project whose code decides the figures of a cell."""
 
 
@@ -129,5 +130,5 @@ def code_digest() -> str:
     digest = hashlib.sha256()
     folders = [*(package / room for room in CODE), package.parent / "experts"]
     for path in sorted(path for folder in folders for path in folder.glob("*.py")):
-        digest.update(path.name.encode() + b"\n" + path.read_bytes())
+        digest.update(path.relative_to(package.parent).as_posix().encode() + b"\n" + path.read_bytes())
     return digest.hexdigest()[:16]

@@ -15,6 +15,8 @@ ENV_ID = "SafetyPointGoal1-v0"
 EPISODES = 60
 """Demonstrations of each expert."""
 STEPS = 1000
+SEEDS, LAYOUTS = 5, 200
+"""Fewer make a trial."""
 MOST_SEEDS = 1000
 """More are taken for a slip of the keyboard."""
 SWITCHING_LAYOUTS = 100
@@ -71,9 +73,9 @@ class BenchmarkConfig:
     set: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="two|four|six")]
     """two: goal_seeking and forward_moving; four: circling and backward_moving too; six: hazard_avoiding and
     slow_goal_seeking as well."""
-    seeds: int = 5
+    seeds: int = SEEDS
     """Training seeds 0, 1, ..."""
-    layouts: int = 200
+    layouts: int = LAYOUTS
     """Layouts that every mode and every expert drives; training and trials never see them."""
     methods: str = ",".join(METHODS)
     """What is compared, with commas between: experts, true-label, ours, kmeans, categorical-vae, original, bc. The
@@ -144,7 +146,8 @@ class BenchmarkConfig:
     def full(self) -> bool:
         """Whether nothing was cut short for a trial."""
         whole = self.episodes == EPISODES and self.steps == STEPS and self.iterations is None
-        return whole and self.layout_block == "benchmark"
+        enough = self.seeds >= SEEDS and self.layouts >= LAYOUTS
+        return whole and enough and self.layout_block == "benchmark"
 
     def train_settings(self) -> dict[str, Any]:
         """What all methods have in common, as fields of TrainConfig."""

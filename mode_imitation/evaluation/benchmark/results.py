@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 from mode_imitation.atomic import write_atomic, write_json, write_text
 from mode_imitation.evaluation.benchmark.aggregate import aggregate
-from mode_imitation.evaluation.benchmark.cells import code_digest
-from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE, SETS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE, SETS, SWITCHING_LAYOUTS, BenchmarkConfig
 from mode_imitation.evaluation.benchmark.run import Finished
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.versions import platform_name, versions
@@ -36,12 +35,10 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
     methods = aggregate(by_method, config.experts)
     for method, entry in methods.items():
         entry["failed"] = sum(cell.method == method and cell.failure() is not None for cell in finished.cells)
-    # Cells of an earlier version say only how long they took.
-    spent = sum(
-        figures.get("processor_seconds", sum(figures["seconds"].values()))
-        for cells in by_method.values()
-        for figures in cells
-    )
+    # Cells of an earlier version say only how long they took, beside whatever else the machine did.
+    every = [figures for cells in by_method.values() for figures in cells]
+    spent = sum(figures.get("processor_seconds", sum(figures["seconds"].values())) for figures in every)
+    by_the_clock = sum("processor_seconds" not in figures for figures in every)
     return {
         "format_version": FORMAT,
         "set": config.set,
@@ -56,7 +53,9 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "layout_block": config.layout_block,
         "seeds": config.seeds,
         "trial": not config.full,
+        "switching_layouts": min(config.layouts, SWITCHING_LAYOUTS),
         "core_minutes": round(spent / 60, 1),
+        "cells_by_the_clock": by_the_clock,
         "methods": methods,
         "targets": [target.as_dict() for target in judge(config.set, methods, config.experts)],
         "failed": finished.failed,
@@ -64,7 +63,8 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "command": command_of(config),
         "versions": versions(),
         "platform": platform_name(),
-        "code": code_digest(),
+        # Of the cells, which may be older than the code that writes this.
+        "code": sorted(set().union(*(cell.codes() for cell in finished.cells if cell.read() is not None))),
     }
 
 
@@ -135,19 +135,22 @@ def as_markdown(results: Mapping[str, Any], pictures: Sequence[str]) -> str:
     lines += [f"![{name.removesuffix('.png')}]({name})\n" for name in pictures]
     lines += ["Methods:", "", *(f"- {name}: {METHODS[name]}" for name in results["methods"]), ""]
     lines += [f"- failed: {cell}: {reason}" for cell, reason in results["failed"].items()]
+    lines += [f"- {note}" for note in results["notes"]]
     lines.append(", ".join(f"{name} {version}" for name, version in results["versions"].items()))
     return "\n".join([*lines, results["platform"], ""])
 
 
 def headline(results: Mapping[str, Any]) -> list[str]:
     """What was compared, in a few sentences."""
+    by_the_clock = results["cells_by_the_clock"]
     lines = [
         f"{', '.join(results['experts'])}: {results['episodes']} episodes each, {results['codes']} codes, "
         f"{results['seeds']} training seed{'s' * (results['seeds'] != 1)}, "
-        f"{results['layouts']} layouts of the list {results['layout_block']}, "
-        "intervals of 95% over seeds and layouts.",
+        f"{results['layouts']} layouts of the list {results['layout_block']} (switching: the first "
+        f"{results['switching_layouts']}), intervals of 95% over seeds and layouts.",
         "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
-        f"Training and driving took {results['core_minutes']} minutes of one core's time.",
+        f"Training and driving took {results['core_minutes']} minutes of one core's time"
+        + (f", {by_the_clock} cells of it by the clock of a shared machine." if by_the_clock else "."),
     ]
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the bursts in the demonstrations drive away.")
@@ -160,7 +163,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
 
 def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
     columns = (
-        *("method", "modes found", f"exactly {n_experts}", "episode NMI", "window NMI", "in the arena", "ARI"),
+        *("method", "modes found", f"exactly the {n_experts}", "episode NMI", "window NMI", "in the arena", "ARI"),
         *("homogeneity", "completeness", "coverage", "within 5%", "fidelity", "leak (nat)"),
         *("entropy", "conditional", "training (s)", "driving (s)"),
     )

@@ -136,7 +136,7 @@ def _switching(ours: Mapping[str, Any]) -> list[Target]:
         ratio = entry.get("ratio", [None])[-1]
         targets.append(
             Target(
-                f"goals after {steps} steps of {other}, over the experts' under the same schedule",
+                f"goals after {steps} steps of {other}, mean over the experts' under the same schedule",
                 f">= {SWITCHED}",
                 _interval(ratio) if ratio else "not measured",
                 ratio["mean"] >= SWITCHED if ratio else None,
