@@ -124,9 +124,9 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
 def turn_line(scores: Mapping[str, Any]) -> str:
     """The scores in a sentence."""
     arena, switches = scores["right_per_step_in_arena"], scores["switches"]
-    line = f"{scores['right_per_step']:.3f} of the undisturbed training steps have a mode of the expert that drove"
-    line += f", of {len(scores['modes'])} modes"
-    line += f" (in the arena {arena:.3f})" if arena is not None else ""
+    inside = f" (in the arena {arena:.3f})" if arena is not None else ""
+    line = f"{scores['right_per_step']:.3f} of the undisturbed training steps{inside} have a mode of the expert that "
+    line += f"drove, with {len(scores['modes'])} modes"
     if switches["true"]:
         line += f"; of {switches['true']} switches {switches['recall']:.2f} have a found one within {NEAR} steps"
     if switches["found"]:
