@@ -75,6 +75,7 @@ def test_agreement_is_scored_over_windows_in_the_arena_and_episodes_apart() -> N
     both = compare_with_labels(found, ["a", "b"], n_modes=3, held_out=[0, 1]).scores
     assert both["episode_held_out"] == both["episode"]
     np.testing.assert_array_equal(agreement.windows.counts, [[1, 1, 0, 0], [0, 2, 0, 0]])
+    assert agreement.episodes is not None
     assert agreement.episodes.matched_labels() == ["a", "b", None, None]
     assert scores["coverage"] == 1.0
     merged = made_up([0, 0, 0, 0], [0, 0, 1, 1], [0, 0], [True] * 4)
