@@ -93,6 +93,11 @@ class Agreement:
     scores: dict[str, Any]
     """What report.json holds under "clustering"."""
 
+    @property
+    def tables(self) -> dict[str, Confusion]:
+        """By what is counted: windows and, where each is one expert's, episodes."""
+        return {"windows": self.windows} | ({"episodes": self.episodes} if self.episodes else {})
+
 
 def compare_with_labels(
     found: SortedDataset,

@@ -54,12 +54,7 @@ def as_data(work: Work) -> dict[str, Any]:
         else None,
         "blend": work.blend.as_dict() if work.blend else None,
         "clustering": work.agreement.scores if work.agreement else None,
-        "confusion": work.agreement
-        and {
-            unit: table.as_dict()
-            for unit, table in (("windows", work.agreement.windows), ("episodes", work.agreement.episodes))
-            if table is not None
-        },
+        "confusion": work.agreement and {unit: table.as_dict() for unit, table in work.agreement.tables.items()},
         "turns": work.turns,
         "leak": _leak(work),
         "layouts": work.layouts if work.modes else [],

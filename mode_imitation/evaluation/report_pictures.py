@@ -105,8 +105,7 @@ def _confusion(report: Report):
     from mode_imitation.plots import new_figure, plot_confusion
 
     assert report.agreement is not None
-    both = {"windows": report.agreement.windows, "episodes": report.agreement.episodes}
-    tables = {unit: table for unit, table in both.items() if table is not None}
+    tables = report.agreement.tables
     n_modes, n_labels = report.data["n_modes"], len(report.agreement.windows.labels)
     figure = new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * n_modes))
     axes = np.atleast_1d(figure.subplots(1, len(tables)))
