@@ -1,12 +1,16 @@
 """Cells of the benchmark are kept, gone on with, and fail alone."""
 
+import dataclasses
 import json
 from collections.abc import Generator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from mode_imitation.cli import main
+from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark import cells as cells_module
 from mode_imitation.evaluation.benchmark import run
 from mode_imitation.evaluation.benchmark.cells import CELL, Cell, make_cell
@@ -56,16 +60,46 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[GenerateConfig] = []
-    monkeypatch.setattr(run, "load_dataset", lambda name, root: (name, root))
+    monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
     monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
     plain, away = (BenchmarkConfig(set="two", out=tmp_path, burst_away=share) for share in (0.0, 0.2))
-    names = [run.prepare_data(config)[0] for config in (plain, away)]  # pyright: ignore[reportIndexIssue]
+    names = [run.prepare_data(config).name for config in (plain, away)]
     assert names == ["pointgoal1/two-experts-v0", "pointgoal1/two-experts-away20-v0"]
     assert [(config.out, config.burst_away) for config in made] == [(names[0], 0.0), (names[1], 0.2)]
     assert (plain.name, away.name) == ("two", "two-away20")
     assert BenchmarkConfig(set="two", burst_away=0.125, history=2).name == "two-away12p5-history2x5"
     assert command_of(away).endswith("--burst-away 0.2")
     assert "burst" not in command_of(plain)
+
+
+def made_by(config: GenerateConfig) -> SimpleNamespace:
+    """What is looked at of the dataset that these settings make."""
+    settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    return SimpleNamespace(name=config.out, metadata={"settings": settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"seed": 1}, "seed is 1, expected 0"),
+        ({"expert": ["circling=60"]}, r"expert is \['circling=60'\], expected \['goal_seeking=60', "),
+        (None, "expert is None"),
+    ],
+)
+def test_other_data_of_the_benchmarks_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any] | None, complaint: str
+) -> None:
+    made: list[GenerateConfig] = []
+    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+
+    def load(name: str, root: Path) -> SimpleNamespace:
+        data = made_by(made[-1])
+        data.metadata = {} if settings is None else {"settings": data.metadata["settings"] | settings}
+        return data
+
+    monkeypatch.setattr(run, "load_dataset", load)
+    with pytest.raises(UserError, match=f"two-experts-v0 is not the benchmark's data: {complaint}"):
+        run.prepare_data(BenchmarkConfig(set="two", out=tmp_path))
 
 
 def test_cells_from_before_there_was_a_history_are_still_good(tmp_path: Path) -> None:

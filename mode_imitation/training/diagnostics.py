@@ -10,7 +10,7 @@ from mode_imitation.model.mode_model import Inference, ModeModel
 from mode_imitation.model.objective import Asked, joint_objective, log_density_of
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.discovery import objective_weights, unit_codes, unit_distances
+from mode_imitation.training.discovery import DiscoveryStep, objective_weights, unit_codes, unit_distances
 
 WINDOWS = 1024
 MODULES = ("encoder", "decoder", "codebook", "actor")
@@ -29,6 +29,13 @@ def code_figures(inference: Inference) -> dict[str, float]:
         "distances/mean": float(inference.distances.detach().mean()),
     }
     return figures | {f"usage/code_{code}": float(share) for code, share in enumerate(usage)}
+
+
+def discovery_figures(model: ModeModel, done: DiscoveryStep) -> dict[str, float]:
+    """For the log."""
+    parts = {f"loss/{name}": value.item() for name, value in done.objective.parts.items()}
+    rates = {"learning_rate": done.learning_rate, "gradient_norm/all": done.gradient_norm.item()}
+    return parts | code_figures(done.objective.inference) | rates | {"codebook/revived": done.revived}
 
 
 def gradient_norms(model: nn.Module) -> dict[str, float]:

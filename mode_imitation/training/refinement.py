@@ -39,11 +39,12 @@ class RefinementStep(NamedTuple):
     """Cross-entropy of the encoder's code against the settled one, where this iteration had such a batch."""
     reconstruction: Tensor | None
 
-    def agreement_figures(self) -> dict[str, float]:
-        """For the log; empty where there was no such batch."""
-        if self.agreement is None or self.reconstruction is None:
-            return {}
-        return {"loss/agreement": self.agreement.item(), "loss/reconstruction": self.reconstruction.item()}
+    def figures(self) -> dict[str, float]:
+        """For the log."""
+        found = {"loss/action_nll": self.action_nll.item(), "learning_rate": self.learning_rate}
+        if self.agreement is not None and self.reconstruction is not None:
+            found |= {"loss/agreement": self.agreement.item(), "loss/reconstruction": self.reconstruction.item()}
+        return found
 
 
 class Refinement:

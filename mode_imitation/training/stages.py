@@ -5,7 +5,6 @@ and returns whether training is over.
 """
 
 import copy
-import time
 from typing import Any
 
 import torch
@@ -13,14 +12,18 @@ from torch import Tensor
 
 from mode_imitation.progress import progress
 from mode_imitation.training.assignment import reassign, selection_score
-from mode_imitation.training.diagnostics import code_figures, gradient_norms
+from mode_imitation.training.diagnostics import discovery_figures
 from mode_imitation.training.discovery import Discovery, unit_codes, unit_distances
-from mode_imitation.training.refinement import Refinement, record_typical_distances, settle, settle_unrefined
+from mode_imitation.training.iterations import iterate
+from mode_imitation.training.refinement import (
+    Refinement,
+    RefinementStep,
+    record_typical_distances,
+    settle,
+    settle_unrefined,
+)
 from mode_imitation.training.session import TrainingSession
 from mode_imitation.training.splitting import split_codes, splits_before, splits_to_come
-
-EVALUATE_EVERY = 5
-"""Entries in the log from one evaluation on held-out episodes to the next."""
 
 
 def discover(session: TrainingSession) -> bool:
@@ -31,27 +34,17 @@ def discover(session: TrainingSession) -> bool:
     if not session.restore(stage.optimizer, generator):
         stage.start()
     label = "discovery" if config.restarts == 1 else f"discovery {state.restart + 1} of {config.restarts}"
-    clock = _Clock(config.discovery_windows)
-    with progress(label, config.discovery_iterations, "iterations") as bar:
-        bar.advance(stage.iteration)
-        while stage.iteration < config.discovery_iterations:
-            done = stage.step()
-            clock.count()
-            state.iteration = stage.iteration
-            bar.advance()
-            if state.iteration % config.log_every == 0:
-                session.check_finite()
-                parts = {f"loss/{name}": value.item() for name, value in done.objective.parts.items()}
-                parts |= code_figures(done.objective.inference) | gradient_norms(state.model) | clock.rate()
-                parts |= {"learning_rate": done.learning_rate, "gradient_norm/all": done.gradient_norm.item()}
-                session.log.scalars("discovery", parts | {"codebook/revived": done.revived}, session.step)
-            if state.iteration % (EVALUATE_EVERY * config.log_every) == 0:
-                session.log_evaluation(None)
-            if state.iteration % config.hook_every == 0 and state.iteration < config.discovery_iterations:
-                session.call_hook()  # the last one comes once the codes are settled
-            if state.iteration % config.checkpoint_every == 0:
-                session.save(stage.optimizer, generator)
-    session.check_finite()
+    iterate(
+        session,
+        stage,
+        generator,
+        config.discovery_iterations,
+        lambda done: discovery_figures(state.model, done),
+        label=label,
+        windows=config.discovery_windows,
+        codes=None,
+        last_hook=False,  # it comes once the codes are settled
+    )
     distances = unit_distances(state.model, session.data, session.generator("codes"))
     state.codes = unit_codes(state.model, distances)
     record_typical_distances(state.model, state.codes, distances)  # so that the hook can steer
@@ -147,42 +140,15 @@ def refine(session: TrainingSession) -> bool:
     stage = Refinement(state.model, session.data.recalling(), state.codes, config, generator, state.iteration)
     if not session.restore(stage.optimizer, generator):
         session.save(stage.optimizer, generator)
-    clock = _Clock(config.batch)
-    with progress("refinement", config.iterations, "iterations") as bar:
-        bar.advance(stage.iteration)
-        while stage.iteration < config.iterations:
-            done = stage.step()
-            clock.count()
-            state.iteration = stage.iteration
-            bar.advance()
-            if state.iteration % config.log_every == 0:
-                session.check_finite()
-                parts = {"loss/action_nll": done.action_nll.item(), "learning_rate": done.learning_rate}
-                parts |= gradient_norms(state.model) | clock.rate()
-                session.log.scalars("refinement", parts | done.agreement_figures(), session.step)
-            if state.iteration % (EVALUATE_EVERY * config.log_every) == 0:
-                session.log_evaluation(state.codes)
-            if state.iteration % config.hook_every == 0:
-                session.call_hook()
-            if state.iteration % config.checkpoint_every == 0:
-                session.save(stage.optimizer, generator)
-    session.check_finite()
+    iterate(
+        session,
+        stage,
+        generator,
+        config.iterations,
+        RefinementStep.figures,
+        label="refinement",
+        windows=config.batch,
+        codes=state.codes,
+        last_hook=True,
+    )
     return True
-
-
-class _Clock:
-    """Windows (or steps) per second since the last time it was asked."""
-
-    def __init__(self, per_iteration: int) -> None:
-        self.per_iteration = per_iteration
-        self.iterations = 0
-        self.since = time.monotonic()
-
-    def count(self) -> None:
-        self.iterations += 1
-
-    def rate(self) -> dict[str, float]:
-        now = time.monotonic()
-        per_second = self.iterations * self.per_iteration / max(now - self.since, 1e-9)
-        self.iterations, self.since = 0, now
-        return {"windows_per_second": per_second}

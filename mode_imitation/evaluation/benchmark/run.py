@@ -2,8 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mode_imitation.atomic import check_folder
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
@@ -24,6 +23,9 @@ from mode_imitation.evaluation.benchmark.pool import run_cells
 from mode_imitation.evaluation.layouts import held_out_layouts
 from mode_imitation.progress import progress
 from mode_imitation.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from mode_imitation.simulation.config import GenerateConfig
 
 ACTION_NOISE = 0.1
 """Of the experts, as in their demonstrations."""
@@ -113,31 +115,42 @@ def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
     """The set's demonstrations, generated where they are missing.
 
     Raises:
-        UserError: they cannot be made or read.
+        UserError: they cannot be made or read, or another dataset has their name.
     """
-    root = config.out / "data"
-    size = "" if (config.episodes, config.steps) == (EPISODES, STEPS) else f"-{config.episodes}x{config.steps}"
-    name = f"pointgoal1/{config.set}-experts{config.away}{size}-v0"
-    if not (root / name).exists():
-        generate_data(config, name, root)
-    return load_dataset(name, root)
-
-
-def generate_data(config: BenchmarkConfig, name: str, root: Path) -> None:
-    """Let the experts drive, disturbed; an unfinished attempt is gone on with."""
     from mode_imitation.simulation.config import GenerateConfig
     from mode_imitation.simulation.generate import generate
 
-    experts = tuple(f"{expert}={config.episodes}" for expert in config.experts)
+    root = config.out / "data"
+    size = "" if (config.episodes, config.steps) == (EPISODES, STEPS) else f"-{config.episodes}x{config.steps}"
     # Noise and the other disturbances as they come.
-    generate(
-        GenerateConfig(
-            out=name,
-            expert=experts,
-            env=ENV_ID,
-            steps=config.steps,
-            root=root,
-            workers=config.jobs,
-            burst_away=config.burst_away,
-        )
+    wanted = GenerateConfig(
+        out=f"pointgoal1/{config.set}-experts{config.away}{size}-v0",
+        expert=tuple(f"{expert}={config.episodes}" for expert in config.experts),
+        env=ENV_ID,
+        steps=config.steps,
+        root=root,
+        workers=config.jobs,
+        burst_away=config.burst_away,
     )
+    if not (root / wanted.out).exists():
+        generate(wanted)
+    dataset = load_dataset(wanted.out, root)
+    check_made_by(wanted, dataset)
+    return dataset
+
+
+def check_made_by(wanted: "GenerateConfig", dataset: TrajectoryDataset) -> None:
+    """Refuse data of the right name that were made in another way.
+
+    Raises:
+        UserError: a setting that is on record differs, or none is on record.
+    """
+    recorded = dataset.metadata.get("settings") or {}
+    for name in ("expert", "env", "steps", "seed", "action_noise", "disturbances", "burst_away"):
+        value = getattr(wanted, name)
+        expected = list(value) if isinstance(value, tuple) else value
+        if recorded.get(name) != expected:
+            raise UserError(
+                f"{wanted.root}/{wanted.out} is not the benchmark's data: {name} is {recorded.get(name)}, "
+                f"expected {expected}; remove it, or choose another --out"
+            )
