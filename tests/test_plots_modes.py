@@ -1,10 +1,8 @@
 """Pictures of what a mode is: maps, sensors, the latent space, blends. They show the numbers and all of them."""
 
-from typing import Any
-
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
+from drawn_episodes import an_episode, named
 from matplotlib.collections import QuadMesh
 
 from mode_imitation import plots
@@ -14,10 +12,6 @@ from mode_imitation.plots.mode_maps import BINS
 from mode_imitation.plots.scene import draw_scale, prepare_axes
 
 ARENA = (-1.5, -1.5, 1.5, 1.5)
-
-
-def named(ax: Axes, gid: str) -> list[Any]:
-    return [artist for artist in ax.get_children() if artist.get_gid() == gid]
 
 
 def test_a_map_holds_the_share_of_time_in_every_cell_and_says_what_lies_beyond() -> None:
@@ -105,8 +99,6 @@ def test_a_blend_shows_every_figure_that_is_known_with_its_interval() -> None:
 
 @pytest.mark.parametrize("x", np.linspace(-1.7, -0.6, 6))
 def test_how_far_a_path_went_out_is_not_written_over_the_scale(x: float) -> None:
-    from test_plots import an_episode
-
     limits = (-2.0, -2.0, 2.0, 2.0)
     ax = plots.new_figure(2.7, 2.7, layout=None).add_axes((0, 0, 1, 1))
     prepare_axes(ax, limits)

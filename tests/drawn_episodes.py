@@ -1,0 +1,53 @@
+"""Episodes, datasets and axes that the tests of pictures share."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from mode_imitation import plots
+from mode_imitation.data.episodes import Episode, Scene
+
+
+def an_episode(
+    *, steps: int = 60, speed: float = 0.02, n_goals: int = 3, expert: str | None = "goal_seeking", seed: int = 0
+) -> Episode:
+    """Drives along +x from (-1, 0); every goal but the last was reached, 10 steps apart."""
+    rng = np.random.default_rng(seed)
+    x = -1 + speed * np.arange(steps + 1)
+    goals_met = np.zeros(steps, bool)
+    goals_met[9 : 10 * (n_goals - 1) : 10] = True
+    return Episode(
+        observations=np.zeros((steps + 1, 4), np.float32),
+        actions=rng.uniform(-1, 1, (steps, 2)).astype(np.float32),
+        rewards=goals_met.astype(np.float32),
+        costs=np.ones(steps, np.float32),
+        goals_met=goals_met,
+        positions=np.column_stack([x, np.zeros_like(x)]).astype(np.float32),
+        headings=np.zeros(steps + 1, np.float32),
+        expert=expert,
+        layout_seed=seed,
+        scene=Scene(
+            goals=rng.uniform(-1.2, 1.2, (n_goals, 2)),
+            goal_steps=10 * np.arange(n_goals),
+            hazards=rng.uniform(-1.2, 1.2, (5, 2)),
+            vases=rng.uniform(-1.2, 1.2, (2, 2)),
+            goal_radius=0.3,
+            hazard_radius=0.23,
+        ),
+    )
+
+
+def an_axes() -> Axes:
+    return plots.new_figure(4, 4.6).subplots()
+
+
+def named(ax: Axes, gid: str) -> list[Any]:
+    return [artist for artist in ax.get_children() if artist.get_gid() == gid]
+
+
+@dataclass
+class ADataset:
+    name: str
+    episodes: list[Episode]
