@@ -1,7 +1,7 @@
 """Worlds in groups, one process each: the arrays in shared memory, one short line each way per step.
 
 This process steps the first group itself: it would only wait for the others, and wake up on a core that one of them
-is using. The others are plain subprocesses (`workers.py` says why) and leave when their standard input closes.
+is using. The others are plain subprocesses (`processes.py` says why) and leave when their standard input closes.
 """
 
 import json
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.errors import UserError
+from mode_imitation.processes import send, start_process, stop_processes
 from mode_imitation.simulation.shared_arrays import SharedArrays, map_shared, open_shared
 from mode_imitation.simulation.tasks import TaskName
-from mode_imitation.simulation.workers import start_process, stop_processes
 from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays, Worlds
 from mode_imitation.simulation.world_group import MODULE, STEP, Ear, make_group, obey
 
@@ -131,12 +131,7 @@ class ProcessWorlds:
             raise
 
     def _send(self, group: int, order: Any) -> None:
-        pipe = self._groups[group - 1].stdin
-        assert pipe is not None
-        try:
-            pipe.write(json.dumps(order) + "\n")
-            pipe.flush()
-        except BrokenPipeError:
+        if not send(self._groups[group - 1], order):
             self._mourn(group)
 
     def _receive(self, group: int) -> list[Any]:

@@ -1,23 +1,15 @@
-"""Worker processes of `generate`: started as plain subprocesses that speak lines of JSON.
-
-Not multiprocessing, because that imports the caller's main module again in every worker (so a user's script without a
-`__main__` guard would start itself over and over) and passes pickles. A worker gets tasks on its standard input and
-leaves at once when that closes, which it does however the parent dies; so none is left behind.
-"""
+"""Tasks of `generate` in several processes, each with its progress; what one of them raises ends them all."""
 
 import json
-import os
 import queue
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from mode_imitation.errors import UserError
-
-ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from mode_imitation.processes import open_messages, open_replies, send, start_process, stop_processes
 
 
 def run_in_processes(
@@ -45,10 +37,10 @@ def run_in_processes(
     with _started(module, n_workers) as workers:
         for worker in workers:
             threading.Thread(target=_listen, args=(worker, messages), daemon=True).start()
-            _send(worker, job)
+            send(worker, job)
         busy = 0
         for worker in workers[: len(waiting)]:
-            _send(worker, waiting.pop())
+            send(worker, waiting.pop())
             busy += 1
         while busy:
             worker, message = messages.get()
@@ -59,7 +51,7 @@ def run_in_processes(
             elif "error" in message:
                 raise _as_exception(message)
             elif waiting:
-                _send(worker, waiting.pop())
+                send(worker, waiting.pop())
             else:
                 busy -= 1
 
@@ -70,65 +62,21 @@ def serve(prepare: Callable[[dict[str, Any]], Callable[[dict[str, Any], Callable
     Args:
         prepare: gets the job, returns the function that does one task and reports progress to its second argument.
     """
-    tasks: queue.Queue[dict[str, Any]] = queue.Queue()
-    replies = open_replies()
-
-    def receive() -> None:
-        for line in sys.stdin:
-            tasks.put(json.loads(line))
-        os._exit(0)
+    replies, messages = open_replies(), open_messages()
 
     def reply(**message: Any) -> None:
         print(json.dumps(message), file=replies, flush=True)
 
-    threading.Thread(target=receive, daemon=True).start()
     try:
-        do = prepare(tasks.get())
+        do = prepare(messages.get())
         while True:
-            do(tasks.get(), lambda steps: reply(steps=steps))
+            do(messages.get(), lambda steps: reply(steps=steps))
             reply(done=True)
     except UserError as error:
         reply(error=str(error), user=True)
     except OSError as error:
         reply(error=str(error.strerror), errno=error.errno, file=error.filename and str(error.filename))
     # Anything else is a bug: its traceback goes to standard error.
-
-
-def open_replies() -> IO[str]:
-    """Standard output, for our messages alone: what an expert or a library prints goes to standard error from now."""
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    return replies
-
-
-def start_process(module: str, inherited: tuple[int, ...] = ()) -> subprocess.Popen:
-    """A process that runs `python -m module`, with pipes to its standard input and output and the same imports as here.
-
-    Args:
-        module: a user's own module may be found beside it too.
-        inherited: file descriptors that it shall have under the same numbers.
-    """
-    paths = [path or os.getcwd() for path in sys.path]
-    return subprocess.Popen(
-        [sys.executable, "-m", module],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | dict.fromkeys(ONE_THREAD, "1") | {"PYTHONPATH": os.pathsep.join(paths)},
-        pass_fds=inherited,
-        # A group of its own: Ctrl-C reaches only the parent, which then ends its workers.
-        process_group=0 if os.name == "posix" else None,
-    )
-
-
-def stop_processes(workers: Sequence[subprocess.Popen]) -> None:
-    """End them now, and free what they held here."""
-    for worker in workers:
-        worker.kill()
-    for worker in workers:
-        worker.wait()
-        for pipe in (worker.stdin, worker.stdout):
-            _close(pipe)
 
 
 @contextmanager
@@ -150,23 +98,6 @@ def _listen(worker: subprocess.Popen, messages: queue.Queue) -> None:
     except ValueError:
         pass  # the pipe was closed under us, or the last line was cut: the worker is ending
     messages.put((worker, None))
-
-
-def _send(worker: subprocess.Popen, message: dict[str, Any]) -> None:
-    assert worker.stdin is not None
-    try:
-        worker.stdin.write(json.dumps(message) + "\n")
-        worker.stdin.flush()
-    except BrokenPipeError:
-        pass  # it has died; its listener says so
-
-
-def _close(pipe: IO[str] | None) -> None:
-    try:
-        if pipe is not None:
-            pipe.close()
-    except (BrokenPipeError, ValueError):
-        pass
 
 
 def _as_exception(message: dict[str, Any]) -> Exception:

@@ -15,11 +15,11 @@ from typing import IO, Any
 
 import numpy as np
 
+from mode_imitation.processes import open_replies
 from mode_imitation.simulation.batched_worlds import BatchedWorlds
 from mode_imitation.simulation.library_worlds import LibraryWorlds
 from mode_imitation.simulation.shared_arrays import SharedArrays, map_shared
 from mode_imitation.simulation.tasks import parse_env_id
-from mode_imitation.simulation.workers import open_replies
 from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays, Worlds
 
 MODULE = "mode_imitation.simulation.world_group"

@@ -5,9 +5,7 @@ The process leaves at once when its standard input closes, which it does however
 
 import json
 import os
-import queue
 import sys
-import threading
 import time
 import traceback
 from pathlib import Path
@@ -15,6 +13,8 @@ from typing import Any
 
 from mode_imitation.atomic import write_text
 from mode_imitation.evaluation.benchmark.cells import CODE_FILE, LOG, Cell, code_digest
+from mode_imitation.evaluation.cell_processes import one_line
+from mode_imitation.processes import open_messages, open_replies
 
 MODULE = "mode_imitation.evaluation.benchmark.worker"
 WORLDS = 200
@@ -84,26 +84,10 @@ def do_cell(cell: Cell) -> None:
     cell.write(figures | {"seconds": seconds, "processor_seconds": round(spent, 2)})
 
 
-def one_line(error: BaseException) -> str:
-    """What a table says of an error: a user's mistake as it is, anything else with its kind in front."""
-    from mode_imitation.errors import UserError
-
-    text = " ".join(str(error).split())
-    return text if isinstance(error, UserError) else f"{type(error).__name__}: {text}"
-
-
 def main() -> None:
     """Read cells, a line each; answer each, when it is done, with {"error": null or one line}."""
     code_digest()  # of the code that is being loaded, not of what it may become later
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    messages: queue.Queue[dict[str, Any]] = queue.Queue()
-
-    def receive() -> None:
-        for line in sys.stdin:
-            messages.put(json.loads(line))
-        os._exit(0)
-
-    threading.Thread(target=receive, daemon=True).start()
+    replies, messages = open_replies(), open_messages()
     while True:
         cell = Cell.from_message(messages.get())
         error: str | None = None

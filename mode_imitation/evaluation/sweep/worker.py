@@ -1,17 +1,15 @@
 """A process that trains cells of a sweep, one after another: lines of JSON in, lines of JSON out."""
 
 import json
-import os
-import queue
 import shutil
-import sys
-import threading
 import time
 import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mode_imitation.errors import UserError
+from mode_imitation.evaluation.cell_processes import one_line
+from mode_imitation.processes import open_messages, open_replies
 from mode_imitation.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -20,33 +18,22 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The first line says which dataset, every further one is a cell; leaves when standard input closes."""
-    # What a library prints must not get between our messages.
-    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    lines: queue.SimpleQueue[str] = queue.SimpleQueue()
-    threading.Thread(target=_receive, args=(lines,), daemon=True).start()
+    replies, messages = open_replies(), open_messages()
     from mode_imitation.data import load_dataset
 
-    job = json.loads(lines.get())
+    job = messages.get()
     dataset = None
     while True:
-        task = json.loads(lines.get())
+        task = messages.get()
         try:
             if dataset is None:
                 dataset = load_dataset(job["dataset"], job["root"])
             reply = {"status": "done", **run_cell(dataset, task, Path(job["scratch"]), job["most_codes"])}
-        except UserError as error:
-            reply = {"status": "failed", "reason": str(error)}
         except Exception as error:  # a cell that fails is recorded, and the others go on
-            traceback.print_exc()
-            reply = {"status": "failed", "reason": f"{type(error).__name__}: {' '.join(str(error).split())}"}
+            if not isinstance(error, UserError):
+                traceback.print_exc()
+            reply = {"status": "failed", "reason": one_line(error)}
         print(json.dumps(reply), file=replies, flush=True)
-
-
-def _receive(lines: queue.SimpleQueue) -> None:
-    for line in sys.stdin:
-        lines.put(line)
-    os._exit(0)  # however the parent died, no process is left behind
 
 
 def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, most_codes: int) -> dict[str, Any]:
