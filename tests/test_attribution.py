@@ -182,6 +182,7 @@ def test_scores_are_what_counting_step_by_step_gives() -> None:
     assert not scores["experts"]["stranger"]["seen_in_training"]
     assert scores["switches"]["true"] == 1
     assert scores["switches"]["median_distance_steps"] <= 3
+    assert scores["switches"]["recall"] == 1
 
 
 def test_an_expert_that_was_seen_and_is_called_none_is_wrong() -> None:

@@ -56,6 +56,8 @@ def print_attribution(data: Mapping[str, Any]) -> None:
 
 def print_agreement(scores: Mapping[str, Any]) -> None:
     """Right steps by expert, switches, and how far probabilities can be believed."""
+    from mode_imitation.evaluation.switches import switch_line
+
     print_table(
         "Beside the labels, which the attribution did not see (undisturbed steps)",
         ("expert", "seen in training", "steps", "right", "attributed to"),
@@ -75,12 +77,8 @@ def print_agreement(scores: Mapping[str, Any]) -> None:
     print(
         f"right: {scores['right_per_step']:.3f} of the steps{inside}; {scores['right_by_episode']:.3f} of the episodes"
     )
-    switches = scores["switches"]
-    if switches["true"]:
-        print(
-            f"switches: {switches['true']} true ones, {switches['found']} found, the nearest one "
-            f"{switches['median_distance_steps']:.0f} steps off (median)"
-        )
+    if line := switch_line(scores["switches"]):
+        print(line)
     classes = ", ".join(
         f"{part['probability']:.3f} is {part['right']:.3f} ({part['steps']:,})"
         for part in scores["calibration"]["classes"]

@@ -12,6 +12,7 @@ import numpy as np
 from mode_imitation.data.dataset import TrajectoryDataset, in_arena
 from mode_imitation.data.episodes import Episode
 from mode_imitation.evaluation.attribution import NONE, Attribution
+from mode_imitation.evaluation.switches import switch_scores
 
 EDGES = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
 """Of the classes of probabilities."""
@@ -60,8 +61,7 @@ def attribution_scores(
         For JSON; None where no step is labelled.
     """
     names, right, sure, arena, by_episode, states = [], [], [], [], [], []
-    misses: list[int] = []
-    n_switches = n_found = 0
+    switching: list[tuple[np.ndarray, np.ndarray]] = []
     for episode, attribution in zip(dataset.episodes, found, strict=True):
         of_step = episode.expert_of_step
         if of_step is None:
@@ -76,10 +76,7 @@ def attribution_scores(
         states.append(attribution.states[usable])
         if usable.any():
             by_episode.append(bool(ok[usable].mean() > 0.5))
-        switches = np.flatnonzero(of_step[1:] != of_step[:-1]) + 1
-        at = np.flatnonzero(attribution.states[1:] != attribution.states[:-1]) + 1
-        n_switches, n_found = n_switches + len(switches), n_found + len(at)
-        misses += [int(np.abs(at - switch).min()) if len(at) else len(episode) for switch in switches]
+        switching.append((of_step, attribution.states))
     if not right or not sum(map(len, right)):
         return None
     every = np.concatenate(right)
@@ -98,11 +95,7 @@ def attribution_scores(
             }
             for name in np.unique(who)
         },
-        "switches": {
-            "true": n_switches,
-            "found": n_found,
-            "median_distance_steps": float(np.median(misses)) if misses else None,
-        },
+        "switches": switch_scores(switching),
         "calibration": reliability(np.concatenate(sure), every),
     }
 

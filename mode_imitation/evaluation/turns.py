@@ -13,9 +13,7 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.data.windows import segment_lengths
 from mode_imitation.evaluation.attribution_scores import usable_steps
 from mode_imitation.evaluation.clustering import SortedDataset, has_lidar
-
-NEAR = 20
-"""Steps within which a switch counts as found."""
+from mode_imitation.evaluation.switches import switch_line, switch_scores
 
 
 def take_turns(dataset: TrajectoryDataset) -> bool:
@@ -79,8 +77,7 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
     """How far the codes of steps agree with whose turn it was.
 
     Each code stands for the expert that drove most of its undisturbed steps; a step is right if that expert drove. A
-    disturbed step, at which no expert had its way, counts in `all_steps` alone. A switch is found, and a found one
-    true, where there is one of the other kind within NEAR steps: recall and precision.
+    disturbed step, at which no expert had its way, counts in `all_steps` alone. Switches: see `switch_scores`.
 
     Args:
         codes: {episode: (T,) int}, see `codes_of_steps`.
@@ -99,55 +96,30 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
     inside &= has_lidar(dataset)  # without, nobody knows
     names = _most_frequent(found[usable], truth[usable])
     right = np.array([names.get(code, "") for code in found.tolist()]) == truth
-    misses: list[int] = []
-    false: list[int] = []
-    for episode, own in chosen:
-        there, at = _changes(_drivers(episode)), _changes(own)
-        misses += _distances(there, at, len(episode))
-        false += _distances(at, there, len(episode))
     return {
         "episodes": len(chosen),
         "modes": {str(code): name for code, name in sorted(names.items())},
         "right_per_step": _mean(right[usable]),
         "right_per_step_in_arena": _mean(right[usable & inside]),
         "all_steps": {"right_per_step": _mean(right), "right_per_step_in_arena": _mean(right[inside])},
-        "switches": {
-            "true": len(misses),
-            "found": len(false),
-            "median_distance_steps": float(np.median(misses)) if misses else None,
-            "recall": _mean(np.array(misses) <= NEAR),
-            "precision": _mean(np.array(false) <= NEAR),
-        },
+        "switches": switch_scores((_drivers(episode), own) for episode, own in chosen),
     }
 
 
 def turn_line(scores: Mapping[str, Any]) -> str:
     """The scores in a sentence."""
-    arena, switches = scores["right_per_step_in_arena"], scores["switches"]
+    arena = scores["right_per_step_in_arena"]
     inside = f" (in the arena {arena:.3f})" if arena is not None else ""
     line = f"{scores['right_per_step']:.3f} of the undisturbed training steps{inside} have a mode of the expert that "
     line += f"drove, with {len(scores['modes'])} modes"
-    if switches["true"]:
-        line += f"; of {switches['true']} switches {switches['recall']:.2f} have a found one within {NEAR} steps"
-    if switches["found"]:
-        precise = switches["precision"]
-        line += f", of {switches['found']} found ones {precise:.2f} a true one"
+    if switches := switch_line(scores["switches"]):
+        line += f"; {switches}"
     return line
 
 
 def _drivers(episode: Episode) -> np.ndarray:
     assert episode.expert_of_step is not None
     return np.asarray(episode.expert_of_step, dtype=str)
-
-
-def _changes(values: np.ndarray) -> np.ndarray:
-    """Steps at which something else begins: (T,) -> (N,)"""
-    return np.flatnonzero(values[1:] != values[:-1]) + 1
-
-
-def _distances(steps: np.ndarray, others: np.ndarray, length: int) -> list[int]:
-    """From each of the steps to the nearest of the others; the episode's length where there is none."""
-    return [int(np.abs(others - step).min()) if len(others) else length for step in steps]
 
 
 def _most_frequent(codes: np.ndarray, names: np.ndarray) -> dict[int, str]:
