@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SHARED = {"errors", "atomic", "progress", "versions"}
 SIMULATORS = {"mujoco", "safety_gymnasium"}
 
 # room: (rooms of the project it may import, libraries it may not)

@@ -182,7 +182,7 @@ def test_the_report_says_whether_training_found_whose_turn_it_was(tmp_path: Path
     assert 0.9 < scores["all_steps"]["right_per_step"] < 1  # two steps of 80 are late
     assert turn_line(scores) in summary_lines(report.data)
     assert "; of 6 switches 1.00 have a found one within 20 steps, the nearest 0 off in the median" in turn_line(scores)
-        assert turn_line(scores).endswith("; of 6 found ones 1.00 have a true one")
+    assert turn_line(scores).endswith("; of 6 found ones 1.00 have a true one")
     assert set(report.data["experts"]) == set(NAMES)
     assert {entry["expert"] for entry in report.data["modes"]} <= {*NAMES, None}
     written = write_report(report, tmp_path / "out")
