@@ -17,6 +17,10 @@ from mode_imitation.training.schedule import adam, set_one_cycle
 
 NLL_LIMIT = 5.0
 """A step counts at most this many nats either way: one surprise must not decide for a trajectory."""
+FEW = 0.1
+"""Share of the units up to which those that a round moved count as undecided."""
+GAIN = 0.05
+"""Nats per step below which another code explains a unit no better, once codes settle."""
 
 
 class Round(NamedTuple):
@@ -31,10 +35,19 @@ class Round(NamedTuple):
     n_codes: int
     smallest_gap: float | None
     """Between the two most similar codes, before merging; None where there is one code."""
+    moved: Tensor
+    """(U,) bool, those units."""
 
 
 def reassign(
-    model: ModeModel, data: TrainingData, codes: Tensor, config: TrainConfig, generator: torch.Generator, *, merge: bool
+    model: ModeModel,
+    data: TrainingData,
+    codes: Tensor,
+    config: TrainConfig,
+    generator: torch.Generator,
+    *,
+    merge: bool,
+    moved: Tensor | None = None,
 ) -> Round:
     """Give every unit the code that explains it best, and merge codes that explain each other's units as well.
 
@@ -45,12 +58,17 @@ def reassign(
         config: scoring_iterations, scoring_batch, merge_gap, learning_rate, actor_hidden.
         generator: CPU generator.
         merge: whether codes are merged in this round.
+        moved: (U,) bool, the units that the round before moved, where codes are to settle now: no policy is fitted to
+            those that are `undecided`, and a unit keeps its code unless it gains by another; None before.
     """
     used = codes.unique()
     half = split_in_halves(codes, generator)
-    twins = fit_twins(model, data, codes, half, config, generator)
+    left_out = None if moved is None else undecided(codes, moved)
+    twins = fit_twins(model, data, codes, half, config, generator, left_out)
     scores = cross_fitted_scores(model, data, twins, half, used)
-    new = scores.argmin(1)
+    own = scores.gather(1, codes[:, None])[:, 0]
+    best = scores.min(1)
+    new = best.indices if moved is None else torch.where(own - best.values > GAIN, best.indices, codes)
     # A unit without a step to be judged by keeps its code.
     judged = torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
     new = torch.where(judged, new, codes)
@@ -58,7 +76,30 @@ def reassign(
     nll = scores.gather(1, new[:, None])[judged].mean().item()
     merged = merge_codes(new, gaps, config.merge_gap) if merge else new
     smallest = min(gaps.values(), default=None)
-    return Round(merged, nll, int((new != codes).sum()), len(merged.unique()), smallest)
+    changed = new != codes
+    return Round(merged, nll, int(changed.sum()), len(merged.unique()), smallest, changed)
+
+
+def undecided(codes: Tensor, moved: Tensor) -> Tensor | None:
+    """Units that the last round moved, where they are few: no policy should be fitted to them before they have settled.
+
+    A single unit in the wrong code is enough to keep it there, and to draw others after it: told that code, a policy
+    learns to do as the unit's expert does wherever the code's own expert never is, and explains both.
+
+    Args:
+        codes: (U,) int, after the round.
+        moved: (U,) bool.
+
+    Returns:
+        (U,) bool; None where nothing moved, or too much. Those that are most of their code are not among them, as
+        nothing would be left to fit it to.
+    """
+    if not moved.any() or moved.double().mean() > FEW:
+        return None
+    sizes = torch.bincount(codes)
+    most = 2 * torch.bincount(codes[moved], minlength=len(sizes)) > sizes
+    chosen = moved & ~most[codes]
+    return chosen if chosen.any() else None
 
 
 def split_in_halves(codes: Tensor, generator: torch.Generator) -> Tensor:
@@ -77,8 +118,12 @@ def fit_twins(
     half: Tensor,
     config: TrainConfig,
     generator: torch.Generator,
+    left_out: Tensor | None = None,
 ) -> tuple[GaussianActor, GaussianActor]:
-    """Two policies of the model's size, told the code one-hot, fitted to the units outside and inside `half`."""
+    """Two policies of the model's size, told the code one-hot, fitted to the units outside and inside `half`.
+
+    Neither is fitted to the units that are `left_out`, (U,) bool.
+    """
     sizes = model.config
 
     def fresh() -> GaussianActor:
@@ -89,8 +134,11 @@ def fit_twins(
 
     twins = (fresh(), fresh())
     batches = torch.Generator(data.device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-    in_half = half[data.unit_of_step[data.trainable]]
-    steps = (data.trainable[~in_half], data.trainable[in_half])
+    own_steps = data.trainable
+    if left_out is not None:
+        own_steps = own_steps[~left_out[data.unit_of_step[own_steps]]]
+    in_half = half[data.unit_of_step[own_steps]]
+    steps = (own_steps[~in_half], own_steps[in_half])
     fitted = [(twin, own) for twin, own in zip(twins, steps, strict=True) if len(own)]
     one_hot = torch.eye(sizes.n_codes, device=data.device)
     optimizer = adam([parameter for twin in twins for parameter in twin.parameters()], config.learning_rate)

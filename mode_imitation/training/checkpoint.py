@@ -15,7 +15,7 @@ from mode_imitation.training.tensor_files import read_tensors, write_tensors
 Stage = Literal["discovery", "assignment", "switching", "sharpening", "refinement"]
 
 MODEL, BEST, OPTIMIZER, GENERATOR = "model.", "best.model.", "optimizer.", "generator"
-CODES, BEST_CODES, UNITS = "codes", "best.codes", "units"
+CODES, MOVED, BEST_CODES, UNITS = "codes", "moved", "best.codes", "units"
 
 
 @dataclass
@@ -32,6 +32,8 @@ class TrainingState:
     """(U,) int, of every unit, or (S,) of every step while switches are looked for; None before they are known."""
     units: Tensor | None = None
     """(2, U) int, steps and episode of every unit, where switches were found; None: as the settings cut them."""
+    moved: Tensor | None = None
+    """(U,) bool, of the units: which of them the last round of reassignment gave another code."""
     best: ModeModel | None = None
     """Of the restarts that are over, the one with the lowest score."""
     best_codes: Tensor | None = None
@@ -50,7 +52,8 @@ def save_checkpoint(
     tensors = {f"{MODEL}{name}": value for name, value in state.model.state_dict().items()}
     if state.best is not None:
         tensors |= {f"{BEST}{name}": value for name, value in state.best.state_dict().items()}
-    for name, values in ((CODES, state.codes), (BEST_CODES, state.best_codes), (UNITS, state.units)):
+    own = {CODES: state.codes, MOVED: state.moved, BEST_CODES: state.best_codes, UNITS: state.units}
+    for name, values in own.items():
         if values is not None:
             tensors[name] = values
     if optimizer is not None:
@@ -117,6 +120,7 @@ class Checkpoint:
             iteration=int(record["iteration"]),
             codes=tensors[CODES].to(device) if CODES in tensors else None,
             units=tensors.get(UNITS),
+            moved=tensors[MOVED].to(device) if MOVED in tensors else None,
             best=best,
             best_codes=tensors[BEST_CODES].to(device) if BEST_CODES in tensors else None,
             restarts=list(record["restarts"]),

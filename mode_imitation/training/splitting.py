@@ -38,6 +38,11 @@ def splits_to_come(iteration: int, rounds: int) -> bool:
     return any(splits_before(later, rounds) for later in SPLIT_BEFORE if later >= iteration)
 
 
+def settles(iteration: int) -> bool:
+    """Whether the codes are to settle in the round after `iteration` of them: parts were split and merged before."""
+    return iteration > max(SPLIT_BEFORE) + 1
+
+
 @torch.no_grad()
 def split_codes(model: ModeModel, data: TrainingData, codes: Tensor, generator: torch.Generator) -> Tensor:
     """Give half of a code's units, those that act alike, to a code that is free: (U,) -> (U,)

@@ -23,7 +23,7 @@ from mode_imitation.training.refinement import (
     settle_unrefined,
 )
 from mode_imitation.training.session import TrainingSession
-from mode_imitation.training.splitting import split_codes, splits_before, splits_to_come
+from mode_imitation.training.splitting import settles, split_codes, splits_before, splits_to_come
 
 
 def discover(session: TrainingSession) -> bool:
@@ -73,10 +73,11 @@ def assign(session: TrainingSession) -> bool:
                 state.codes = split
             # Parts need a round to sort their units out before they can be told from duplicates.
             merge = rounds == 1 or (state.iteration > 0 and n_split == 0)
-            done = reassign(state.model, session.data, state.codes, config, generator, merge=merge)
-            state.codes = done.codes
+            moved = state.moved if settles(state.iteration) else None
+            done = reassign(state.model, session.data, state.codes, config, generator, merge=merge, moved=moved)
+            state.codes, state.moved = done.codes, done.moved
             state.iteration += 1
-            figures = {name: value for name, value in done._asdict().items() if name != "codes"}
+            figures = {name: value for name, value in done._asdict().items() if name not in ("codes", "moved")}
             state.rounds.append(figures | {"split": n_split})
             bar.advance(note=f"{done.n_codes} codes, {done.changed} units changed")
             known = {name: value for name, value in state.rounds[-1].items() if value is not None}
