@@ -21,6 +21,7 @@ from mode_imitation.evaluation.closed_loop import PolicyController
 from mode_imitation.evaluation.leak import measure_leak
 from mode_imitation.evaluation.reactions import reactions_of_modes, states_of
 from mode_imitation.model.config import ModelConfig
+from mode_imitation.model.mode_model import FIRST_WEIGHT
 from mode_imitation.model.normalizer import Normalizer
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.training import session
@@ -74,15 +75,21 @@ def test_training_sees_what_lies_before_in_the_episode_across_segments(segment: 
     np.testing.assert_array_equal(asked.observations.numpy(), np.stack(expected)[flat.numpy()])
 
 
-def test_codes_are_looked_for_with_the_current_observation_in_place_of_earlier_ones() -> None:
+def test_codes_are_looked_for_without_a_history(tmp_path: Path) -> None:
     data, plain = (
         TrainingData(two_laws().episodes, None, SMALL.window, memory=memory) for memory in (MEMORY, NO_MEMORY)
     )
     steps = torch.tensor([[0, 7], [60, 100]])
-    repeated = plain.observations_at(steps)[:, :, None].expand(-1, -1, 1 + MEMORY.history, -1)
-    assert torch.equal(data.observations_at(steps), repeated)
-    assert not torch.equal(data.recalling().observations_at(steps), repeated)
-    assert torch.equal(data.recalling().recalling(False).observations_at(steps), repeated)
+    current = plain.observations_at(steps)
+    assert torch.equal(data.observations_at(steps), current)
+    assert torch.equal(data.recalling().observations_at(steps)[:, :, 0], current)
+    assert torch.equal(data.recalling().recalling(False).observations_at(steps), current)
+    sizes = {"iterations": 5, "discovery_iterations": 40, "scoring_iterations": 20, "restarts": 2, "codes": 4}
+    for name, history in (("with", HISTORY), ("without", {})):
+        train(two_laws(), small(**sizes, **history), tmp_path / name)
+    found, expected = (load_run(tmp_path / name).info for name in ("with", "without"))
+    assert found["assignment"] == expected["assignment"]
+    assert found["summary"]["restarts"] == expected["summary"]["restarts"]
     with pytest.raises(UserError, match="history needs refine"):
         small(history=1, refine=False)
 
@@ -105,6 +112,32 @@ def test_every_earlier_observation_is_given_as_the_current_one_is() -> None:
     expected = torch.cat([now.actor_inputs(seen[:, :, index]) for index in range(1 + MEMORY.history)], dim=-1)
     assert torch.equal(before.actor_inputs(seen), expected)
     assert ModelConfig(OBS_DIM, 2, 4, lidars=lidars, **HISTORY).actor_inputs == expected.shape[-1]
+
+
+def test_a_history_that_is_added_is_not_heeded_yet() -> None:
+    lidars = ((1, 4),)
+    plain = random_model(obs_dim=OBS_DIM, lidars=lidars)
+    wide = plain.with_history(MEMORY)
+    assert wide.config.memory == MEMORY
+    assert plain.with_history(NO_MEMORY) is plain
+    generator = torch.Generator().manual_seed(0)
+    seen, contexts = torch.randn(7, 1 + MEMORY.history, OBS_DIM, generator=generator), torch.eye(plain.config.n_codes)
+    contexts = contexts[torch.arange(7) % len(contexts)]
+    for found, expected in zip(
+        wide.action_distribution(seen, contexts), plain.action_distribution(seen[:, 0], contexts), strict=True
+    ):
+        torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    same = {
+        name: torch.equal(value, wide.state_dict()[name])
+        for name, value in plain.state_dict().items()
+        if name != FIRST_WEIGHT
+    }
+    assert all(same.values())
+    # But it can be learned: every weight of an earlier observation has a gradient.
+    wide.action_distribution(seen, contexts)[0].sum().backward()
+    first = dict(wide.named_parameters())[FIRST_WEIGHT]
+    assert first.grad is not None
+    assert (first.grad[:, plain.config.actor_inputs : wide.config.actor_inputs].abs().sum(0) > 0).all()
 
 
 def test_no_history_is_the_default_of_new_runs_and_of_old_ones(tmp_path: Path) -> None:

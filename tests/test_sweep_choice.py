@@ -155,6 +155,16 @@ def test_a_fit_under_other_windows_does_not_count_what_a_context_knows_of_its_ow
         assert knows_the_window != curves["own_window_fits"][name][1]
 
 
+def test_a_watcher_goes_on_when_the_model_is_given_a_history() -> None:
+    config = TrainConfig(codes=3, horizon=4, gap=2, pool=2, history=2, history_gap=3)
+    watcher = FitWatcher(two_laws(n_each=3), config)
+    model = ModeModel(config.model_config(3, 1))
+    for step, shown in enumerate((model, model.with_history(config.memory))):
+        watcher(HookCall(shown, "refinement", step, None))  # type: ignore[arg-type]
+    for before, after in watcher.curves()["fits"].values():
+        assert after == pytest.approx(before, rel=1e-5)
+
+
 def test_entropies_are_those_of_the_undisturbed_actions() -> None:
     data = two_laws(n_each=3)
     entropies = action_entropies(data)

@@ -1,17 +1,21 @@
 """The model that is trained, saved and steered: normaliser, encoder, codebook, decoder and actor."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mode_imitation.data.windows import Memory
 from mode_imitation.model.actor import GaussianActor
 from mode_imitation.model.codebook import Codebook
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.encoder import Decoder, Encoder, feature_dim
 from mode_imitation.model.normalizer import Normalizer
 
+FIRST_WEIGHT = "actor.trunk.0.weight"
+"""(hidden, inputs + K): what the actor sees, then the context."""
 FAR = 1e4
 """Added to the distance of a pruned entry: its weight in a softmax is then exactly 0."""
 
@@ -149,6 +153,24 @@ class ModeModel(nn.Module):
             # Straight-through: one-hot going forward, the softmax's gradient going back.
             contexts = one_hot + probabilities - probabilities.detach()
         return Inference(features, z, distances, codes, probabilities, contexts)
+
+    @torch.no_grad()
+    def with_history(self, memory: Memory) -> "ModeModel":
+        """The same function as a model whose actor is shown earlier observations too, which it does not heed yet.
+
+        Args:
+            memory: which ones; without any, this model is returned.
+        """
+        if not memory.history:
+            return self
+        config = replace(self.config, history=memory.history, history_gap=memory.gap)
+        model = ModeModel(config).to(self.alive.device)
+        weights = self.state_dict()
+        inputs = self.config.actor_inputs
+        seen, context = weights[FIRST_WEIGHT].split([inputs, config.n_codes], dim=1)
+        earlier = seen.new_zeros(len(seen), config.actor_inputs - inputs)
+        model.load_state_dict(weights | {FIRST_WEIGHT: torch.cat([seen, earlier, context], dim=1)})
+        return model
 
     @torch.no_grad()
     def keep_codes(self, used: Tensor) -> None:

@@ -115,8 +115,8 @@ class TrainingData:
     def recalling(self, recalls: bool = True) -> "TrainingData":
         """The same data with the earlier observations that an actor with a history sees.
 
-        As it comes, the current observation stands in their place: codes are found by what a memoryless policy cannot
-        explain without them. One that is shown how the agent has moved knows from that which expert drives.
+        As it comes there is only the current one: codes are found by what a memoryless policy cannot explain without
+        them. One that is shown how the agent has moved knows from that which expert drives.
         """
         data = copy.copy(self)
         data.recalls = recalls
@@ -188,12 +188,12 @@ class TrainingData:
     def observations_at(self, steps: Tensor) -> Tensor:
         """What the actor sees before the actions of these steps: (...) steps -> (..., obs_dim) raw observations.
 
-        With a history (..., 1 + history, obs_dim), the newest first: the current one as often, or, where the data is
-        `recalling`, earlier ones, with the episode's first observation for what would lie before it.
+        Where the data is `recalling`, and there is a history, (..., 1 + history, obs_dim), the newest first, with the
+        episode's first observation for what would lie before it.
         """
         rows = self.row_of_step[steps]
-        if self.memory.history:
-            back = self.memory.gap * self.recalls * torch.arange(1 + self.memory.history, device=self.device)
+        if self.memory.history and self.recalls:
+            back = self.memory.gap * torch.arange(1 + self.memory.history, device=self.device)
             rows = rows[..., None] - torch.minimum(back, self.step_of_episode[steps][..., None])  # (..., 1 + history)
         return rows_of(self.observations, rows)
 

@@ -1,5 +1,6 @@
 """Everything that training needs to go on, in one safetensors file: it is the old one or the new one, never half."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -75,11 +76,11 @@ def save_checkpoint(
 class Checkpoint:
     """A checkpoint that was read: the state, and what `restore` puts into the stage's optimizer and generator."""
 
-    def __init__(self, path: Path, model: ModeModel) -> None:
+    def __init__(self, path: Path, model_of_stage: Callable[[Stage], ModeModel]) -> None:
         """
         Args:
             path: the file.
-            model: of the run's sizes, on its device; it is filled.
+            model_of_stage: makes a model of the sizes that the run has in a stage, on its device; it is filled.
 
         Raises:
             UserError: the file is missing, damaged, a pickle, of a newer format, or of another run.
@@ -92,7 +93,7 @@ class Checkpoint:
                 f"{path} is of format {version}, this version reads up to {FORMAT_VERSION}; upgrade mode-imitation"
             )
         try:
-            self.state = self._state(tensors, record, model)
+            self.state = self._state(tensors, record, model_of_stage(record["stage"]))
             self.generator_state = tensors[GENERATOR]
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} is damaged: {error} is missing; train again with --overwrite") from None

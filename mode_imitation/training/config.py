@@ -198,7 +198,10 @@ class TrainConfig:
         return 0.02 if self.objective == "sum" else 1.0
 
     def model_config(self, obs_dim: int, act_dim: int, slices: dict[str, slice] | None = None) -> ModelConfig:
-        """The model that these settings describe, for data of these sizes and sensors."""
+        """The model that these settings describe, for data of these sizes and sensors.
+
+        It has no history: the second phase gives it one, see `ModeModel.with_history`.
+        """
         lidars = [part for name, part in (slices or {}).items() if name.endswith("_lidar")]
         return ModelConfig(
             obs_dim=obs_dim,
@@ -212,8 +215,6 @@ class TrainConfig:
             sigma=self.sigma,
             actor_hidden=self.actor_hidden,
             lidars=tuple((part.start, part.stop) for part in lidars) if self.relative_lidar else (),
-            history=self.history,
-            history_gap=self.history_gap,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class TrainingSession:
             start_folder(out, self.info)
         tidy_folder(out)
         if path.exists():
-            self.checkpoint = Checkpoint(path, self.fresh_model(0))
+            self.checkpoint = Checkpoint(path, self.model_of_stage)
             self.state = self.checkpoint.state
         else:
             self.state = TrainingState(self.fresh_model(0))
@@ -109,8 +109,13 @@ class TrainingSession:
         given = None if units is None else (units[0].cpu().numpy(), units[1].cpu().numpy())
         return TrainingData(chosen, slices, config.window, config.segment, self.device, given, config.memory)
 
+    def model_of_stage(self, stage: Stage) -> ModeModel:
+        """A model of the sizes that are trained in this stage: the history comes with the second phase."""
+        model = self.fresh_model(0)
+        return model.with_history(self.config.memory) if stage == "refinement" else model
+
     def fresh_model(self, restart: int) -> ModeModel:
-        """A model of this restart's initial weights, its normaliser fitted to the training episodes."""
+        """A model of this restart's initial weights, its normaliser fitted to the training episodes; no history."""
         config = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim, self.dataset.observation_slices)
         model = ModeModel(config, self.generator("weights", restart, "cpu")).to(self.device)
         data = self.data

@@ -138,6 +138,8 @@ def refine(session: TrainingSession) -> bool:
     state, config = session.state, session.config
     assert state.codes is not None
     generator = session.generator("refinement")
+    if not state.model.config.history:  # not so where it goes on from a checkpoint
+        state.model = state.model.with_history(config.memory)
     stage = Refinement(state.model, session.data.recalling(), state.codes, config, generator, state.iteration)
     if not session.restore(stage.optimizer, generator):
         session.save(stage.optimizer, generator)

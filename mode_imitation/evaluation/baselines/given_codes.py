@@ -56,7 +56,7 @@ class Setup:
         return torch.Generator().manual_seed(seed)
 
     def fresh_model(self, restart: int = 0) -> ModeModel:
-        """Initial weights, and a normaliser that is fitted to the training episodes."""
+        """Initial weights, and a normaliser that is fitted to the training episodes; no history."""
         sizes = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim, self.dataset.observation_slices)
         model = ModeModel(sizes, self.generator("weights", restart))
         data = self.data
@@ -89,6 +89,7 @@ def train_on_codes(
         model = setup.fresh_model()
         place_entries(model, setup.generator("entries"))
         settle(model, setup.data, codes, setup.generator("settling"))
+        model = model.with_history(setup.config.memory)
         stage = Refinement(model, setup.data.recalling(), codes, setup.config, setup.generator("refinement"))
         with progress(method, setup.config.iterations, "iterations") as bar:
             while stage.iteration < setup.config.iterations:

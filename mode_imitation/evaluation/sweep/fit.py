@@ -47,18 +47,20 @@ class FitWatcher:
             # A group of windows shares a code, as in training.
             units = data.draw_units(max(1, WINDOWS // config.pool), generator).repeat_interleave(config.pool)
             starts, others = (data.draw_starts(units, generator) for _ in range(2))
-            asked = data.asked(starts, torch.randint(config.horizon, (len(units), 1), generator=generator))
+            chosen = torch.randint(config.horizon, (len(units), 1), generator=generator)
+            asked = {recalls: data.recalling(recalls).asked(starts, chosen) for recalls in (False, True)}
             self.batches[name] = data.windows(starts), data.windows(others), asked
             self.fits[name], self.own_window_fits[name] = [], []
 
     def __call__(self, call: HookCall) -> None:
-        """Look at the model as it is."""
+        """Look at the model as it is, with a history or without."""
+        recalls = call.model.config.history > 0
         self.iterations.append(call.step)
         for name, (windows, others, asked) in self.batches.items():
             for source, fits in ((others, self.fits), (windows, self.own_window_fits)):
                 with torch.no_grad():
                     contexts = call.model.infer(*source, group=self.config.pool).contexts
-                    fit = log_density_of(call.model, asked, contexts).sum(-1).mean()
+                    fit = log_density_of(call.model, asked[recalls], contexts).sum(-1).mean()
                 fits[name].append(float(fit))
 
     def curves(self) -> dict[str, Any]:
