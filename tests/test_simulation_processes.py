@@ -22,6 +22,7 @@ from mode_imitation.simulation.rollout import rollout
 from mode_imitation.simulation.shared_arrays import SharedArrays
 from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays
 from mode_imitation.simulation.world_group import Ear
+from tests.running import is_running
 
 POINT = "SafetyPointGoal0-v0"
 N = 5
@@ -286,11 +287,3 @@ def towards_goal(env: NavigationVectorEnv) -> np.ndarray:
     bearing = np.arctan2(away[:, 1], away[:, 0]) - env.arrays.headings
     bearing = (bearing + np.pi) % (2 * np.pi) - np.pi
     return np.stack([np.where(np.abs(bearing) < 0.5, 1.0, 0.1), np.clip(3 * bearing, -1, 1)], axis=1)
-
-
-def is_running(pid: int) -> bool:
-    """Whether there is such a process, and it is not only waiting to be collected."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
