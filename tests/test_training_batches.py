@@ -85,15 +85,6 @@ def test_half_of_the_windows_come_from_the_arena_and_judging_looks_only_there() 
     assert set(range(20, 29)) <= set(judged)
 
 
-@pytest.mark.parametrize(("n_inside", "outside"), [(1, True), (2, True), (3, True), (4, False), (5, False)])
-def test_an_episode_that_hardly_was_in_the_arena_is_judged_by_what_it_did_outside_too(
-    n_inside: int, outside: bool
-) -> None:
-    inside = [[0.5] * n_inside + [0.0] * (101 - n_inside)]
-    data = TrainingData(numbered_episodes((100,), lidar=inside), {"goal_lidar": slice(1, 2)}, SHAPE)
-    assert data.scored.tolist() == list(range(100 if outside else n_inside))
-
-
 def test_segments_are_units_of_their_own() -> None:
     data = TrainingData(numbered_episodes(), None, SHAPE, segment=8)
     assert data.unit_lengths.tolist() == [8, 12, 9, 8, 7]

@@ -23,8 +23,6 @@ from mode_imitation.model.objective import Asked, Windows
 
 SCORED_STEPS = 100
 """Most steps of a unit that its likelihood is taken over."""
-LEAST_INSIDE = 0.04
-"""Share of a unit's steps in the arena below which it is judged by what it does outside, too: it was driven out."""
 MOMENT_WINDOWS = 20_000
 
 
@@ -223,11 +221,10 @@ def _usable(episode: Episode) -> np.ndarray:
 
 
 def _scored_steps(units: np.ndarray, usable: np.ndarray, arena: np.ndarray, n_units: int) -> np.ndarray:
-    """Steps that a unit is judged by: undisturbed, in the arena where it has enough such steps, evenly spread."""
+    """Steps that a unit is judged by: undisturbed, in the arena where it has such steps, evenly spread."""
     chosen = usable & arena
     inside = np.bincount(units[chosen], minlength=n_units)
-    all_steps = np.bincount(units[usable], minlength=n_units)
-    chosen |= usable & (inside < LEAST_INSIDE * all_steps)[units]
+    chosen |= usable & (inside[units] == 0)
     steps = np.flatnonzero(chosen)
     counts = np.bincount(units[steps], minlength=n_units)
     rank = np.arange(len(steps)) - (np.cumsum(counts) - counts)[units[steps]]
