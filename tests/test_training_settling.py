@@ -6,37 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import FEW, reassign, undecided
 from mode_imitation.training.batches import TrainingData
-from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.splitting import SPLIT_BEFORE, settles, splits_before
 from tests.synthetic import two_laws
+from tests.test_training_splitting import CONFIG, generator, model_for
 
 N_EACH = 12
-CONFIG = TrainConfig(
-    codes=4,
-    horizon=4,
-    gap=2,
-    stride=2,
-    actor_hidden=(16, 16),
-    learning_rate=1e-2,
-    scoring_iterations=60,
-    scoring_batch=64,
-)
 EPISODES = two_laws(N_EACH).episodes
 TRUE = torch.tensor([episode.expert == "plus" for episode in EPISODES]).long()
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def model_for(data: TrainingData) -> ModeModel:
-    config = CONFIG.model_config(data.observations.shape[1], data.actions.shape[1])
-    model = ModeModel(config, generator())
-    model.normalizer.fit(data.observations, data.some_deltas(), data.actions)
-    return model
 
 
 def only(*units: int) -> torch.Tensor:
