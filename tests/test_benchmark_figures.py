@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 from tiny_runs import random_episode, random_model
 
 from mode_imitation.evaluation.benchmark import aggregate
@@ -16,8 +17,8 @@ from mode_imitation.evaluation.benchmark.measure import (
     steering_fidelity,
     switch_modes,
 )
-from mode_imitation.evaluation.benchmark.results import tables
 from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
+from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.evaluation.closed_loop import Drive, run_modes
 from mode_imitation.evaluation.layouts import held_out_layouts
@@ -28,8 +29,6 @@ from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
 from mode_imitation.simulation import make_vec
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
-
-EXPERTS = ("goal_seeking", "forward_moving")
 
 
 def slow_crossed(values: np.ndarray, reference: np.ndarray | None, minus: np.ndarray | None, n: int, seed: int):
@@ -257,34 +256,6 @@ def test_figures_are_those_of_the_drives_in_order() -> None:
     assert found["return"] == [0.0] * 3
 
 
-def a_cell(shift: float, seed: int, n_layouts: int = 12) -> dict:
-    """Mode 1 stands for goal_seeking, mode 0 for forward_moving."""
-    rng = np.random.default_rng(seed)
-
-    def drive(goals: float, cost: float, path: float) -> dict[str, list[float]]:
-        centre = dict.fromkeys(FIGURES, 1.0) | {"goals": goals + shift, "cost": cost, "path_length": path}
-        return {name: (value + 0.1 * rng.normal(size=n_layouts)).tolist() for name, value in centre.items()}
-
-    scores = {"nmi": 1.0, "ari": 1.0, "homogeneity": 1.0, "completeness": 1.0}
-    return {
-        "n_modes": 2,
-        "shares": [0.5, 0.5, 0.0, 0.0],
-        "matching": {"goal_seeking": 1, "forward_moving": 0},
-        "clustering": {"window": scores, "window_in_arena": scores, "episode": scores, "episode_held_out": None},
-        "leak": {"gap": 0.01 * seed},
-        "fidelity": {"accuracy": 1.0, "nmi": 1.0},
-        "drives": {"mean": {"0": drive(0.1, 5, 30), "1": drive(11, 50, 17)}, "sampled": {"1": drive(11, 50, 17)}},
-        "switching": {"forward_moving:50": rng.poisson(3, (3, n_layouts)).tolist()},
-        "seconds": {"training": 50.0, "evaluation": 20.0},
-    }
-
-
-def an_experts_cell(seed: int) -> dict:
-    cell = a_cell(0.0, seed)
-    drives = {"goal_seeking": cell["drives"]["mean"]["1"], "forward_moving": cell["drives"]["mean"]["0"]}
-    return {"drives": {"mean": drives}, "switching": cell["switching"], "seconds": {"evaluation": 20.0}}
-
-
 def test_results_are_means_over_seeds_and_layouts_and_ratios_to_the_experts() -> None:
     ours = [a_cell(-1.0, seed) for seed in range(3)]
     theirs = [an_experts_cell(seed) for seed in (7, 8)]
@@ -364,7 +335,7 @@ def test_tables_and_figures_show_every_method_and_expert() -> None:
     theirs, cells = [an_experts_cell(seed) for seed in (7, 8)], [a_cell(0.0, seed) for seed in range(3)]
     methods = aggregate.aggregate({"experts": theirs, "true-label": cells, "ours": cells}, EXPERTS)
     targets = [target.as_dict() for target in judge("two", methods, EXPERTS)]
-    results = {"methods": methods, "experts": list(EXPERTS), "targets": targets}
+    results = {"methods": methods, "experts": list(EXPERTS), "differences": [], "targets": targets}
     shown = tables(results)
     for table in shown:
         assert all(len(row) == len(table.columns) for row in table.rows)

@@ -8,8 +8,9 @@ __all__ = ["BenchmarkCommand", "run"]
 
 def run(config: BenchmarkCommand) -> int:
     """Train, drive, compare; 1 where a cell failed."""
-    from mode_imitation.evaluation.benchmark.results import headline, make_results, publish, tables, write_results
+    from mode_imitation.evaluation.benchmark.results import headline, make_results, publish, write_results
     from mode_imitation.evaluation.benchmark.run import run_benchmark
+    from mode_imitation.evaluation.benchmark.tables import tables
 
     finished = run_benchmark(config)
     results = make_results(config, finished)

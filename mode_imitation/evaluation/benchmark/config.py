@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,7 +59,8 @@ METHODS = {
     "bc": "behaviour cloning without context",
 }
 """Method: what it is. The order is that of the tables."""
-SAMPLED = ("ours", "true-label")
+OURS, CEILING = "ours", "true-label"
+SAMPLED = (OURS, CEILING)
 """Methods whose goal seekers are driven with sampled actions beside their mean actions."""
 REFERENCE = "experts"
 REFERENCE_SEEDS = 3
@@ -100,6 +101,9 @@ class BenchmarkConfig:
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
+    compare_default: bool = False
+    """Run the same methods without --burst-away and --history as well, and report what these change: differences with
+    intervals, in which layouts and seeds are drawn again together."""
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
@@ -119,6 +123,10 @@ class BenchmarkConfig:
         held_out_layouts(self.layouts, self.layout_block)
         if not 0 <= self.burst_away <= 1:
             raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
+        if self.compare_default and self.name == self.set:
+            raise UserError(
+                "--compare-default compares with the default, and this is it; give --burst-away or --history"
+            )
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
 
@@ -135,6 +143,11 @@ class BenchmarkConfig:
     def away(self) -> str:
         """What tells data with bursts that drive away from other data: "-away20", at 20 percent."""
         return f"-away{100 * self.burst_away:g}".replace(".", "p") if self.burst_away else ""
+
+    @property
+    def default(self) -> "BenchmarkConfig":
+        """The same benchmark on the set's usual data, with the usual actor."""
+        return replace(self, burst_away=0.0, history=0, compare_default=False)
 
     @property
     def chosen(self) -> list[str]:

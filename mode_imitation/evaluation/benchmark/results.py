@@ -1,37 +1,31 @@
-"""Results of a benchmark on disk: results.json, results.md and figures; the same tables for the terminal."""
+"""Results of a benchmark on disk: results.json, results.md and figures."""
 
 import functools
 import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from mode_imitation.atomic import write_atomic, write_json, write_text
 from mode_imitation.evaluation.benchmark.aggregate import aggregate
-from mode_imitation.evaluation.benchmark.config import METHODS, REFERENCE, SETS, SWITCHING_LAYOUTS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.cells import Cell
+from mode_imitation.evaluation.benchmark.config import METHODS, SETS, SWITCHING_LAYOUTS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.differences import between_methods, to_default
 from mode_imitation.evaluation.benchmark.run import Finished
+from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.versions import platform_name, versions
 
 FORMAT = 1
 
 
-class Table(NamedTuple):
-    """A title, columns and rows of text."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-
-
 def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
     """What results.json holds: means and intervals, no raw figures."""
-    by_method: dict[str, list[Any]] = {method: [] for method in config.chosen}
-    for cell in finished.cells:
-        figures = cell.read()
-        if figures is not None:
-            by_method[cell.method].append(figures)
+    by_method = _by_method(config, finished.cells)
+    differences = between_methods(by_method, config.experts)
+    if config.compare_default:
+        differences += to_default(by_method, _by_method(config, finished.default), config.experts)
     methods = aggregate(by_method, config.experts)
     for method, entry in methods.items():
         entry["failed"] = sum(cell.method == method and cell.failure() is not None for cell in finished.cells)
@@ -57,6 +51,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "core_minutes": round(spent / 60, 1),
         "cells_by_the_clock": by_the_clock,
         "methods": methods,
+        "differences": [difference.as_dict() for difference in differences],
         "targets": [target.as_dict() for target in judge(config.set, methods, config.experts)],
         "failed": finished.failed,
         "notes": finished.notes,
@@ -68,6 +63,16 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
     }
 
 
+def _by_method(config: BenchmarkConfig, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:
+    """What the cells measured, method by method; nothing of those that failed."""
+    found: dict[str, list[dict[str, Any]]] = {method: [] for method in config.chosen}
+    for cell in cells:
+        figures = cell.read()
+        if figures is not None:
+            found[cell.method].append(figures)
+    return found
+
+
 def command_of(config: BenchmarkConfig) -> str:
     """What to type to get these results again, without what only says where things go."""
     words = ["mode-imitation", "benchmark", config.set]
@@ -77,18 +82,7 @@ def command_of(config: BenchmarkConfig) -> str:
         value = getattr(config, name)
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
-    return " ".join(words)
-
-
-def tables(results: Mapping[str, Any]) -> list[Table]:
-    """Everything that is printed, in order."""
-    methods, experts = results["methods"], results["experts"]
-    found = [_discovery(methods, len(experts)), *(_closed_loop(methods, expert) for expert in experts)]
-    if any(entry["switching"] for entry in methods.values()):
-        found.append(_switching(methods))
-    if results["targets"]:
-        found.append(_targets(results["targets"]))
-    return found
+    return " ".join(words + ["--compare-default"] * config.compare_default)
 
 
 def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -159,98 +153,3 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     if results["trial"]:
         lines.insert(0, "A TRIAL: cut short, or on layouts that were tuned on. Not a result.")
     return lines
-
-
-def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
-    columns = (
-        *("method", "modes found", f"exactly the {n_experts}", "episode NMI", "window NMI", "in the arena", "ARI"),
-        *("homogeneity", "completeness", "coverage", "within 5%", "fidelity", "leak (nat)"),
-        *("entropy", "conditional", "training (s)", "driving (s)"),
-    )
-    rows = []
-    for method, entry in methods.items():
-        scores = entry.get("clustering") or {}
-        rows.append(
-            (
-                method,
-                " ".join(map(str, entry["n_modes"])) if "n_modes" in entry else "-",
-                f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}" if "exact" in entry else "-",
-                *(
-                    _seeds(scores.get(name))
-                    for name in ("episode_nmi", "window_nmi", "window_nmi_in_arena", "window_ari")
-                ),
-                *(_seeds(scores.get(name)) for name in ("homogeneity", "completeness")),
-                *(_seeds(entry.get(name), 2) for name in ("coverage", "coverage_within_5_percent", "fidelity")),
-                _seeds(entry.get("leak"), 3),
-                *(_seeds(entry.get(name), 2) for name in ("entropy", "conditional_entropy")),
-                *(f"{entry['seconds'][name]:.0f}" if name in entry["seconds"] else "-" for name in TIMES),
-            )
-        )
-    return Table("Discovery: means over seeds, the least in brackets", columns, rows)
-
-
-TIMES = ("training", "evaluation")
-
-
-def _closed_loop(methods: Mapping[str, Any], expert: str) -> Table:
-    columns = (
-        *("method", "goals", "of the expert's", "return", "of the expert's", "normalised return"),
-        *("cost", "straightness", "path (m)"),
-    )
-    rows = []
-    for method, entry in methods.items():
-        for place, label in (("experts", method), ("sampled", f"{method}, sampled")):
-            if place not in entry or (place == "sampled" and method == REFERENCE):
-                continue
-            figures = entry[place].get(expert)
-            if figures is None:  # sampled actions are driven for goal seekers only
-                continue
-            ratio = figures.get("ratio") or {}
-            own = method == REFERENCE
-            rows.append(
-                (
-                    label,
-                    _text(figures["goals"]),
-                    "1" if own else _text(ratio.get("goals"), 3),
-                    _text(figures["return"]),
-                    "1" if own else _text(ratio.get("return"), 3),
-                    _text(figures["normalised_return"], 1),
-                    _text(figures["cost"], 1),
-                    _text(figures["straightness"], 3),
-                    _text(figures["path_length"]),
-                )
-            )
-    return Table(f"Closed loop: {expert} and the mode that stands for it", columns, rows)
-
-
-def _switching(methods: Mapping[str, Any]) -> Table:
-    names = list(next(iter(methods.values()))["switching"])
-    columns = ["method"]
-    for name in names:
-        columns += [f"{name.replace(':', ' ')}: goals after", "of the experts'"]
-    rows = []
-    for method, entry in methods.items():
-        cells = []
-        for name in names:
-            found = entry["switching"][name]
-            cells.append(_text(found["goals"][-1]))
-            cells.append("1" if method == REFERENCE else _text(found.get("ratio", [None])[-1]))
-        rows.append((method, *cells))
-    title = "Switching: goals in 250 steps after the goal mode was left for another one and taken up again"
-    return Table(title, tuple(columns), rows)
-
-
-def _targets(targets: Sequence[Mapping[str, Any]]) -> Table:
-    words = {True: "met", False: "missed", None: "-"}
-    rows = [(target["name"], target["wanted"], target["found"], words[target["met"]]) for target in targets]
-    return Table("Targets", ("figure", "aim", "found", ""), rows)
-
-
-def _text(figure: Mapping[str, float] | None, digits: int = 2) -> str:
-    if figure is None:
-        return "-"
-    return f"{figure['mean']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
-
-
-def _seeds(figure: Mapping[str, Any] | None, digits: int = 3) -> str:
-    return "-" if figure is None else f"{figure['mean']:.{digits}f} ({figure['least']:.{digits}f})"

@@ -39,6 +39,8 @@ class Finished:
     failed: dict[str, str]
     """ "ours, seed 3": why."""
     notes: list[str]
+    default: list[Cell]
+    """Those of the benchmark without options, where it is compared with; else none."""
 
 
 def run_benchmark(config: BenchmarkConfig) -> Finished:
@@ -53,8 +55,11 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     if config.publish is not None:
         check_folder(config.publish, "the results", "--publish")
     cells = plan_cells(config)
-    missing = [cell for cell in cells if cell.read() is None]
-    there = len(cells) - len(missing)
+    default = plan_cells(config.default) if config.compare_default else []
+    # The experts do not depend on the options: their cells are in both lists.
+    every = list({cell.folder: cell for cell in (*cells, *default)}.values())
+    missing = [cell for cell in every if cell.read() is None]
+    there = len(every) - len(missing)
     label = f"benchmark {config.set}" + (f", {there} cells were there" if there else "")
     if missing:
         from mode_imitation.simulation.world_choice import cores
@@ -65,18 +70,23 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
         ):
             for cell, reason in ended:
                 bar.advance(note=f"{cell.method}, seed {cell.seed}" + (f": {reason}" if reason else ""))
-    failed = {f"{cell.method}, seed {cell.seed}": reason for cell in cells if (reason := cell.failure())}
-    if len(failed) == len(cells):
+    own = {cell.folder for cell in cells}
+    failed = {
+        f"{cell.method}, seed {cell.seed}" + ("" if cell.folder in own else ", default"): reason
+        for cell in every
+        if (reason := cell.failure())
+    }
+    if all(cell.failure() for cell in cells):
         first, reason = next(iter(failed.items()))
         raise UserError(f"every cell of the benchmark failed; the first one ({first}): {reason}")
-    other = [cell for cell in cells if cell.read() is not None and cell.codes() != {code_digest()}]
+    other = [cell for cell in every if cell.read() is not None and cell.codes() != {code_digest()}]
     notes = []
     if other:
         notes.append(
-            f"{len(other)} of {len(cells)} cells were trained or measured by another state of this project's code; "
+            f"{len(other)} of {len(every)} cells were trained or measured by another state of this project's code; "
             f"to make them again, remove {config.out / config.set}"
         )
-    return Finished(cells, failed, notes)
+    return Finished(cells, failed, notes, default)
 
 
 def plan_cells(config: BenchmarkConfig) -> list[Cell]:

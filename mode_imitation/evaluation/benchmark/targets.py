@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mode_imitation.evaluation.benchmark.config import PLANNER, REFERENCE, seekers
+from mode_imitation.evaluation.benchmark.config import CEILING, OURS, PLANNER, REFERENCE, seekers
 
-OURS, CEILING = "ours", "true-label"
 STRAIGHT = ("forward_moving", "backward_moving")
 EXACT_SHARE = {"two": 0.9, "four": 0.9, "six": 0.8}
 """Of the runs that find exactly the experts."""

@@ -1,0 +1,35 @@
+"""What cells of the benchmark hold, made up."""
+
+import numpy as np
+
+from mode_imitation.evaluation.benchmark.measure import FIGURES
+
+EXPERTS = ("goal_seeking", "forward_moving")
+
+
+def a_cell(shift: float, seed: int, n_layouts: int = 12) -> dict:
+    """Mode 1 stands for goal_seeking, mode 0 for forward_moving."""
+    rng = np.random.default_rng(seed)
+
+    def drive(goals: float, cost: float, path: float) -> dict[str, list[float]]:
+        centre = dict.fromkeys(FIGURES, 1.0) | {"goals": goals + shift, "cost": cost, "path_length": path}
+        return {name: (value + 0.1 * rng.normal(size=n_layouts)).tolist() for name, value in centre.items()}
+
+    scores = {"nmi": 1.0, "ari": 1.0, "homogeneity": 1.0, "completeness": 1.0}
+    return {
+        "n_modes": 2,
+        "shares": [0.5, 0.5, 0.0, 0.0],
+        "matching": {"goal_seeking": 1, "forward_moving": 0},
+        "clustering": {"window": scores, "window_in_arena": scores, "episode": scores, "episode_held_out": None},
+        "leak": {"gap": 0.01 * seed},
+        "fidelity": {"accuracy": 1.0, "nmi": 1.0},
+        "drives": {"mean": {"0": drive(0.1, 5, 30), "1": drive(11, 50, 17)}, "sampled": {"1": drive(11, 50, 17)}},
+        "switching": {"forward_moving:50": rng.poisson(3, (3, n_layouts)).tolist()},
+        "seconds": {"training": 50.0, "evaluation": 20.0},
+    }
+
+
+def an_experts_cell(seed: int) -> dict:
+    cell = a_cell(0.0, seed)
+    drives = {"goal_seeking": cell["drives"]["mean"]["1"], "forward_moving": cell["drives"]["mean"]["0"]}
+    return {"drives": {"mean": drives}, "switching": cell["switching"], "seconds": {"evaluation": 20.0}}
