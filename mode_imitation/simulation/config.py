@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -49,6 +49,13 @@ class GenerateConfig:
     arrays."""
     path: Literal["auto", "batched", "library"] = "auto"
     """Which simulator steps the worlds: the batched one, the untouched library, or the first where it is exact."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides the arrays, as JSON has it and as the dataset's metadata keep it."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
+        return settings | {"expert": list(self.expert)}
 
     @property
     def command(self) -> str:

@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from mode_imitation.data.writer import check_new_dataset, remove_empty_parents, 
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
 from mode_imitation.simulation.chunks import ChunkFolder
-from mode_imitation.simulation.config import NOT_IN_THE_ARRAYS, GenerateConfig
+from mode_imitation.simulation.config import GenerateConfig
 from mode_imitation.simulation.layout_seeds import training_layout_seed
 from mode_imitation.simulation.vector_env import make_vec
 from mode_imitation.simulation.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
@@ -127,7 +127,7 @@ def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[s
             "observation_bounds": (observations.low, observations.high),
             "action_bounds": (actions.low, actions.high),
             "metadata": {
-                "settings": _settings(config)["settings"],
+                "settings": config.settings,
                 "robot": setting.robot,
                 "time_step": setting.time_step,
                 "simulator_path": env.path,
@@ -182,8 +182,6 @@ def _assemble(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder, 
 
 def _settings(config: GenerateConfig) -> dict[str, Any]:
     """Everything that decides the arrays: two runs with equal settings may share finished episodes."""
-    values = {item.name: getattr(config, item.name) for item in fields(config)}
-    settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
     files = {}
     for spec in [spec for word in config.expert for spec in members(word.rpartition("=")[0])]:
         path = Path(spec.rpartition(":")[0])
@@ -191,7 +189,7 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
             files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     packages = versions() | {"platform": platform_name()}
     return {
-        "settings": settings | {"expert": list(config.expert)},
+        "settings": config.settings,
         "expert files": files,
         "code": {"the code of experts and simulation": _code_digest()},
         "versions": {name: packages[name] for name in packages if name not in ("torch", "minari", "h5py")},

@@ -30,13 +30,25 @@ class Round(NamedTuple):
     """(U,) int"""
     nll: float
     """Nats per step of the data under their new codes, scored by policies that never saw them."""
-    changed: int
-    """Units that got another code, before merging."""
     n_codes: int
     smallest_gap: float | None
     """Between the two most similar codes, before merging; None where there is one code."""
     moved: Tensor
-    """(U,) bool, those units."""
+    """(U,) bool, the units that got another code, before merging."""
+
+    @property
+    def changed(self) -> int:
+        """How many units moved."""
+        return int(self.moved.sum())
+
+    def figures(self) -> dict[str, float | int | None]:
+        """For the log and the report."""
+        return {
+            "nll": self.nll,
+            "changed": self.changed,
+            "n_codes": self.n_codes,
+            "smallest_gap": self.smallest_gap,
+        }
 
 
 def reassign(
@@ -76,8 +88,7 @@ def reassign(
     nll = scores.gather(1, new[:, None])[judged].mean().item()
     merged = merge_codes(new, gaps, config.merge_gap) if merge else new
     smallest = min(gaps.values(), default=None)
-    changed = new != codes
-    return Round(merged, nll, int(changed.sum()), len(merged.unique()), smallest, changed)
+    return Round(merged, nll, len(merged.unique()), smallest, moved=new != codes)
 
 
 def undecided(codes: Tensor, moved: Tensor) -> Tensor | None:

@@ -11,6 +11,7 @@ from mode_imitation.model.objective import Asked, joint_objective, log_density_o
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.discovery import DiscoveryStep, objective_weights, unit_codes, unit_distances
+from mode_imitation.training.refinement import RefinementStep
 
 WINDOWS = 1024
 MODULES = ("encoder", "decoder", "codebook", "actor")
@@ -36,6 +37,14 @@ def discovery_figures(model: ModeModel, done: DiscoveryStep) -> dict[str, float]
     parts = {f"loss/{name}": value.item() for name, value in done.objective.parts.items()}
     rates = {"learning_rate": done.learning_rate, "gradient_norm/all": done.gradient_norm.item()}
     return parts | code_figures(done.objective.inference) | rates | {"codebook/revived": done.revived}
+
+
+def refinement_figures(done: RefinementStep) -> dict[str, float]:
+    """For the log."""
+    found = {"loss/action_nll": done.action_nll.item(), "learning_rate": done.learning_rate}
+    if done.agreement is not None and done.reconstruction is not None:
+        found |= {"loss/agreement": done.agreement.item(), "loss/reconstruction": done.reconstruction.item()}
+    return found
 
 
 def gradient_norms(model: nn.Module) -> dict[str, float]:

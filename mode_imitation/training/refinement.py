@@ -39,13 +39,6 @@ class RefinementStep(NamedTuple):
     """Cross-entropy of the encoder's code against the settled one, where this iteration had such a batch."""
     reconstruction: Tensor | None
 
-    def figures(self) -> dict[str, float]:
-        """For the log."""
-        found = {"loss/action_nll": self.action_nll.item(), "learning_rate": self.learning_rate}
-        if self.agreement is not None and self.reconstruction is not None:
-            found |= {"loss/agreement": self.agreement.item(), "loss/reconstruction": self.reconstruction.item()}
-        return found
-
 
 class Refinement:
     """Trains actor and encoder on fixed codes. `iteration` counts the steps that are done."""

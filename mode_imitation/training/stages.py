@@ -12,12 +12,11 @@ from torch import Tensor
 
 from mode_imitation.progress import progress
 from mode_imitation.training.assignment import reassign, selection_score
-from mode_imitation.training.diagnostics import discovery_figures
+from mode_imitation.training.diagnostics import discovery_figures, refinement_figures
 from mode_imitation.training.discovery import Discovery, unit_codes, unit_distances
 from mode_imitation.training.iterations import iterate
 from mode_imitation.training.refinement import (
     Refinement,
-    RefinementStep,
     record_typical_distances,
     settle,
     settle_unrefined,
@@ -77,8 +76,7 @@ def assign(session: TrainingSession) -> bool:
             done = reassign(state.model, session.data, state.codes, config, generator, merge=merge, moved=moved)
             state.codes, state.moved = done.codes, done.moved
             state.iteration += 1
-            figures = {name: value for name, value in done._asdict().items() if name not in ("codes", "moved")}
-            state.rounds.append(figures | {"split": n_split})
+            state.rounds.append(done.figures() | {"split": n_split})
             bar.advance(note=f"{done.n_codes} codes, {done.changed} units changed")
             known = {name: value for name, value in state.rounds[-1].items() if value is not None}
             session.log.scalars("assignment", known, session.step + state.iteration)
@@ -148,7 +146,7 @@ def refine(session: TrainingSession) -> bool:
         stage,
         generator,
         config.iterations,
-        RefinementStep.figures,
+        refinement_figures,
         label="refinement",
         windows=config.batch,
         codes=state.codes,

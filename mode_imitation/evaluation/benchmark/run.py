@@ -156,9 +156,7 @@ def check_made_by(wanted: "GenerateConfig", dataset: TrajectoryDataset) -> None:
         UserError: a setting that is on record differs, or none is on record.
     """
     recorded = dataset.metadata.get("settings") or {}
-    for name in ("expert", "env", "steps", "seed", "action_noise", "disturbances", "burst_away"):
-        value = getattr(wanted, name)
-        expected = list(value) if isinstance(value, tuple) else value
+    for name, expected in wanted.settings.items():
         if recorded.get(name) != expected:
             raise UserError(
                 f"{wanted.root}/{wanted.out} is not the benchmark's data: {name} is {recorded.get(name)}, "
