@@ -13,6 +13,10 @@ from mode_imitation.errors import UserError
 AWAY = (0.75, 1.5)
 """Least and most steps of a burst that drives away, as multiples of a burst's most. With once to twice, five of sixty
 goal seekers ended out of reach of everything; with this, one or two."""
+NEAR_FIRST = 0.2
+"""Share of the episode, from its beginning, in which no burst drives away: who is driven out of reach before having
+shown anything may never come back, and lost experts are alike. Of one such episode, two experts would have chosen every
+action with the same probability."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,9 @@ class Disturbance:
     noise: float = 0.1
     """Standard deviation of the Gaussian noise around a burst's constant action, itself uniform in [-1, 1]."""
     away: float = 0.0
-    """Share of the bursts that drive away: they last AWAY times the longest time and hold a course, so that data show
-    the way back from where sensors hardly reach. An expert without memory does not always find it."""
+    """Share of the bursts that drive away, of those that begin after NEAR_FIRST of the episode: they last AWAY times the
+    longest time and hold a course, so that data show the way back from where sensors hardly reach. An expert without
+    memory does not always find it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -61,9 +66,8 @@ class Disturbance:
         actions = np.zeros((n_steps, act_dim))
         start = 0 if self.at_start else self._pause(n_steps, rng)
         while start < n_steps:
-            length, action = (
-                self._away(act_dim, rng) if self.away and rng.random() < self.away else self._off_course(act_dim, rng)
-            )
+            drives_away = self.away > 0 and start >= NEAR_FIRST * n_steps and rng.random() < self.away
+            length, action = self._away(act_dim, rng) if drives_away else self._off_course(act_dim, rng)
             stop = min(start + length, n_steps)
             disturbed[start:stop] = True
             actions[start:stop] = action + self.noise * rng.standard_normal((stop - start, act_dim))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.disturbance import Disturbance
+from experts.disturbance import NEAR_FIRST, Disturbance
 from mode_imitation.errors import UserError
 
 
@@ -58,7 +58,7 @@ def test_the_share_of_disturbed_steps_is_what_the_numbers_say() -> None:
 def test_bursts_that_drive_away_last_longer_and_hold_a_course() -> None:
     disturbance = Disturbance(probability=0.002, noise=0.0, away=1.0)
     mask, actions = disturbance.draw(100_000, 3, np.random.default_rng(5))
-    held = [(stop - start, actions[start]) for start, stop in runs(mask)]
+    held = [(stop - start, actions[start]) for start, stop in runs(mask) if start >= NEAR_FIRST * len(mask)]
     # The last may be cut short; two may touch, but seldom.
     assert np.mean([60 <= length <= 120 for length, _ in held]) > 0.8
     assert min(length for length, _ in held[:-1]) >= 60
@@ -68,11 +68,22 @@ def test_bursts_that_drive_away_last_longer_and_hold_a_course() -> None:
     assert 0.35 < first_alone.mean() < 0.65
 
 
+@pytest.mark.parametrize("n_steps", [100, 1000])
+def test_every_episode_first_shows_who_drives(n_steps: int) -> None:
+    disturbance = Disturbance(probability=0.05, noise=0.0, away=1.0)
+    for seed in range(50):
+        mask, actions = disturbance.draw(n_steps, 2, np.random.default_rng(seed))
+        for start, _ in runs(mask):
+            off_course = actions[start, 1] != 0 and actions[start, 0] != actions[start, 1]
+            assert off_course == (start < NEAR_FIRST * n_steps)
+
+
 def test_the_share_of_bursts_that_drive_away_is_what_the_number_says() -> None:
     mask, actions = Disturbance(probability=1.0, noise=0.0, at_start=False, away=0.25).draw(
         100_000, 2, np.random.default_rng(6)
     )
-    bursts = actions[np.concatenate([[0], np.flatnonzero((actions[1:] != actions[:-1]).any(axis=1)) + 1])]
+    starts = np.concatenate([[0], np.flatnonzero((actions[1:] != actions[:-1]).any(axis=1)) + 1])
+    bursts = actions[starts[starts >= NEAR_FIRST * len(mask)]]
     away = (bursts[:, 1] == 0) | (bursts[:, 0] == bursts[:, 1])
     assert mask.all()
     assert abs(away.mean() - 0.25) < 0.04

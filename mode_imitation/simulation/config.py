@@ -35,7 +35,8 @@ class GenerateConfig:
     burst_longest: int = 80
     """Steps in the longest burst."""
     burst_away: float = 0.0
-    """Share of the bursts that drive away: they last longer and hold a course, so that data show the way back."""
+    """Share of the bursts that drive away, after the first fifth of the episode: they last longer and hold a course, so
+    that data show the way back."""
     burst_at_start: bool = True
     """Begin every episode with a burst."""
     root: Path | None = None
