@@ -34,9 +34,9 @@ class Disturbance:
     noise: float = 0.1
     """Standard deviation of the Gaussian noise around a burst's constant action, itself uniform in [-1, 1]."""
     away: float = 0.0
-    """Share of the bursts that drive away, of those that begin after NEAR_FIRST of the episode: they last AWAY times the
-    longest time and hold a course, so that data show the way back from where sensors hardly reach. An expert without
-    memory does not always find it."""
+    """Share of the bursts that drive away, of those that begin after NEAR_FIRST of the episode: they last AWAY times
+    the longest time and hold a course, so that data show the way back from where sensors hardly reach. An expert
+    without memory does not always find it."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:

@@ -40,15 +40,14 @@ def test_a_difference_is_that_of_the_means_over_the_experts() -> None:
     for figure, drawn in ((MEAN, "mean"), (SAMPLED, "sampled")):
         interval = found[figure].interval
         assert interval is not None
-        assert interval["mean"] == pytest.approx((fmean(goals(ours, drawn)) - fmean(goals(labels, drawn))) / expert)
-        assert interval["low"] < interval["mean"] < interval["high"] < 0
+        assert interval.mean == pytest.approx((fmean(goals(ours, drawn)) - fmean(goals(labels, drawn))) / expert)
+        assert interval.low < interval.mean < interval.high < 0
 
     def after(cells: list[dict]) -> np.ndarray:
         return np.array([cell["switching"]["forward_moving:50"][2] for cell in cells])
 
     expected = bootstrap_crossed(after(ours), after(REFERENCE), minus=after(labels))
-    assert expected is not None
-    assert found[AFTER].interval == expected.as_dict()
+    assert found[AFTER].interval == expected
 
 
 def test_a_hard_layout_pulls_both_down_and_hides_no_difference() -> None:
@@ -69,7 +68,7 @@ def test_a_hard_layout_pulls_both_down_and_hides_no_difference() -> None:
     assert apart[0]["high"] > apart[1]["low"]  # the intervals overlap
     difference = found[MEAN]
     assert difference is not None
-    assert difference["high"] < 0  # and yet ours is surely less
+    assert difference.high < 0  # and yet ours is surely less
 
 
 def test_every_method_is_compared_with_itself_without_options() -> None:
@@ -83,9 +82,9 @@ def test_every_method_is_compared_with_itself_without_options() -> None:
     assert ("bc", SAMPLED) not in by_name  # it was not driven with sampled actions
     same, more = by_name["bc", MEAN], by_name["ours", MEAN]
     assert same is not None
-    assert same["mean"] == 0.0
+    assert same.mean == 0.0
     assert more is not None
-    assert more["low"] > 0.05
+    assert more.low > 0.05
     assert to_default(changed, {}, EXPERTS) == []
     assert between_methods({"experts": [], "ours": plain["ours"], "bc": plain["bc"]}, EXPERTS) == []
 

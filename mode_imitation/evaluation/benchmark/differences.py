@@ -5,14 +5,14 @@ both down. Here every resample takes the same layouts for both, and seeds of eac
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mode_imitation.evaluation.benchmark.aggregate import Cells, table
 from mode_imitation.evaluation.benchmark.config import OURS, REFERENCE, seekers
-from mode_imitation.evaluation.statistics import bootstrap_crossed
+from mode_imitation.evaluation.statistics import Interval, bootstrap_crossed
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,13 @@ class Difference:
     method: str
     minus: str
     """What is taken off: another method, or DEFAULT."""
-    interval: dict[str, float] | None
+    interval: Interval | None
     """None where the experts' own figure is 0, and a ratio to it would mean nothing."""
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON: the interval's numbers beside the names."""
+        names = {"figure": self.figure, "method": self.method, "minus": self.minus}
+        return names | ({} if self.interval is None else self.interval.as_dict())
 
 
 DEFAULT = "default"
@@ -83,6 +84,5 @@ def _differences(
         tables[f"goals after {steps} steps of {other}"] = tuple(triple)
     found = []
     for figure, (values, taken_off, theirs) in tables.items():
-        interval = bootstrap_crossed(values, theirs, minus=taken_off)
-        found.append(Difference(figure, method, minus, interval and interval.as_dict()))
+        found.append(Difference(figure, method, minus, bootstrap_crossed(values, theirs, minus=taken_off)))
     return found

@@ -117,7 +117,7 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Table]:
         if not those:
             continue
         columns = list(dict.fromkeys(one[heads] for one in those))
-        shown = {(one["figure"], one[heads]): _text(one["interval"], 3) for one in those}
+        shown = {(one["figure"], one[heads]): _text(one if "mean" in one else None, 3) for one in those}
         rows = [
             (figure, *(shown.get((figure, column), "-") for column in columns))
             for figure in dict.fromkeys(one["figure"] for one in those)
