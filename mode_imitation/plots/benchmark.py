@@ -40,8 +40,7 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
             _compare(ax, methods, results["methods"].get(REFERENCE), expert)
         for ax in axes[len(experts) :]:
             ax.set_axis_off()
-        axes[0].set_yticks(range(len(methods)), list(methods), fontsize=8.5)
-        axes[0].invert_yaxis()
+        _one_row_each(axes[0], methods)
         note = "mean and 95% interval over seeds and layouts; open circles: sampled actions"
         figure.supxlabel(note, fontsize=7.5, color=look.FAINT, x=0.01, ha="left")
     return figure
@@ -74,8 +73,7 @@ def plot_agreement(results: Mapping[str, Any]) -> Figure | None:
             _finish(ax, title)
             ax.set_xlim(-0.03, 1.03)
             ax.set_xlabel("NMI with the experts", fontsize=8.5, color=look.FAINT)
-        axes[0].set_yticks(range(len(methods)), list(methods), fontsize=8.5)
-        axes[0].invert_yaxis()
+        _one_row_each(axes[0], methods)
     return figure
 
 
@@ -105,11 +103,16 @@ def _compare(ax: Axes, methods: Mapping[str, Any], reference: Any, expert: str) 
     _finish(ax, expert)
 
 
+def _one_row_each(ax: Axes, methods: Mapping[str, Any]) -> None:
+    """The first method on top; all axes share this one's rows."""
+    ax.set_yticks(range(len(methods)), list(methods), fontsize=8.5)
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+
+
 def _finish(ax: Axes, title: str) -> None:
     look.dress(ax)
     ax.set_title(title, loc="left", fontsize=9.5)
     ax.grid(axis="x")
-    ax.margins(y=0.12)
     ax.xaxis.set_major_locator(look.ticks(5))
 
 
