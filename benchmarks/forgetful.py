@@ -20,6 +20,7 @@ class Forgetful(HazardAvoidingExpert):
 
     def act(self, observations: np.ndarray) -> np.ndarray:
         """(N, obs_dim) -> (N, act_dim)."""
+        self.odometry.reset(observations)
         self.map.reset(len(observations))
         self.planner.reset(len(observations))
         self.step = 0  # so that no plan is kept for the next step

@@ -1,12 +1,20 @@
 """The map finds hazards, and the planner keeps out of them."""
 
+from pathlib import Path
+from runpy import run_path
+
 import numpy as np
 import pytest
-from experts_scene import slow_lidar
+from experts_scene import random_observations, setting_of, slow_lidar
 
+from experts.hazard_avoiding import HazardAvoidingExpert
 from experts.hazard_map import HazardMap
 from experts.planned_motion import CarMotion, Motion, PointMotion, Pose, turned
 from experts.planner import Planner
+
+Forgetful: type[HazardAvoidingExpert] = run_path(str(Path(__file__).parents[1] / "benchmarks/forgetful.py"))[
+    "Forgetful"
+]
 
 HAZARDS = np.array([[1.0, 0.4], [0.2, -1.1], [-0.9, 0.8], [-1.0, -0.7], [0.3, 1.3]])
 FAR = np.full((1, 1, 2), 1e3)
@@ -149,3 +157,20 @@ def test_the_last_plan_is_kept_unless_another_is_clearly_better() -> None:
     nudged = hazard + np.array([0.0, 0.002 * np.sign(first[0, 1])])
     second, _ = planner.choose(pose_at(), goal, nudged, 0.04)
     assert np.sign(first[0, 1]) == np.sign(second[0, 1])
+
+
+@pytest.mark.parametrize(("kind", "remembers"), [(HazardAvoidingExpert, True), (Forgetful, False)])
+def test_without_memory_the_planner_goes_by_the_observation_alone(
+    kind: type[HazardAvoidingExpert], remembers: bool
+) -> None:
+    setting = setting_of("Point")
+    now, *before = (random_observations(setting, 30, np.random.default_rng(seed)) for seed in range(4))
+    answers = []
+    for past in ([], before):
+        expert = kind(setting)
+        expert.reset(now, [])
+        for observations in past:
+            expert.act(observations)
+        expert.backwards = np.zeros(len(now), dtype=bool)  # the gear is kept, and the velocity shows it as well
+        answers.append(expert.act(now))
+    assert (answers[0] != answers[1]).any() == remembers
