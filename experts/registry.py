@@ -90,6 +90,8 @@ def find_class(spec: str) -> type:
         UserError: there is none.
     """
     location, name = _split(NAMES.get(spec, spec))
+    if spec in NAMES:
+        return getattr(importlib.import_module(location), name)
     module = _load_file(location) if location.endswith(".py") else _load_module(location)
     cls = getattr(module, name, None)
     if not inspect.isclass(cls):

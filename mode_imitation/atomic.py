@@ -1,9 +1,11 @@
-"""Files that are either the old one or the new one, whenever the process dies."""
+"""Files that are either the old one or the new one, whenever the process dies, and locks that end with it."""
 
+import contextlib
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,32 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         flush(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(path: Path, complaint: str) -> Iterator[None]:
+    """One process at a time gets in; the lock goes with the process that holds it, however it ends.
+
+    Args:
+        path: a file that is made for it, and its folder; it stays.
+        complaint: what to tell the user where another process has it.
+
+    Raises:
+        UserError: the complaint.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows
+            pass
+        except OSError as error:
+            if error.errno not in (errno.EAGAIN, errno.EACCES):
+                raise
+            raise UserError(complaint) from None
+        yield
 
 
 def check_folder(folder: Path, purpose: str, option: str = "--out") -> None:

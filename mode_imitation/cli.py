@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 from mode_imitation import __version__
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, near_matches
 
 PROGRAM = "mode-imitation"
 SIMULATOR = ("mujoco", "safety_gymnasium", "xmltodict")
@@ -152,14 +152,6 @@ def one_line(box: str) -> str:
     # A complaint of the whole config is prefixed with its class, which is no name that a user knows.
     text = re.sub(r"^Error parsing (?!-)\w+: ", "", " ".join(words)).rstrip(".")
     return text or "the arguments could not be understood"
-
-
-def near_matches(name: str, known) -> str:
-    """`, did you mean 'train'?`, or nothing where no name is near."""
-    import difflib
-
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def complain(message: str) -> int:

@@ -1,4 +1,6 @@
-"""The one exception that the command line turns into one line and exit status 2."""
+"""The one exception that the command line turns into one line and exit status 2, and a word that such lines need."""
+
+from collections.abc import Iterable
 
 
 class UserError(ValueError):
@@ -6,3 +8,11 @@ class UserError(ValueError):
 
     It is a ValueError so that Python callers need not know this class.
     """
+
+
+def near_matches(name: str, known: Iterable[str]) -> str:
+    """`, did you mean 'train'?`, or nothing where no name is near."""
+    import difflib
+
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

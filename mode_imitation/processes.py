@@ -33,7 +33,8 @@ def start_process(module: str, *, inherited: tuple[int, ...] = (), log: Path | N
     paths = [path or os.getcwd() for path in sys.path]
     with contextlib.nullcontext() if log is None else log.open("w") as errors:
         return subprocess.Popen(
-            [sys.executable, "-m", module],
+            # -P: else the working folder would come before everything that is imported from elsewhere here.
+            [sys.executable, "-P", "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=errors,

@@ -74,6 +74,21 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert load_run(tmp_path / "run").info["method"] == "bc"
 
 
+@pytest.mark.parametrize("method", ["ours", "bc"])
+def test_a_finished_run_that_was_damaged_since_is_trained_again(method: str, tmp_path: Path) -> None:
+    train_method(method, two_laws(), TINY, tmp_path)
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    (tmp_path / "model.safetensors").unlink()
+    assert train_method(method, two_laws(), TINY, tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == weights
+
+
+@pytest.mark.parametrize("method", TRAINERS)
+def test_all_methods_train_on_the_cpu(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # to take it would fail
+    train_method(method, two_laws(), TINY, tmp_path)
+
+
 def test_all_methods_hold_out_the_same_episodes(tmp_path: Path) -> None:
     dataset, found = two_laws(n_each=10), []
     for method in ("ours", "bc", "original", "true-label"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mode_imitation.atomic import locked
 from mode_imitation.cli import main
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark import cells as cells_module
@@ -112,6 +113,25 @@ def test_cells_from_before_there_was_a_history_are_still_good(tmp_path: Path) ->
         make_cell(tmp_path, job | {"train": {"codes": 4, "history": 2, "history_gap": gap}}, "data") for gap in (5, 6)
     ]
     assert len({cell.run for cell in [before, *gaps]}) == 3
+
+
+def test_the_original_method_has_no_history_whatever_is_asked_for(tmp_path: Path) -> None:
+    def folders(method: str) -> int:
+        jobs = ({"method": method, "seed": 0, "train": {"history": history}} for history in (0, 4))
+        return len({make_cell(tmp_path, job, "checksum").run for job in jobs})
+
+    assert (folders("ours"), folders("original")) == (2, 1)
+
+
+def test_two_benchmarks_do_not_work_in_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(run, "plan_cells", lambda config: [cell_of(tmp_path, "works")])
+    monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, WORKER))
+    words = ["benchmark", "two", "--out", str(tmp_path)]
+    with locked(tmp_path / "two" / ".lock", "held"):
+        assert main(words) == 2
+    assert "another benchmark of two is at work" in capsys.readouterr().err
 
 
 def test_a_policy_depends_only_on_what_trains_it(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Experts are found by name, file or module; what is wrong with one is said in one line."""
 
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from experts_scene import random_observations, setting_of
 
 import experts.protocol
-from experts.registry import expert_label, expert_names, make_expert
+from experts.registry import expert_label, expert_names, find_class, make_expert
 from mode_imitation.errors import UserError
 
 OBSERVATIONS = random_observations(setting_of("Point"), 3, np.random.default_rng(0))
@@ -193,3 +194,12 @@ def test_goal_seeking_needs_no_hazards() -> None:
     assert expert.act(np.zeros((2, 28))).shape == (2, 2)
     with pytest.raises(UserError, match="hazard_avoiding needs the sensor hazards_lidar"):
         make_expert("hazard_avoiding", setting)
+
+
+def test_a_name_of_ours_is_found_whatever_lies_in_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    assert find_class("goal_seeking").__module__ == "experts.goal_seeking"
+    assert sys.path == before

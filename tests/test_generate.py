@@ -330,7 +330,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_dataset(
 
 def test_a_second_process_cannot_make_the_same_dataset(tmp_path: Path, fake: type[FakeDriver]) -> None:
     with (
-        module._locked(tmp_path / ".unfinished" / NAME, NAME),
+        module._alone(tmp_path / ".unfinished" / NAME, NAME),
         pytest.raises(UserError, match="being made by another process"),
     ):
         generate(replace(SMALL, root=tmp_path))

@@ -94,3 +94,14 @@ def test_a_process_leaves_when_its_input_closes_even_within_a_line(worker: str, 
         assert process.wait(PATIENCE_S / 2) == 0
     finally:
         stop_processes([process])
+
+
+def test_the_working_folder_comes_before_nothing_that_is_imported_from_elsewhere_here(
+    worker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "mode_imitation").mkdir(parents=True)
+    (elsewhere / "mode_imitation" / "__init__.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    assert dict(run_tasks(worker, [{}], 1)) == {0: {"done": True}}

@@ -206,9 +206,12 @@ def test_acting_on_what_does_not_fit_is_one_clear_line(policy: Policy) -> None:
 def test_a_device_that_does_not_exist_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="no device 'tpu'"):
         Policy(random_model(obs_dim=OBS_DIM), device="tpu")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="torch finds none"):
-        Policy(random_model(obs_dim=OBS_DIM), device="cuda")
+    with pytest.raises(UserError, match="no device 'cuda:x'"):
+        Policy(random_model(obs_dim=OBS_DIM), device="cuda:x")
+    for there, asked in ((0, "cuda"), (0, "cuda:0"), (1, "cuda:1"), (2, "cuda:9")):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda there=there: there)
+        with pytest.raises(UserError, match=f"{asked} was asked for and torch finds {there} of them"):
+            Policy(random_model(obs_dim=OBS_DIM), device=asked)
 
 
 def test_a_written_context_is_read_and_a_wrong_one_refused() -> None:

@@ -9,6 +9,7 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
+from mode_imitation.training import run_folder
 from mode_imitation.training.assignment import code_gaps, cross_fitted_scores, fit_twins, merge_codes, split_in_halves
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
@@ -329,6 +330,58 @@ def test_a_run_that_diverges_says_so_before_it_saves_its_weights(tmp_path: Path)
     with pytest.raises(UserError, match=r"training diverged.*--learning-rate below 1e"):
         train(two_laws(), small(learning_rate=1e30), tmp_path / "run")
     assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"objective": "ratoi"}, "objective is 'ratoi', did you mean 'ratio'\\?; expected sum, ratio or log_ratio"),
+        ({"context": "distance"}, "context is 'distance', did you mean 'distances'"),
+        ({"codebook": "emma"}, "codebook is 'emma', did you mean 'ema'"),
+        ({"codes": 4.5}, "codes is 4.5; expected a whole number"),
+        ({"codes": True}, "codes is True; expected a whole number"),
+        ({"learning_rate": "fast"}, "learning_rate is 'fast'; expected a number"),
+        ({"refine": "no"}, "refine is 'no'; expected True or False"),
+        ({"segment": 2.0}, "segment is 2.0; expected a whole number"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused_from_python_and_from_json(changes: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        small(**changes)
+    with pytest.raises(UserError, match=message):
+        TrainConfig.from_dict(SMALL.to_dict() | changes)
+
+
+def test_a_config_whose_widths_are_no_numbers_is_refused() -> None:
+    with pytest.raises(UserError, match="cannot be read: invalid literal"):
+        TrainConfig.from_dict({"actor_hidden": ["x"]})
+
+
+def test_switches_in_too_few_episodes_are_refused(tmp_path: Path) -> None:
+    data = two_laws(n_each=2, switch=True)
+    with pytest.raises(UserError, match=r"has 3 episodes to train on; .* takes at least 4; record more episodes"):
+        train(data, small(segment=20, find_switches=True, held_out=0.25), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_kill_while_an_old_run_is_removed_leaves_a_run_or_an_empty_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    out.mkdir()
+    for name in ("a.txt", "model.json", "run.json", "z.txt"):
+        (out / name).write_text("{}")
+    seen = []
+
+    def unlink(path: Path) -> None:
+        path.rename(tmp_path / path.name)
+        seen.append(sorted(entry.name for entry in out.iterdir()))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(run_folder, "write_info", lambda out, info: None)
+    run_folder.start_folder(out, {})
+    assert [("run.json" in names) or not names for names in seen] == [True] * 4
+    assert seen[-1] == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")

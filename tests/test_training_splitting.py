@@ -1,5 +1,7 @@
 """Codes that hold two experts are taken apart, and what belongs together comes together again."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -138,10 +140,35 @@ def test_two_means_finds_two_heaps_and_says_how_clear_they_are() -> None:
     assert not two_means(torch.zeros(6, 3), generator())[0].any()
 
 
-def test_units_without_steps_and_segments_can_be_split() -> None:
-    data = data_of("plus", "minus", segment=20)
+def with_disturbed_starts() -> TrainingData:
+    """Segments of 20 steps; the first one of every episode is disturbed throughout."""
+    episodes = [
+        dataclasses.replace(episode, disturbed=np.arange(len(episode)) < 20) for episode in two_laws(N_EACH).episodes
+    ]
+    return TrainingData(episodes, None, CONFIG.window, 20)
+
+
+def test_segments_are_split_and_those_without_a_step_to_go_by_keep_their_code() -> None:
+    data = with_disturbed_starts()
+    silent = torch.arange(data.n_units) % 3 == 0
     codes = split_codes(model_for(data), data, torch.zeros(data.n_units, dtype=torch.long), generator())
     assert len(codes.unique()) == 2
+    assert not codes[silent].any()
+    # A code that holds nothing else has nothing to be told by, either.
+    alone = split_codes(model_for(data), data, silent.long(), generator())
+    assert (alone[silent] == 1).all()
+
+
+def test_what_cannot_be_judged_is_never_left_alone_with_a_code() -> None:
+    data = with_disturbed_starts()
+    silent = torch.arange(data.n_units) % 3 == 0
+    codes = torch.arange(data.n_units) // 3 % 2  # the experts
+    for stray in (torch.full_like(codes, 3), codes):
+        done = reassign(model_for(data), data, torch.where(silent, stray, codes), CONFIG, generator(), merge=True)
+        assert done.n_codes == 2
+        assert torch.equal(done.codes[~silent], codes[~silent])
+        assert torch.isin(done.codes[silent], codes).all()
+    assert torch.equal(done.codes, codes)  # whose code others have, it keeps
 
 
 def test_splitting_is_followed_by_sorting_out_and_merging() -> None:

@@ -9,6 +9,7 @@ from mode_imitation.errors import UserError
 ContextKind = Literal["assignment", "distances"]
 CodebookKind = Literal["ema", "gradient"]
 SigmaKind = Literal["mode", "state"]
+ObjectiveKind = Literal["sum", "ratio", "log_ratio"]
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,13 @@
 """The joint objective of the VQ-VAE and the actor, as named parts."""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor
 
 from mode_imitation.model.actor import log_density
+from mode_imitation.model.config import ObjectiveKind
 from mode_imitation.model.mode_model import Inference, ModeModel
-
-ObjectiveKind = Literal["sum", "ratio", "log_ratio"]
 
 RATIO_OFFSET = 0.1
 """Keeps the original ratio finite where the policy gives an action no density."""

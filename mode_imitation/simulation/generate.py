@@ -1,12 +1,12 @@
 """Let experts drive, in several processes, and keep what they did as a dataset; go on where an earlier run stopped."""
 
+import contextlib
 import errno
 import hashlib
 import json
 import math
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import experts
 from experts.registry import expert_label, make_expert
 from experts.switching import members
-from mode_imitation.atomic import write_json
+from mode_imitation.atomic import locked, write_json
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
 from mode_imitation.data.writer import check_new_dataset, remove_empty_parents, write_dataset
 from mode_imitation.errors import UserError
@@ -65,7 +65,7 @@ def generate(config: GenerateConfig) -> Path:
         _remove_leftovers(staging, root / config.out, root)
         raise
     description = _describe_environment(config, plan)
-    with _full_disk_is_the_users(root), _locked(staging, config.out):
+    with _full_disk_is_the_users(root), _alone(staging, config.out):
         chunks = ChunkFolder(staging / CHUNKS)
         try:
             _agree_on_settings(staging, chunks, config)
@@ -231,22 +231,10 @@ def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | No
     return None
 
 
-@contextmanager
-def _locked(staging: Path, name: str) -> Iterator[None]:
-    """One process at a time makes a dataset; the lock goes with the process that holds it, however it ends."""
-    staging.mkdir(parents=True, exist_ok=True)
-    with (staging / LOCK_FILE).open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            pass
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise UserError(f"{name} is being made by another process; wait for it or choose another name") from None
-        yield
+def _alone(staging: Path, name: str) -> contextlib.AbstractContextManager[None]:
+    """One process at a time makes a dataset."""
+    complaint = f"{name} is being made by another process; wait for it or choose another name"
+    return locked(staging / LOCK_FILE, complaint)
 
 
 def _remove_leftovers(staging: Path, folder: Path, root: Path) -> None:
@@ -255,7 +243,7 @@ def _remove_leftovers(staging: Path, folder: Path, root: Path) -> None:
         unfinished, complete = _read_json(staging / SETTINGS_FILE), _read_json(folder / "data" / METADATA_FILE)
         # Settings are written first: where there are none, nothing is there that could be gone on with.
         if not unfinished or (complete and complete.get("settings") == unfinished["settings"]):
-            with _locked(staging, folder.name):
+            with _alone(staging, folder.name):
                 _remove(staging, root)
     remove_empty_parents(staging, root)
 
@@ -272,7 +260,7 @@ def _remove(staging: Path, root: Path) -> None:
     remove_empty_parents(staging, root)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _full_disk_is_the_users(root: Path) -> Iterator[None]:
     try:
         yield

@@ -265,8 +265,11 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
         raise UserError(f"there is no device {name!r}; expected cpu, cuda or auto")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("cuda was asked for and torch finds none; use cpu or auto")
+    number = name.partition(":")[2] if ":" in name else "0"
+    if not number.isdecimal():
+        raise UserError(f"there is no device {name!r}; expected cpu, cuda, cuda:0 or auto")
+    if name != "cpu" and int(number) >= torch.cuda.device_count():
+        raise UserError(f"{name} was asked for and torch finds {torch.cuda.device_count()} of them; use cpu or auto")
     return torch.device(name)
 
 

@@ -81,14 +81,22 @@ def reassign(
     own = scores.gather(1, codes[:, None])[:, 0]
     best = scores.min(1)
     new = best.indices if moved is None else torch.where(own - best.values > GAIN, best.indices, codes)
-    # A unit without a step to be judged by keeps its code.
-    judged = torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
+    # A unit without a step to be judged by keeps its code, unless it would be left alone with it: nobody knows what
+    # such a code stands for, and no policy could be fitted to it.
+    judged = has_scored_steps(data)
     new = torch.where(judged, new, codes)
-    gaps = code_gaps(scores, new)
+    if judged.any():
+        new = torch.where(judged | torch.isin(codes, new[judged]), new, new[judged].mode().values)
+    gaps = code_gaps(scores[judged], new[judged])
     nll = scores.gather(1, new[:, None])[judged].mean().item()
     merged = merge_codes(new, gaps, config.merge_gap) if merge else new
     smallest = min(gaps.values(), default=None)
     return Round(merged, nll, len(merged.unique()), smallest, moved=new != codes)
+
+
+def has_scored_steps(data: TrainingData) -> Tensor:
+    """(U,) bool, the units that have a step to be judged by."""
+    return torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
 
 
 def undecided(codes: Tensor, moved: Tensor) -> Tensor | None:
@@ -232,13 +240,20 @@ def selection_score(
     To compare restarts, give each the same generator state: the split and the fit are then the same, whatever the
     codes are called.
     """
+    scores, judged = scores_as_they_are(model, data, codes, config, generator)
+    return scores.gather(1, codes[:, None])[judged].mean().item()
+
+
+def scores_as_they_are(
+    model: ModeModel, data: TrainingData, codes: Tensor, config: TrainConfig, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Cross-fitted scores of codes, (U, K), by a split that does not heed them; (U,) bool, which units they judge."""
     half = torch.rand(data.n_units, generator=generator).to(data.device) < 0.5
     if half.all() or not half.any():
         half = torch.arange(data.n_units, device=data.device) % 2 == 0
     twins = fit_twins(model, data, codes, half, config, generator)
     scores = cross_fitted_scores(model, data, twins, half, codes.unique())
-    judged = torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
-    return scores.gather(1, codes[:, None])[judged].mean().item()
+    return scores, has_scored_steps(data)
 
 
 def step_log_density(

@@ -22,7 +22,7 @@ from mode_imitation.data.windows import (
 from mode_imitation.model.objective import Asked, Windows
 
 SCORED_STEPS = 100
-"""Most steps of a unit that its likelihood is taken over."""
+"""Fewer than twice as many steps of a unit are what its likelihood is taken over."""
 MOMENT_WINDOWS = 20_000
 
 
@@ -177,7 +177,7 @@ class TrainingData:
         return torch.cat(steps)
 
     def law_steps(self, unit: int, most: int) -> Tensor:
-        """At most so many undisturbed steps of a unit, evenly spread; in the arena where it has such steps."""
+        """Undisturbed steps of a unit, evenly spread, fewer than twice `most`; in the arena where it has such steps."""
         ends = torch.tensor([unit, unit + 1], device=self.device)
         for among in (self.trainable_in_arena, self.trainable):
             first, last = torch.searchsorted(self.unit_of_step[among], ends).tolist()

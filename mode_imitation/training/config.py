@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from numbers import Integral, Real
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin
 
 from mode_imitation.data.windows import Memory, WindowShape
-from mode_imitation.errors import UserError
-from mode_imitation.model.config import CodebookKind, ContextKind, ModelConfig, SigmaKind
+from mode_imitation.errors import UserError, near_matches
+from mode_imitation.model.config import CodebookKind, ContextKind, ModelConfig, ObjectiveKind, SigmaKind
 
-ObjectiveName = Literal["sum", "ratio", "log_ratio"]
 DeviceName = Literal["auto", "cpu", "cuda"]
 
 AT_LEAST_ONE = (
@@ -69,7 +70,7 @@ class TrainConfig:
     refine: bool = True
     """Whether the second phase runs; without it the codes and the actor are those of the first."""
 
-    objective: ObjectiveName = "sum"
+    objective: ObjectiveKind = "sum"
     """Joins the VQ-VAE's loss V and the policy's density pi: V - log pi, V / pi (the original) or log V - log pi."""
     context: ContextKind = "assignment"
     """What the actor is told: softmax of negative distances to the codebook, or the distances (the original)."""
@@ -156,6 +157,8 @@ class TrainConfig:
     """Iterations between pictures in the log, where a simulator is installed."""
 
     def __post_init__(self) -> None:
+        for entry in fields(self):
+            check_type(entry.name, getattr(self, entry.name), entry.type)
         if self.codes < 2:
             raise UserError(f"codes is {self.codes}; expected at least 2")
         for name in AT_LEAST_ONE:
@@ -233,7 +236,9 @@ class TrainConfig:
         try:
             hidden = tuple(int(size) for size in values.get("actor_hidden", cls.actor_hidden))
             return cls(**{**values, "actor_hidden": hidden})
-        except TypeError as error:
+        except UserError:
+            raise
+        except (TypeError, ValueError) as error:
             raise UserError(f"the run's config cannot be read: {error}; train again") from None
 
     @classmethod
@@ -260,3 +265,25 @@ class TrainConfig:
             restarts=1,
         )
         return replace(literal, **changes)
+
+
+def check_type(name: str, value: Any, kind: Any) -> None:
+    """Refuse a setting of another type than its field's: the command line reads types, Python and JSON bring their own.
+
+    Raises:
+        UserError: naming what was found and what was expected.
+    """
+    if get_origin(kind) is Literal:
+        if value not in get_args(kind):
+            known = [str(choice) for choice in get_args(kind)]
+            hint = near_matches(str(value), known)
+            raise UserError(f"{name} is {value!r}{hint}; expected {', '.join(known[:-1])} or {known[-1]}")
+        return
+    kinds = (kind,) if get_origin(kind) is tuple else get_args(kind) or (kind,)
+    for plain, words in ((bool, "True or False"), (int, "a whole number"), (float, "a number")):
+        if plain in kinds:
+            accepted = {bool: (bool,), int: (Integral,), float: (Real,)}[plain]
+            fits = isinstance(value, accepted) and (plain is bool or not isinstance(value, bool))
+            if not fits and not (value is None and NoneType in kinds):
+                raise UserError(f"{name} is {value!r}; expected {words}")
+            return

@@ -9,8 +9,13 @@ import torch
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.windows import segment_lengths
 from mode_imitation.errors import UserError
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import DeviceName, TrainConfig
 from mode_imitation.versions import platform_name, versions
+
+FEWEST_EPISODES = 4
+"""Of a dataset whose episodes are judged by policies that were fitted to the others: two on either side."""
 
 
 def choose_device(name: DeviceName) -> torch.device:
@@ -23,6 +28,21 @@ def choose_device(name: DeviceName) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(name)
+
+
+def seeded_generator(seed: int, restart: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+    """A generator of its own for everything that draws."""
+    words = [seed, restart, *purpose.encode()]
+    state = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return torch.Generator(device).manual_seed(state)
+
+
+def fresh_model(dataset: TrajectoryDataset, data: TrainingData, config: TrainConfig, restart: int) -> ModeModel:
+    """A model of a restart's initial weights on the data's device, its normaliser fitted to the data; no history."""
+    sizes = config.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices)
+    model = ModeModel(sizes, seeded_generator(config.seed, restart, "weights")).to(data.device)
+    model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
+    return model
 
 
 def held_out_split(n_episodes: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +74,8 @@ def describe_run(
 def check_data(dataset: TrajectoryDataset, config: TrainConfig) -> None:
     """
     Raises:
-        UserError: an episode is shorter than a window, or there are fewer trajectories than codes.
+        UserError: an episode is shorter than a window, there are fewer trajectories than codes, or too few episodes to
+            look for switches in.
     """
     segment_lengths(dataset.lengths, config.segment, config.window.span)
     training, _ = held_out_split(len(dataset), config.held_out, config.seed)
@@ -64,6 +85,11 @@ def check_data(dataset: TrajectoryDataset, config: TrainConfig) -> None:
         raise UserError(
             f"codes is {config.codes}, but dataset {dataset.name} has only {len(units)} {what} to train on; "
             "lower --codes or --held-out, or generate more episodes"
+        )
+    if config.find_switches and len(training) < FEWEST_EPISODES:
+        raise UserError(
+            f"dataset {dataset.name} has {len(training)} episode{'s' * (len(training) != 1)} to train on; switches are "
+            f"judged by policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
         )
 
 

@@ -148,8 +148,12 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> bool:
 
 
 def start_folder(out: Path, info: dict[str, Any]) -> None:
-    """Begin a run with its run.json; a run that is there is replaced."""
-    for entry in out.iterdir() if out.exists() else ():
+    """Begin a run with its run.json; a run that is there is replaced.
+
+    What tells that the folder is a run goes last: it is one, or empty, at whatever instant the process dies.
+    """
+    entries = sorted(out.iterdir(), key=lambda entry: entry.name == INFO) if out.exists() else []
+    for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

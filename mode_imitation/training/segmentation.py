@@ -200,9 +200,6 @@ def units_of_codes(codes: np.ndarray, lengths: np.ndarray, shortest: int) -> tup
                 pieces[-1][0] += last - first
             else:
                 pieces.append([last - first, code])
-        if len(pieces) > 1 and pieces[-1][0] < shortest:
-            rest = pieces.pop()
-            pieces[-1][0] += rest[0]
         units += [(steps, episode, code) for steps, code in pieces]
     steps, episodes, of_unit = (np.array(column, dtype=np.int64) for column in zip(*units, strict=True))
     return steps, episodes, of_unit

@@ -17,7 +17,7 @@ from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.checkpoint import Checkpoint, Stage, TrainingState, save_checkpoint
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.diagnostics import evaluate
-from mode_imitation.training.preparation import describe_run, held_out_split
+from mode_imitation.training.preparation import describe_run, fresh_model, held_out_split, seeded_generator
 from mode_imitation.training.run_folder import CHECKPOINT, start_folder, tidy_folder
 from mode_imitation.training.tensorboard import TrainingLog
 
@@ -116,17 +116,11 @@ class TrainingSession:
 
     def fresh_model(self, restart: int) -> ModeModel:
         """A model of this restart's initial weights, its normaliser fitted to the training episodes; no history."""
-        config = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim, self.dataset.observation_slices)
-        model = ModeModel(config, self.generator("weights", restart, "cpu")).to(self.device)
-        data = self.data
-        model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
-        return model
+        return fresh_model(self.dataset, self.data, self.config, restart)
 
     def generator(self, purpose: str, restart: int = 0, device: torch.device | str | None = None) -> torch.Generator:
-        """A generator of its own for everything that draws."""
-        words = [self.config.seed, restart, *purpose.encode()]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return torch.Generator(device or self.device).manual_seed(seed)
+        """A generator of its own for everything that draws, on the run's device if no other is named."""
+        return seeded_generator(self.config.seed, restart, purpose, device or self.device)
 
     @property
     def step(self) -> int:

@@ -16,7 +16,7 @@ SPLIT_BEFORE = (0, 2)
 FEWEST = 4
 """Units of a code that can be split: two on either side, one for each of the twins."""
 LAW_STEPS = 1000
-"""Most steps of a unit that its law is fitted to."""
+"""Fewer than twice as many steps of a unit are what its law is fitted to."""
 PRIOR_STEPS = 30.0
 """The law of a unit is drawn to that of its whole code as by so many steps."""
 COMPONENTS = 4
@@ -47,7 +47,8 @@ def settles(iteration: int) -> bool:
 def split_codes(model: ModeModel, data: TrainingData, codes: Tensor, generator: torch.Generator) -> Tensor:
     """Give half of a code's units, those that act alike, to a code that is free: (U,) -> (U,)
 
-    The most clearly divided codes come first where fewer are free than in use.
+    The most clearly divided codes come first where fewer are free than in use. Units without an undisturbed step keep
+    their code.
 
     Args:
         model: its actor's features are used; it is not changed.
@@ -60,8 +61,9 @@ def split_codes(model: ModeModel, data: TrainingData, codes: Tensor, generator: 
     if not free:
         return codes.clone()
     found = []
+    acts = torch.bincount(data.unit_of_step[data.trainable], minlength=data.n_units) > 0
     for code in used:
-        units = (codes == code).nonzero()[:, 0]
+        units = ((codes == code) & acts).nonzero()[:, 0]
         if len(units) < FEWEST:
             continue
         laws = unit_laws(model, data, units, code)

@@ -22,7 +22,7 @@ from mode_imitation.progress import progress
 from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.preparation import check_data, describe_run, held_out_split
+from mode_imitation.training.preparation import check_data, describe_run, fresh_model, held_out_split, seeded_generator
 from mode_imitation.training.refinement import Refinement, order_by_share, settle
 from mode_imitation.training.run_folder import check_folder, save_model, start_folder, write_info
 
@@ -50,18 +50,12 @@ class Setup:
         return TrainingData(chosen, slices, config.window, config.segment, memory=config.memory)
 
     def generator(self, purpose: str, restart: int = 0) -> torch.Generator:
-        """A generator of its own for everything that draws."""
-        words = [self.config.seed, restart, *purpose.encode()]
-        seed = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
-        return torch.Generator().manual_seed(seed)
+        """The one that `train` has for this purpose."""
+        return seeded_generator(self.config.seed, restart, purpose)
 
     def fresh_model(self, restart: int = 0) -> ModeModel:
-        """Initial weights, and a normaliser that is fitted to the training episodes; no history."""
-        sizes = self.config.model_config(self.dataset.obs_dim, self.dataset.act_dim, self.dataset.observation_slices)
-        model = ModeModel(sizes, self.generator("weights", restart))
-        data = self.data
-        model.normalizer.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
-        return model
+        """The one that `train` begins with."""
+        return fresh_model(self.dataset, self.data, self.config, restart)
 
 
 def train_on_codes(

@@ -1,5 +1,6 @@
 """Every method of the benchmark by name: data and settings in, a run folder that can be steered out."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,16 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.baselines.given_codes import Setup, Source, train_on_codes
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.run_folder import load_run
+from mode_imitation.training.run_folder import load_run, read_info
 from mode_imitation.training.trainer import train
 
 
 def train_ours(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """The project's own method, with these settings and all else as it comes; goes on where it was."""
-    train(dataset, config, out, resume=True, source=source)
+    """The project's own method, with these settings and all else as it comes; goes on where it was.
+
+    On the CPU, as all methods, wherever that is: their times are compared.
+    """
+    train(dataset, replace(config, device="cpu"), out, resume=True, source=source)
 
 
 def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
@@ -29,6 +33,7 @@ def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, s
         discovery_iterations=config.iterations,
         discovery_windows=config.batch,
         actor_hidden=config.actor_hidden,
+        device="cpu",
     )
     train(dataset, literal, out, resume=True, source=source)
 
@@ -102,7 +107,23 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
     """
     try:
         load_run(out)
+        return False
     except UserError:
+        pass
+    try:
         TRAINERS[name](dataset, config, out, source)
-        return True
-    return False
+    except UserError:
+        if not is_complete(out):
+            raise
+        # A finished run whose files were damaged since: nothing to go on with.
+        shutil.rmtree(out)
+        TRAINERS[name](dataset, config, out, source)
+    return True
+
+
+def is_complete(out: Path) -> bool:
+    """Whether a folder says that it holds a finished run."""
+    try:
+        return read_info(out).get("status") == "complete"
+    except UserError:
+        return False

@@ -113,9 +113,12 @@ def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
 
 
 def in_effect(job: dict[str, Any]) -> dict[str, Any]:
-    """The job less the settings of a history that there is none of: cells from before there were any are still good."""
+    """The job less the settings of a history that there is none of: cells from before there were any are still good.
+
+    The original method has none, whatever is asked for.
+    """
     train = job.get("train")
-    if train is None or train.get("history"):
+    if train is None or (train.get("history") and job["method"] != "original"):
         return job
     return job | {"train": {name: value for name, value in train.items() if not name.startswith("history")}}
 

@@ -1,6 +1,5 @@
 """Options of `mode-imitation benchmark`, and what it compares; imports nothing heavy, as --help must be quick."""
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, near_matches
 from mode_imitation.evaluation.layouts import held_out_layouts
 
 ENV_ID = "SafetyPointGoal1-v0"
@@ -107,11 +106,13 @@ class BenchmarkConfig:
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
-            raise UserError(f"there is no benchmark {self.set!r}{_near(self.set, SETS)}; expected {_listed(SETS)}")
-        for name in self.methods.split(","):
-            if name.strip() not in METHODS:
+            raise UserError(
+                f"there is no benchmark {self.set!r}{near_matches(self.set, SETS)}; expected {_listed(SETS)}"
+            )
+        for name in (name.strip() for name in self.methods.split(",")):
+            if name not in METHODS:
                 raise UserError(
-                    f"there is no method {name.strip()!r}{_near(name.strip(), METHODS)}; expected {_listed(METHODS)}"
+                    f"there is no method {name!r}{near_matches(name, METHODS)}; expected {_listed(METHODS)}"
                 )
         least = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "history": 0, "history_gap": 1}
         for name, fewest in least.items():
@@ -167,11 +168,6 @@ class BenchmarkConfig:
         chosen = SETS[self.set]
         memory = {"history": self.history, "history_gap": self.history_gap}
         return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations, **memory}
-
-
-def _near(name: str, known: Any) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _listed(known: Any) -> str:

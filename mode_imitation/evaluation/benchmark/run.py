@@ -4,7 +4,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mode_imitation.atomic import check_folder
+from mode_imitation.atomic import check_folder, locked
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark.cells import Cell, code_digest, make_cell
@@ -47,7 +47,8 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     """Make the data where it is missing, and every cell that is not there yet.
 
     Raises:
-        UserError: a folder cannot hold what goes there, the data cannot be made or read, or every cell failed.
+        UserError: a folder cannot hold what goes there, another benchmark is at work there, the data cannot be made or
+            read, or every cell failed.
         KeyboardInterrupt: after Ctrl-C; no process is left behind, and the same command goes on from here.
     """
     for name in (config.set, config.name):
@@ -64,7 +65,10 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     if missing:
         from mode_imitation.simulation.world_choice import cores
 
+        # What a cell trains lies in a folder that two benchmarks would both write to.
+        busy = f"another benchmark of {config.set} is at work in {config.out}; wait for it, or choose another --out"
         with (
+            locked(config.out / config.set / ".lock", busy),
             progress(label, len(missing), "cells") as bar,
             closing(run_cells(missing, config.jobs or cores())) as ended,
         ):

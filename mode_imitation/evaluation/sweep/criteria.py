@@ -12,12 +12,10 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.training.assignment import code_gaps, cross_fitted_scores, fit_twins
+from mode_imitation.training.assignment import code_gaps, scores_as_they_are
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
-
-FEWEST_EPISODES = 4
-"""Two halves of two episodes: less cannot be cross-fitted."""
+from mode_imitation.training.preparation import FEWEST_EPISODES
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,9 @@ class Judge:
         data = self.data
         named = torch.tensor(in_order_of_appearance(codes))
         generator = torch.Generator().manual_seed(self.seed)
-        # As training/assignment.selection_score does it, whose value this is; the gaps come from the same scores.
-        half = torch.rand(data.n_units, generator=generator) < 0.5
-        if half.all() or not half.any():
-            half = torch.arange(data.n_units) % 2 == 0
-        twins = fit_twins(self.model, data, named, half, self.config, generator)
-        scores = cross_fitted_scores(self.model, data, twins, half, named.unique())
+        scores, judged = scores_as_they_are(self.model, data, named, self.config, generator)
         own = scores.gather(1, named[:, None])[:, 0]
-        judged = torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
-        gaps = code_gaps(scores, named)
+        gaps = code_gaps(scores[judged], named[judged])
         nll = torch.where(judged, own, torch.nan)
         return Judgement(own[judged].mean().item(), nll.tolist(), min(gaps.values(), default=None))
 
