@@ -95,7 +95,7 @@ class BenchmarkConfig:
     iterations: int | None = None
     """Of the second phase, for every method; left out, 8000 for two and 16000 for four and six."""
     burst_away: float = 0.0
-    """Share of the bursts in the demonstrations that drive away, see `generate`; such data has results of its own."""
+    """Share of the demonstrations' later bursts that drive away, see `generate`; such data has results of its own."""
     history: int = 0
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
     history_gap: int = 5

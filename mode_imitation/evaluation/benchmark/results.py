@@ -147,7 +147,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         + (f", {by_the_clock} cells of it by the clock of a shared machine." if by_the_clock else "."),
     ]
     if results.get("burst_away"):
-        lines.insert(1, f"{results['burst_away']:.0%} of the bursts in the demonstrations drive away.")
+        lines.insert(1, f"{results['burst_away']:.0%} of the demonstrations' later bursts drive away.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
     if results["trial"]:
