@@ -2,12 +2,12 @@
 
 import dataclasses
 import json
-from collections.abc import Generator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from benchmark_figures import in_this_process
 
 from mode_imitation.atomic import locked
 from mode_imitation.cli import main
@@ -19,7 +19,6 @@ from mode_imitation.evaluation.benchmark.config import METHODS, SETS, BenchmarkC
 from mode_imitation.evaluation.benchmark.pool import run_cells
 from mode_imitation.evaluation.benchmark.results import command_of
 from mode_imitation.evaluation.benchmark.switching import GOAL_STEPS
-from mode_imitation.evaluation.benchmark.worker import do_cell
 from mode_imitation.simulation.config import GenerateConfig
 from mode_imitation.training.run_folder import load_run
 
@@ -249,11 +248,6 @@ def test_the_real_worker_tells_why_it_failed(tmp_path: Path) -> None:
 def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def in_this_process(cells: list[Cell], n_jobs: int) -> Generator[tuple[Cell, None]]:
-        for cell in cells:
-            do_cell(cell)
-            yield cell, None
-
     monkeypatch.setattr(run, "run_cells", in_this_process)
     out, published = tmp_path / "out", tmp_path / "docs"
     words = ["benchmark", "two", "--seeds", "1", "--methods", "bc", "--out", str(out), *TINY]

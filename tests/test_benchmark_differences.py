@@ -1,23 +1,20 @@
 """Differences between columns of the benchmark: what both faced is drawn again together."""
 
 import json
-from collections.abc import Generator
 from pathlib import Path
 from statistics import fmean
 
 import numpy as np
 import pytest
-from benchmark_figures import EXPERTS, a_cell, an_experts_cell
+from benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
 
 from mode_imitation.cli import main
 from mode_imitation.evaluation.benchmark import run
 from mode_imitation.evaluation.benchmark.aggregate import closed_loop
-from mode_imitation.evaluation.benchmark.cells import Cell
 from mode_imitation.evaluation.benchmark.config import BenchmarkConfig
 from mode_imitation.evaluation.benchmark.differences import DEFAULT, between_methods, to_default
 from mode_imitation.evaluation.benchmark.results import command_of
 from mode_imitation.evaluation.benchmark.tables import tables
-from mode_imitation.evaluation.benchmark.worker import do_cell
 from mode_imitation.evaluation.statistics import bootstrap_crossed
 
 REFERENCE = [an_experts_cell(seed) for seed in (7, 8)]
@@ -107,11 +104,6 @@ def test_the_tables_have_a_column_for_each_method() -> None:
 def test_comparing_with_the_default_runs_it_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    def in_this_process(cells: list[Cell], n_jobs: int) -> Generator[tuple[Cell, None]]:
-        for cell in cells:
-            do_cell(cell)
-            yield cell, None
-
     monkeypatch.setattr(run, "run_cells", in_this_process)
     tiny = ["--episodes", "2", "--steps", "120", "--layouts", "2", "--iterations", "3", "--layout-block", "tuning"]
     words = ["benchmark", "two", "--seeds", "1", "--methods", "bc", "--history", "1", "--compare-default", *tiny]

@@ -1,4 +1,4 @@
-"""The commands of the README and of the results page are commands, and the README's Python is Python."""
+"""The commands of the README and of the pages under docs are commands, and the README's Python is Python."""
 
 import re
 import shlex
@@ -11,7 +11,8 @@ from mode_imitation.cli import COMMANDS, parse
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
-RESULTS = (ROOT / "docs/results.md").read_text()
+PAGES = {path.name: path.read_text() for path in sorted((ROOT / "docs").glob("*.md"))}
+DOCS = "\n".join(PAGES.values())
 
 
 def blocks(language: str, page: str = README) -> list[str]:
@@ -19,7 +20,7 @@ def blocks(language: str, page: str = README) -> list[str]:
 
 
 def commands() -> list[str]:
-    found = [*blocks("bash"), *blocks("bash", RESULTS)]
+    found = [*blocks("bash"), *blocks("bash", DOCS)]
     lines = dict.fromkeys(line.partition(" #")[0].strip() for block in found for line in block.splitlines())
     return [line for line in lines if line.startswith("mode-imitation ")]
 
@@ -42,11 +43,23 @@ def test_links_lead_to_files(target: str) -> None:
     assert (ROOT / target).exists()
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", RESULTS))))
-def test_links_of_the_results_page_lead_to_files(target: str) -> None:
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", DOCS))))
+def test_links_of_the_other_pages_lead_to_files(target: str) -> None:
     assert (ROOT / "docs" / target).exists()
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"^python (\S+)", README + RESULTS, flags=re.MULTILINE))))
+def anchors(page: str) -> set[str]:
+    """Of a page's headings, as they are made from them: lower case, hyphens for spaces, no other punctuation."""
+    headings = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", page, flags=re.DOTALL), flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_into_a_page_lead_to_headings(name: str) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", PAGES[name]):
+        assert anchor in anchors(PAGES[target or name]), f"{target}#{anchor}"
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"^python (\S+)", README + DOCS, flags=re.MULTILINE))))
 def test_benchmarks_exist(path: str) -> None:
     assert (ROOT / path).is_file()
