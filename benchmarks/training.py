@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from mode_imitation.commands.tables import print_table
 from mode_imitation.data import TrajectoryDataset, load_dataset
@@ -36,6 +36,8 @@ SAMPLE = "sample/two-experts-v0"
 DATA = Path(__file__).parent.parent / "data"
 ROUNDS = 3
 """Times that every rate is measured, in turns; the best is kept, which a busy machine disturbs least."""
+EPOCH = 100
+"""Batches in an epoch of the DataLoader, at least."""
 
 Fetch = Callable[[], Windows]
 
@@ -89,14 +91,19 @@ def ours(data: TrainingData, config: TrainConfig) -> Fetch:
 
 def loader(dataset: WindowDataset, batch: int, workers: int) -> Fetch:
     """Batches of a shuffling DataLoader, endlessly; workers stay from epoch to epoch."""
+    # Of a small dataset, the sample above all, windows come more than once in an epoch: it would have no full batch, or
+    # so few that the beginning of epochs is what is measured.
+    few = len(dataset) < EPOCH * batch
+    generator = torch.Generator().manual_seed(0)
+    number = EPOCH * batch if few else len(dataset)
     batches = DataLoader(
         dataset,
         batch_size=batch,
-        shuffle=True,
+        sampler=RandomSampler(dataset, replacement=few, num_samples=number, generator=generator),
         drop_last=True,
         num_workers=workers,
         persistent_workers=workers > 0,
-        generator=torch.Generator().manual_seed(0),
+        generator=generator,
     )
 
     def endless() -> Iterator[Windows]:

@@ -1,3 +1,6 @@
+from pathlib import Path
+from runpy import run_path
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +8,8 @@ import torch
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.training.batches import TrainingData
+from mode_imitation.training.config import TrainConfig
+from tests.synthetic import two_laws
 
 SHAPE = WindowShape(horizon=3, gap=2, stride=3)
 
@@ -114,3 +119,11 @@ def test_so_large_a_share_of_a_training_batch_lies_in_the_arena(share: float, ex
 def test_where_nothing_is_in_the_arena_training_takes_every_step() -> None:
     data = TrainingData(numbered_episodes((20,), lidar=[[0.0]]), {"goal_lidar": slice(1, 2)}, SHAPE)
     assert set(data.draw_training_steps(2000, 0.5, generator()).tolist()) == set(range(20))
+
+
+def test_the_benchmarks_loader_fills_batches_that_are_larger_than_the_dataset() -> None:
+    script = run_path(str(Path(__file__).parents[1] / "benchmarks/training.py"))
+    config = TrainConfig(horizon=3, gap=2, stride=2)
+    windows = script["WindowDataset"](two_laws(n_each=1, steps=20), config)
+    fetch = script["loader"](windows, 4 * len(windows), workers=0)
+    assert fetch().states.shape == (4 * len(windows), 3, 3)
