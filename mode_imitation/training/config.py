@@ -280,9 +280,9 @@ def check_type(name: str, value: Any, kind: Any) -> None:
             raise UserError(f"{name} is {value!r}{hint}; expected {', '.join(known[:-1])} or {known[-1]}")
         return
     kinds = (kind,) if get_origin(kind) is tuple else get_args(kind) or (kind,)
-    for plain, words in ((bool, "True or False"), (int, "a whole number"), (float, "a number")):
+    known_kinds = ((bool, bool, "True or False"), (int, Integral, "a whole number"), (float, Real, "a number"))
+    for plain, accepted, words in known_kinds:
         if plain in kinds:
-            accepted = {bool: (bool,), int: (Integral,), float: (Real,)}[plain]
             fits = isinstance(value, accepted) and (plain is bool or not isinstance(value, bool))
             if not fits and not (value is None and NoneType in kinds):
                 raise UserError(f"{name} is {value!r}; expected {words}")
