@@ -13,6 +13,9 @@ import numpy as np
 
 from mode_imitation.errors import UserError
 
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What a file system without locks answers; work goes on there without them."""
+
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, flush it to disk, and move it into place.
@@ -44,25 +47,33 @@ def locked(path: Path, complaint: str) -> Iterator[None]:
     """One process at a time gets in; the lock goes with the process that holds it, however it ends.
 
     Args:
-        path: a file that is made for it, and its folder; it stays.
+        path: a file that is made for it, and its folder; it stays. Or a folder, which is locked itself.
         complaint: what to tell the user where another process has it.
 
     Raises:
         UserError: the complaint.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows
-            pass
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.EACCES):
-                raise
-            raise UserError(complaint) from None
+    try:
+        import fcntl
+    except ImportError:  # Windows
         yield
+        return
+    if path.is_dir():
+        handle = os.open(path, os.O_RDONLY)
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                raise UserError(complaint) from None
+            if error.errno not in NO_LOCKS:
+                raise
+        yield
+    finally:
+        os.close(handle)
 
 
 def check_folder(folder: Path, purpose: str, option: str = "--out") -> None:

@@ -11,9 +11,19 @@ from pathlib import Path
 import pytest
 import torch
 
+from mode_imitation.atomic import locked
 from mode_imitation.errors import UserError
 from mode_imitation.training import session
-from mode_imitation.training.run_folder import CHECKPOINT, INFO, MODEL, WEIGHTS, load_run, read_info
+from mode_imitation.training.run_folder import (
+    CHECKPOINT,
+    INFO,
+    MODEL,
+    WEIGHTS,
+    held_folder,
+    load_run,
+    read_info,
+    write_info,
+)
 from mode_imitation.training.tensor_files import read_tensors, write_tensors
 from mode_imitation.training.trainer import train
 from tests.synthetic import two_laws
@@ -157,6 +167,31 @@ def test_an_existing_run_is_kept_unless_it_is_to_be_overwritten(uninterrupted: P
     with pytest.raises(UserError, match="codes is 99"):
         train(DATA, small(codes=99), tmp_path / "run", overwrite=True)
     assert load_run(tmp_path / "run").model.n_modes >= 1
+
+
+def test_a_run_that_another_process_is_training_is_left_alone(uninterrupted: Path, tmp_path: Path) -> None:
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    info = read_info(tmp_path / "run")
+    write_info(tmp_path / "run", info | {"status": "running"})
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    with locked(tmp_path / "run", "held"):
+        for how in ({"resume": True}, {"overwrite": True}):
+            with pytest.raises(UserError, match="another process is training into"):
+                train(DATA, CONFIG, tmp_path / "run", **how)
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
+    train(DATA, CONFIG, tmp_path / "run", resume=True)
+    assert same_weights(uninterrupted, tmp_path / "run")
+
+
+def test_a_run_that_came_into_being_meanwhile_is_not_lost(uninterrupted: Path, tmp_path: Path) -> None:
+    with (
+        pytest.raises(UserError, match="holds a run already"),
+        held_folder(uninterrupted, resume=False, overwrite=False),
+    ):
+        raise AssertionError("the folder was given away")
+    with held_folder(tmp_path / "new", resume=False, overwrite=False):
+        assert (tmp_path / "new").is_dir()
+    assert not (tmp_path / "new").exists()
 
 
 def test_resuming_with_other_settings_or_other_data_is_refused(uninterrupted: Path) -> None:

@@ -7,8 +7,10 @@ checkpoint.safetensors  everything that is needed to go on after a kill
 tensorboard/            the log
 """
 
+import contextlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mode_imitation.atomic import write_json
+from mode_imitation.atomic import locked, write_json
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
@@ -145,6 +147,23 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> bool:
     if found and not (resume or overwrite):
         raise UserError(f"{out} holds a run already; choose another --out, or give --resume {out} or --overwrite")
     return bool(found) and resume
+
+
+@contextlib.contextmanager
+def held_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
+    """Keep other processes from training into a folder; it is made, and removed again where nothing came into it.
+
+    Raises:
+        UserError: another process has it, or has put a run there since it was looked at.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(out, f"another process is training into {out}; wait for it to end, or choose another --out"):
+            check_folder(out, resume=resume, overwrite=overwrite)
+            yield
+    finally:
+        with contextlib.suppress(OSError):  # it holds a run
+            out.rmdir()
 
 
 def start_folder(out: Path, info: dict[str, Any]) -> None:

@@ -17,7 +17,15 @@ from mode_imitation.training.checkpoint import Stage
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.preparation import check_data, choose_device, same_run
 from mode_imitation.training.refinement import order_by_share
-from mode_imitation.training.run_folder import TENSORBOARD, check_folder, load_run, read_info, save_model, write_info
+from mode_imitation.training.run_folder import (
+    TENSORBOARD,
+    check_folder,
+    held_folder,
+    load_run,
+    read_info,
+    save_model,
+    write_info,
+)
 from mode_imitation.training.segmentation import stretches_by_episode
 from mode_imitation.training.session import Hook, HookCall, TrainingSession
 from mode_imitation.training.stages import assign, discover, refine, settled
@@ -94,7 +102,7 @@ def train(
         check_data(dataset, config)
     if config is None or device is None:
         raise UserError(f"there is no run at {out} to resume; give a dataset and --out {out} to start one")
-    with _threads(config.threads):
+    with _threads(config.threads), held_folder(out, resume=resume, overwrite=overwrite):
         return run_stages(TrainingSession(dataset, config, out, device, hook, source, going_on=going_on))
 
 
