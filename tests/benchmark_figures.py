@@ -19,12 +19,19 @@ def a_cell(shift: float, seed: int, n_layouts: int = 12) -> dict:
         centre = dict.fromkeys(FIGURES, 1.0) | {"goals": goals + shift, "cost": cost, "path_length": path}
         return {name: (value + 0.1 * rng.normal(size=n_layouts)).tolist() for name, value in centre.items()}
 
-    scores = {"nmi": 1.0, "ari": 1.0, "homogeneity": 1.0, "completeness": 1.0}
+    def scores() -> dict[str, float]:
+        return dict(zip(("nmi", "ari", "homogeneity", "completeness"), rng.uniform(0.9, 1.0, 4).tolist(), strict=True))
+
     return {
         "n_modes": 2,
         "shares": [0.5, 0.5, 0.0, 0.0],
         "matching": {"goal_seeking": 1, "forward_moving": 0},
-        "clustering": {"window": scores, "window_in_arena": scores, "episode": scores, "episode_held_out": None},
+        "clustering": {
+            "window": scores(),
+            "window_in_arena": scores(),
+            "episode": scores() | {"nmi": 1.0},
+            "episode_held_out": None,
+        },
         "leak": {"gap": 0.01 * seed},
         "fidelity": {"accuracy": 1.0, "nmi": 1.0},
         "drives": {"mean": {"0": drive(0.1, 5, 30), "1": drive(11, 50, 17)}, "sampled": {"1": drive(11, 50, 17)}},

@@ -94,7 +94,7 @@ def test_the_tables_have_a_column_for_each_method() -> None:
         "experts": [],
         "targets": [],
     }
-    _, first, second = tables(results | {"differences": [one.as_dict() for one in differences]})
+    *_, first, second = tables(results | {"differences": [one.as_dict() for one in differences]})
     assert first.columns == ("figure", "true-label", "bc")
     assert second.columns == ("figure", "true-label", "ours", "bc")
     assert [row[0] for row in first.rows] == [MEAN, SAMPLED, AFTER]

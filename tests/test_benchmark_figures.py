@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 from tiny_runs import random_episode, random_model
 
@@ -24,15 +25,36 @@ from mode_imitation.evaluation.closed_loop import Drive, run_modes
 from mode_imitation.evaluation.layouts import held_out_layouts
 from mode_imitation.evaluation.metrics import confusion_matrix
 from mode_imitation.evaluation.motion import Motion
-from mode_imitation.evaluation.statistics import bootstrap_crossed, draw_counts
-from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
+from mode_imitation.evaluation.statistics import bootstrap_crossed, draw_counts, stretched
+from mode_imitation.plots.benchmark import (
+    plot_agreement,
+    plot_closed_loop,
+    plot_ratios,
+    plot_steering,
+    plot_switching,
+)
 from mode_imitation.simulation import make_vec
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
 
+PICTURES = (plot_ratios, plot_agreement, plot_closed_loop, plot_switching, plot_steering)
 
-def slow_crossed(values: np.ndarray, reference: np.ndarray | None, minus: np.ndarray | None, n: int, seed: int):
+
+def slow_stretch(table: np.ndarray) -> np.ndarray:
+    """Each row moved away from the mean by what makes a normal interval of the rows' means Student's."""
+    n = len(table)
+    if n == 1:
+        return table
+    wider = scipy.stats.t.ppf(0.975, n - 1) / scipy.stats.norm.ppf(0.975) * math.sqrt(n / (n - 1))
+    return np.array([row + (wider - 1) * (row.mean() - table.mean()) for row in table])
+
+
+def slow_crossed(
+    values: np.ndarray, reference: np.ndarray | None, minus: np.ndarray | None, n: int, seed: int, trained: bool
+):
     """Draw how often each layout and each seed comes, then repeat them so often."""
+    if trained:
+        values, minus = slow_stretch(values), None if minus is None else slow_stretch(minus)
     tables = [table for table in (values, reference, minus) if table is not None]
     layouts = draw_counts(values.shape[1], n, seed)
     drawn = [draw_counts(len(table), n, seed, stream) for stream, table in enumerate(tables, start=1)]
@@ -53,14 +75,14 @@ def slow_crossed(values: np.ndarray, reference: np.ndarray | None, minus: np.nda
     return np.quantile(found, [0.025, 0.975])
 
 
-@pytest.mark.parametrize(("with_reference", "with_minus"), [*itertools.product([False, True], repeat=2)])
-def test_the_crossed_bootstrap_equals_a_slow_one(with_reference: bool, with_minus: bool) -> None:
+@pytest.mark.parametrize(("with_reference", "with_minus", "trained"), [*itertools.product([False, True], repeat=3)])
+def test_the_crossed_bootstrap_equals_a_slow_one(with_reference: bool, with_minus: bool, trained: bool) -> None:
     rng = np.random.default_rng(0)
     values, reference, minus = rng.normal(5, 1, (3, 6)), rng.normal(7, 1, (2, 6)), rng.normal(4, 1, (4, 6))
     given = reference if with_reference else None, minus if with_minus else None
-    found = bootstrap_crossed(values, given[0], minus=given[1], n_resamples=60, seed=4)
+    found = bootstrap_crossed(values, given[0], minus=given[1], trained=trained, n_resamples=60, seed=4)
     assert found is not None
-    np.testing.assert_allclose([found.low, found.high], slow_crossed(values, *given, 60, 4))
+    np.testing.assert_allclose([found.low, found.high], slow_crossed(values, *given, 60, 4, trained))
     below = reference.mean() if with_reference else 1.0
     assert found.mean == pytest.approx((values.mean() - (minus.mean() if with_minus else 0.0)) / below)
     assert found.n == values.size
@@ -91,15 +113,28 @@ def test_what_layouts_do_to_all_seeds_at_once_widens_the_interval() -> None:
     assert ratio.high == pytest.approx(1.0)
 
 
-def test_the_crossed_interval_holds_the_truth_about_as_often_as_it_says() -> None:
+@pytest.mark.parametrize("n_seeds", [3, 5])
+def test_the_crossed_interval_of_few_seeds_holds_the_truth_at_least_as_often_as_it_says(n_seeds: int) -> None:
     rng = np.random.default_rng(0)
-    hits = 0
-    for _ in range(200):
-        table = rng.normal(size=(8, 1)) + rng.normal(size=(1, 30)) + rng.normal(size=(8, 30))
-        found = bootstrap_crossed(table, n_resamples=400)
-        assert found is not None
-        hits += found.low <= 0 <= found.high
-    assert 0.85 <= hits / 200 <= 0.99
+    hits = {True: 0, False: 0}
+    for _ in range(400):
+        table = rng.normal(size=(n_seeds, 1)) + rng.normal(size=(1, 30)) + rng.normal(size=(n_seeds, 30))
+        for trained in hits:
+            found = bootstrap_crossed(table, trained=trained, n_resamples=300)
+            assert found is not None
+            hits[trained] += found.low <= 0 <= found.high
+    assert 0.93 <= hits[True] / 400 <= 0.995
+    # Seeds drawn as they are would be taken for more than so few can say.
+    assert hits[False] / 400 < 0.93
+
+
+def test_stretching_seeds_widens_nothing_where_all_do_the_same_and_keeps_the_mean() -> None:
+    table = np.random.default_rng(0).normal(size=(5, 7))
+    np.testing.assert_allclose(stretched(table), slow_stretch(table))
+    assert stretched(table).mean() == pytest.approx(table.mean())
+    same = np.tile(table[0], (4, 1))
+    np.testing.assert_allclose(stretched(same), same)
+    np.testing.assert_array_equal(stretched(table[:1]), table[:1])
 
 
 @pytest.mark.parametrize("bad", [np.zeros((0, 3)), np.zeros(3), np.full((1, 2), np.nan)])
@@ -293,14 +328,14 @@ def test_an_expert_is_matched_where_a_modes_mean_cost_and_path_lie_in_its_interv
     cell = a_cell(0.0, 1)
     assert aggregate.coverage(reference[0], reference, EXPERTS, 0.01) == 1.0
     for figure, expert, mode in itertools.product(("cost", "path_length"), EXPERTS, ("0", "1")):
-        interval = bootstrap_crossed(aggregate.table(reference, expert, figure, "mean"))
+        interval = bootstrap_crossed(aggregate.table(reference, expert, figure, "mean"), trained=False)
         assert interval is not None
         if cell["matching"][expert] != int(mode):
             continue
         for value, inside in ((interval.mean, True), (interval.low - 1e-3, False), (interval.high + 1e-3, False)):
             changed = {"drives": {"mean": {mode: dict(cell["drives"]["mean"][mode])}}}
             for other in ("cost", "path_length"):
-                other_interval = bootstrap_crossed(aggregate.table(reference, expert, other, "mean"))
+                other_interval = bootstrap_crossed(aggregate.table(reference, expert, other, "mean"), trained=False)
                 assert other_interval is not None
                 changed["drives"]["mean"][mode][other] = [other_interval.mean]
             changed["drives"]["mean"][mode][figure] = [value]
@@ -331,31 +366,108 @@ def test_targets_are_met_or_missed_by_their_figures() -> None:
     assert judge("two", {"bc": {}}, EXPERTS) == []
 
 
-def test_tables_and_figures_show_every_method_and_expert() -> None:
+def made_up_results() -> dict:
     theirs, cells = [an_experts_cell(seed) for seed in (7, 8)], [a_cell(0.0, seed) for seed in range(3)]
     methods = aggregate.aggregate({"experts": theirs, "true-label": cells, "ours": cells}, EXPERTS)
     targets = [target.as_dict() for target in judge("two", methods, EXPERTS)]
-    results = {"methods": methods, "experts": list(EXPERTS), "differences": [], "targets": targets}
+    return {"methods": methods, "experts": list(EXPERTS), "differences": [], "targets": targets}
+
+
+def test_tables_show_every_method_and_expert() -> None:
+    results = made_up_results()
     shown = tables(results)
     for table in shown:
         assert all(len(row) == len(table.columns) for row in table.rows)
-    loops = [table for table in shown if table.title.startswith("Closed loop")]
-    assert [table.title.split()[2] for table in loops] == list(EXPERTS)
-    seeker, straight = ([row[0] for row in table.rows] for table in loops)
-    assert seeker == ["experts", "true-label", "true-label, sampled", "ours", "ours, sampled"]
-    assert straight == ["experts", "true-label", "ours"]
+    for start, place in (("Closed loop", 2), ("Over the expert's", 3)):
+        loops = [table for table in shown if table.title.startswith(start)]
+        assert [table.title.split()[place] for table in loops] == list(EXPERTS)
+        seeker, straight = ([row[0] for row in table.rows if row[0] != "experts"] for table in loops)
+        assert seeker == ["true-label", "true-label, sampled", "ours", "ours, sampled"]
+        assert straight == ["true-label", "ours"]
     assert shown[-1].rows[0][-1] == "met"
-    ratios, agreement = plot_ratios(results), plot_agreement(results)
-    assert ratios is not None
-    assert agreement is not None
-    assert [ax.get_title(loc="left") for ax in ratios.axes if ax.axison] == list(EXPERTS)
-    assert len(agreement.axes) == 3
-    dots = np.asarray(agreement.axes[0].collections[0].get_offsets())
-    assert dots[:, 0].tolist() == [1.0, 1.0, 1.0]
+    methods = results["methods"]
     methods["ours"]["failed"] = 1
     lost = judge("two", methods, EXPERTS)[0]
     assert (lost.found, lost.met) == ("3 of 4", False)
-    assert "3 of 4" in tables(results)[0].rows[2]
-    alone = {"methods": {"experts": methods["experts"]}, "experts": list(EXPERTS), "targets": []}
-    assert plot_ratios(alone) is None
-    assert plot_agreement(alone) is None
+    assert "3 of 4" in tables(results)[0].rows[1]
+
+
+def test_every_score_stands_in_its_own_column() -> None:
+    results = made_up_results()
+    cells = [a_cell(0.0, seed)["clustering"] for seed in range(3)]
+    trajectories, windows = tables(results)[:2]
+    for table, parts in ((trajectories, ["episode"]), (windows, ["window", "window_in_arena"])):
+        (ours,) = (row for row in table.rows if row[0] == "ours")
+        wanted = [
+            [cell[part][score] for cell in cells]
+            for part in parts
+            for score in ("nmi", "ari", "homogeneity", "completeness")
+        ]
+        texts = [f"{np.mean(column):.3f} [{min(column):.3f}, {max(column):.3f}]" for column in wanted]
+        assert list(ours[-len(texts) :]) == texts
+
+
+def test_a_run_is_exact_only_with_the_right_number_of_modes_and_every_trajectory_right() -> None:
+    good, bad = a_cell(0.0, 0), a_cell(0.0, 1)
+    one_wrong = bad | {"clustering": bad["clustering"] | {"episode": bad["clustering"]["episode"] | {"nmi": 0.97}}}
+    cells = [good, a_cell(0.0, 1) | {"n_modes": 3}, one_wrong]
+    methods = aggregate.aggregate({"experts": [an_experts_cell(7)], "ours": cells}, EXPERTS)
+    assert (methods["ours"]["exact"], methods["ours"]["n_modes"]) == (1, [2, 3, 2])
+    assert judge("two", methods, EXPERTS)[0].met is False
+
+
+def test_a_cells_entropy_weighs_its_modes_by_their_shares() -> None:
+    reference = [an_experts_cell(7)]
+    pooled = {name: reference[0]["drives"]["mean"][name] for name in EXPERTS}
+    classify = BehaviourClassifier(pooled)
+    cell = a_cell(0.0, 0) | {"shares": [0.8, 0.2, 0.0, 0.0]}
+    seen = {mode: classify(figures) for mode, figures in cell["drives"]["mean"].items()}
+    shares = {
+        behaviour: sum(weight * np.mean(seen[mode] == behaviour) for mode, weight in (("0", 0.8), ("1", 0.2)))
+        for behaviour in range(2)
+    }
+    expected = -sum(share * math.log(share, 2) for share in shares.values() if share)
+    found = aggregate.entropies(cell, classify, EXPERTS)
+    assert 0.6 < expected < 0.8
+    assert found["entropy"] == pytest.approx(expected)
+
+
+def test_coverage_is_the_share_of_experts_that_a_cell_matches() -> None:
+    reference = [an_experts_cell(seed) for seed in (7, 8)]
+    cell = a_cell(0.0, 1)
+    goals = cell["drives"]["mean"]["1"] | {"cost": [500.0] * 12}
+    spoilt = cell | {"drives": cell["drives"] | {"mean": cell["drives"]["mean"] | {"1": goals}}}
+    methods = aggregate.aggregate({"experts": reference, "ours": [cell, spoilt]}, EXPERTS)
+    assert methods["ours"]["coverage_within_5_percent"]["values"] == [1.0, 0.5]
+
+
+def test_pictures_show_every_method_and_expert() -> None:
+    results = made_up_results()
+    drawn = {plot.__name__: plot(results) for plot in PICTURES}
+    assert None not in drawn.values()
+    titles = {
+        name: [ax.get_title(loc="left") for ax in figure.axes if ax.axison] for name, figure in drawn.items() if figure
+    }
+    assert titles["plot_ratios"] == list(EXPERTS)
+    assert len(titles["plot_agreement"]) == 3
+    assert titles["plot_closed_loop"][::5] == [f"{expert}: goals" for expert in EXPERTS]
+    assert titles["plot_switching"] == ["after 50 steps of forward_moving"]
+    assert {"fidelity", "leak (nat)"} <= set(titles["plot_steering"])
+    agreement = drawn["plot_agreement"]
+    assert agreement is not None
+    dots = np.asarray(agreement.axes[1].collections[1].get_offsets())  # a collection a method, ours the second
+    expected = [a_cell(0.0, seed)["clustering"]["window"]["nmi"] for seed in range(3)]
+    assert dots[:, 0].tolist() == pytest.approx(expected)
+    alone = {"methods": {"experts": results["methods"]["experts"]}, "experts": list(EXPERTS), "targets": []}
+    assert [plot(alone) for plot in PICTURES] == [None] * len(PICTURES)
+
+
+def test_the_switching_picture_has_the_ratio_after_the_excursion() -> None:
+    results = made_up_results()
+    figure = plot_switching(results)
+    assert figure is not None
+    means = [container[0].get_xdata()[0] for container in figure.axes[0].containers]
+    entries = [
+        results["methods"][name]["switching"]["forward_moving:50"]["ratio"][2] for name in ("true-label", "ours")
+    ]
+    assert means == [entry["mean"] for entry in entries]

@@ -1,6 +1,6 @@
 """What the mode benchmark found: methods side by side, with intervals."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,26 @@ FEW_GOALS = 1.0
 LITTLE_COST = 1.0
 """So is an expert with less cost per episode, whatever its goals: its caution is what tells it from others."""
 AGREEMENTS = {"episode_nmi": "trajectories", "window_nmi": "windows", "window_nmi_in_arena": "windows in the arena"}
+STEERING = {
+    "coverage_within_5_percent": "experts matched within 5%",
+    "fidelity": "fidelity",
+    "leak": "leak (nat)",
+    "entropy": "behaviour entropy",
+    "conditional_entropy": "on one layout",
+    "processor_seconds": "processor time of a cell (s)",
+}
+"""Figures of one number a seed, and their titles."""
+SEEDS_NOTE = "dots: seeds; bar: from the least to the largest, with five seeds a 94% interval of the median; tick: mean"
+CLOSED_LOOP = {
+    "goals": "goals",
+    "return": "return",
+    "cost": "cost",
+    "straightness": "straightness",
+    "path_length": "path (m)",
+}
+INTERVAL_NOTE = "mean and 95% interval over seeds and layouts; open circles: sampled actions"
+ROW = 0.32
+"""Inches of a method."""
 
 
 def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
@@ -33,7 +53,7 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
         return None
     columns = min(3, len(experts))
     rows = -(-len(experts) // columns)
-    figure = look.new_figure(3.6 * columns + 0.9, 0.32 * rows * (len(methods) + 3) + 0.4)
+    figure = look.new_figure(3.6 * columns + 0.9, ROW * rows * (len(methods) + 3) + 0.4)
     with look.style():
         axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
         for ax, expert in zip(axes, experts, strict=False):
@@ -41,8 +61,7 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
         for ax in axes[len(experts) :]:
             ax.set_axis_off()
         _one_row_each(axes[0], methods)
-        note = "mean and 95% interval over seeds and layouts; open circles: sampled actions"
-        figure.supxlabel(note, fontsize=7.5, color=look.FAINT, x=0.01, ha="left")
+        _note(figure, INTERVAL_NOTE)
     return figure
 
 
@@ -58,32 +77,136 @@ def plot_agreement(results: Mapping[str, Any]) -> Figure | None:
     methods = {name: entry for name, entry in results["methods"].items() if entry.get("clustering")}
     if not methods:
         return None
-    figure = look.new_figure(3.0 * len(AGREEMENTS) + 0.9, 0.32 * (len(methods) + 3))
+    figure = look.new_figure(3.0 * len(AGREEMENTS) + 0.9, ROW * (len(methods) + 3.6))
     with look.style():
         axes = figure.subplots(1, len(AGREEMENTS), sharey=True, sharex=True)
         for ax, (key, title) in zip(axes, AGREEMENTS.items(), strict=True):
-            for row, (name, entry) in enumerate(methods.items()):
-                scores = entry["clustering"][key]
-                if scores is None:
-                    continue
-                values = np.asarray(scores["values"])
-                shift = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
-                ax.scatter(values, row + shift, s=16, color=_color(name), alpha=0.75, lw=0, zorder=3)
-                ax.plot([scores["mean"]] * 2, [row - 0.3, row + 0.3], color=_color(name), lw=1.6, zorder=4)
+            _seeds(ax, {name: entry["clustering"][key] for name, entry in methods.items()})
             _finish(ax, title)
             ax.set_xlim(-0.03, 1.03)
             ax.set_xlabel("NMI with the experts", fontsize=8.5, color=look.FAINT)
         _one_row_each(axes[0], methods)
+        _note(figure, SEEDS_NOTE)
     return figure
+
+
+def plot_steering(results: Mapping[str, Any]) -> Figure | None:
+    """Coverage, fidelity, leak, entropies and time, a dot a seed, a row a method.
+
+    Args:
+        results: as results.json of a benchmark holds them.
+
+    Returns:
+        None where nothing was driven but the experts, or nothing of this was measured.
+    """
+    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    shown = {key: title for key, title in STEERING.items() if any(entry.get(key) for entry in methods.values())}
+    if not shown:
+        return None
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = look.new_figure(3.0 * columns + 0.9, ROW * rows * (len(methods) + 2.6) + 0.4)
+    with look.style():
+        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+        for ax, (key, title) in zip(axes, shown.items(), strict=False):
+            _seeds(ax, {name: entry.get(key) for name, entry in methods.items()})
+            _finish(ax, title)
+        for ax in axes[len(shown) :]:
+            ax.set_axis_off()
+        _one_row_each(axes[0], methods)
+        _note(figure, SEEDS_NOTE)
+    return figure
+
+
+def plot_closed_loop(results: Mapping[str, Any]) -> Figure | None:
+    """A row an expert, a column a figure: what the mode that stands for it does beside the expert's own interval.
+
+    Args:
+        results: as results.json of a benchmark holds them.
+
+    Returns:
+        None where nothing was driven but the experts.
+    """
+    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    experts = results["experts"]
+    if not methods:
+        return None
+    figure = look.new_figure(2.5 * len(CLOSED_LOOP) + 0.9, ROW * len(experts) * (len(methods) + 2.2) + 0.4)
+    with look.style():
+        grid = figure.subplots(len(experts), len(CLOSED_LOOP), squeeze=False, sharey=True)
+        for axes, expert in zip(grid, experts, strict=True):
+            for ax, (name, title) in zip(axes, CLOSED_LOOP.items(), strict=True):
+                theirs = results["methods"].get(REFERENCE, {}).get("experts", {}).get(expert)
+                if theirs:
+                    _band(ax, theirs[name])
+                _driven(
+                    ax, methods, lambda found, place, name=name, expert=expert: found[place].get(expert, {}).get(name)
+                )
+                _finish(ax, f"{expert}: {title}" if ax is axes[0] else title)
+        _one_row_each(grid[0, 0], methods)
+        _note(figure, f"{INTERVAL_NOTE}; band: the expert's own")
+    return figure
+
+
+def plot_switching(results: Mapping[str, Any]) -> Figure | None:
+    """Goals after another mode has driven for a while, over the experts' under the same schedule.
+
+    Args:
+        results: as results.json of a benchmark holds them.
+
+    Returns:
+        None where nothing was switched.
+    """
+    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    names = list(dict.fromkeys(name for entry in methods.values() for name in entry.get("switching", {})))
+    if not names or REFERENCE not in results["methods"]:
+        return None
+    rows = -(-len(names) // 2)
+    figure = look.new_figure(7.6, ROW * rows * (len(methods) + 2.2) + 0.4)
+    with look.style():
+        axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey=True).ravel()
+        for ax, name in zip(axes, names, strict=False):
+            ax.axvline(1.0, color=look.INK, lw=0.9, zorder=1)
+            _driven(ax, methods, lambda found, place, name=name: _after(found, name) if place == "experts" else None)
+            other, _, steps = name.partition(":")
+            _finish(ax, f"after {steps} steps of {other}")
+        for ax in axes[len(names) :]:
+            ax.set_axis_off()
+        axes[0].set_xlim(left=-0.03)
+        _one_row_each(axes[0], methods)
+        _note(figure, "goals in 250 steps over the experts' under the same schedule; mean and 95% interval")
+    return figure
+
+
+def _after(entry: Mapping[str, Any], name: str) -> Any:
+    return (entry["switching"].get(name, {}).get("ratio") or [None])[-1]
 
 
 def _compare(ax: Axes, methods: Mapping[str, Any], reference: Any, expert: str) -> None:
     theirs = reference and reference["experts"][expert]
     by_goals = bool(theirs) and theirs["goals"]["mean"] >= FEW_GOALS and theirs["cost"]["mean"] >= LITTLE_COST
+
+    def figure_of(entry: Mapping[str, Any], place: str) -> Any:
+        figures = entry[place].get(expert)
+        return figures and (figures.get("ratio", {}).get("goals") if by_goals else figures["cost"])
+
+    _driven(ax, methods, figure_of)
+    if by_goals:
+        ax.axvline(1.0, color=look.INK, lw=0.9, zorder=1)
+        ax.set_xlabel("goals, share of the expert's", fontsize=8.5, color=look.FAINT)
+        ax.set_xlim(left=-0.03)
+    elif theirs:
+        _band(ax, theirs["cost"])
+        ax.set_xlabel("cost per episode; the line is the expert's", fontsize=8.5, color=look.FAINT)
+        ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
+    _finish(ax, expert)
+
+
+def _driven(ax: Axes, methods: Mapping[str, Any], figure_of: Callable[[Mapping[str, Any], str], Any]) -> None:
+    """Mean and interval of every method: mean actions in full circles, sampled ones in open circles."""
     for row, (name, entry) in enumerate(methods.items()):
         for place, shift, fill in (("experts", -0.12, _color(name)), ("sampled", 0.18, "white")):
-            figures = entry.get(place, {}).get(expert)
-            found = figures and (figures.get("ratio", {}).get("goals") if by_goals else figures["cost"])
+            found = figure_of(entry, place) if place in entry else None
             if not found:
                 continue
             away = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]]
@@ -91,16 +214,28 @@ def _compare(ax: Axes, methods: Mapping[str, Any], reference: Any, expert: str) 
                 [found["mean"]], [row + shift], xerr=np.maximum(away, 0), fmt="o", ms=4.5, lw=1.4,
                 color=_color(name), markerfacecolor=fill, zorder=3,
             )  # fmt: skip
-    if by_goals:
-        ax.axvline(1.0, color=look.INK, lw=0.9, zorder=1)
-        ax.set_xlabel("goals, share of the expert's", fontsize=8.5, color=look.FAINT)
-        ax.set_xlim(left=-0.03)
-    elif theirs:
-        ax.axvspan(theirs["cost"]["low"], theirs["cost"]["high"], color=look.RULE, alpha=0.6, lw=0, zorder=0)
-        ax.axvline(theirs["cost"]["mean"], color=look.INK, lw=0.9, zorder=1)
-        ax.set_xlabel("cost per episode; the line is the expert's", fontsize=8.5, color=look.FAINT)
-        ax.set_xlim(left=min(0.0, ax.get_xlim()[0]))
-    _finish(ax, expert)
+
+
+def _seeds(ax: Axes, rows: Mapping[str, Mapping[str, Any] | None]) -> None:
+    """A dot a seed, a bar from the least to the largest, a tick at the mean; nothing for what a method lacks."""
+    for row, (name, scores) in enumerate(rows.items()):
+        if scores is None:
+            continue
+        values = np.asarray(scores["values"])
+        shift = np.linspace(-0.15, 0.15, len(values)) if len(values) > 1 else np.zeros(1)
+        ax.plot([scores["least"], scores["largest"]], [row, row], color=_color(name), lw=1.0, alpha=0.6, zorder=2)
+        ax.scatter(values, row + shift, s=16, color=_color(name), alpha=0.75, lw=0, zorder=3)
+        ax.plot([scores["mean"]] * 2, [row - 0.3, row + 0.3], color=_color(name), lw=1.6, zorder=4)
+
+
+def _band(ax: Axes, theirs: Mapping[str, float]) -> None:
+    """The expert's own mean and interval, behind the methods."""
+    ax.axvspan(theirs["low"], theirs["high"], color=look.RULE, alpha=0.6, lw=0, zorder=0)
+    ax.axvline(theirs["mean"], color=look.INK, lw=0.9, zorder=1)
+
+
+def _note(figure: Figure, text: str) -> None:
+    figure.supxlabel(text, fontsize=7.5, color=look.FAINT, x=0.01, ha="left")
 
 
 def _one_row_each(ax: Axes, methods: Mapping[str, Any]) -> None:

@@ -16,11 +16,14 @@ RATIOS = ("goals", "return", "cost", "straightness", "path_length")
 CLUSTERING = {
     "episode_nmi": ("episode", "nmi"),
     "episode_ari": ("episode", "ari"),
+    "episode_homogeneity": ("episode", "homogeneity"),
+    "episode_completeness": ("episode", "completeness"),
     "window_nmi": ("window", "nmi"),
     "window_ari": ("window", "ari"),
     "homogeneity": ("window", "homogeneity"),
     "completeness": ("window", "completeness"),
     "window_nmi_in_arena": ("window_in_arena", "nmi"),
+    "window_ari_in_arena": ("window_in_arena", "ari"),
     "homogeneity_in_arena": ("window_in_arena", "homogeneity"),
     "completeness_in_arena": ("window_in_arena", "completeness"),
     "held_out_episode_nmi": ("episode_held_out", "nmi"),
@@ -54,9 +57,12 @@ def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, A
         if not found:
             continue
         entry: dict[str, Any] = {"seeds": len(found), "seconds": _seconds(found)}
+        # None where a cell is of an earlier version, which did not count them.
+        entry["processor_seconds"] = _over_seeds([cell.get("processor_seconds") for cell in found])
         if method != REFERENCE:
             entry |= clustering(found, len(experts))
-            entry["fidelity"] = _over_seeds([cell["fidelity"] and cell["fidelity"]["accuracy"] for cell in found])
+            for key, figure in (("fidelity", "accuracy"), ("fidelity_nmi", "nmi")):
+                entry[key] = _over_seeds([cell["fidelity"] and cell["fidelity"][figure] for cell in found])
             entry["leak"] = _over_seeds([cell["leak"]["gap"] for cell in found])
         entry["experts"] = {name: closed_loop(found, reference, name, "mean") for name in experts}
         if any("sampled" in cell["drives"] for cell in found):
@@ -97,17 +103,21 @@ def closed_loop(cells: Cells, reference: Cells, expert: str, drawn: str) -> dict
         expert's own is not surely positive; "iqm_normalised_return" is a number.
     """
     own = {name: table(cells, expert, name, drawn) for name in SHOWN}
-    found: dict[str, Any] = {name: _as_dict(bootstrap_crossed(values)) for name, values in own.items()}
+    trained = _trained(cells)
+    found = {name: _as_dict(bootstrap_crossed(values, trained=trained)) for name, values in own.items()}
     found["iqm_normalised_return"] = float(iqm(own["normalised_return"].ravel()))
     if reference:
-        found["ratio"] = {name: ratio(own[name], table(reference, expert, name, "mean")) for name in RATIOS}
+        theirs = {name: table(reference, expert, name, "mean") for name in RATIOS}
+        found["ratio"] = {name: ratio(own[name], theirs[name], trained=trained) for name in RATIOS}
     return found
 
 
-def ratio(values: np.ndarray, reference: np.ndarray) -> dict[str, float] | None:
+def ratio(values: np.ndarray, reference: np.ndarray, *, trained: bool = True) -> dict[str, float] | None:
     """Interval of a ratio of means; None where the reference is not surely positive, and a ratio would mean nothing."""
-    below = bootstrap_crossed(reference)
-    return _as_dict(bootstrap_crossed(values, reference)) if below is not None and below.low > 0 else None
+    below = bootstrap_crossed(reference, trained=False)
+    if below is None or below.low <= 0:
+        return None
+    return _as_dict(bootstrap_crossed(values, reference, trained=trained))
 
 
 def table(cells: Cells, expert: str, figure: str, drawn: str) -> np.ndarray:
@@ -127,10 +137,11 @@ def switching(cells: Cells, reference: Cells) -> dict[str, Any]:
     found = {}
     for name in cells[0]["switching"]:
         own = np.array([cell["switching"][name] for cell in cells], dtype=np.float64)  # (S, 3, L)
-        entry: dict[str, Any] = {"goals": [_as_dict(bootstrap_crossed(own[:, part])) for part in range(own.shape[1])]}
+        trained, parts = _trained(cells), range(own.shape[1])
+        entry = {"goals": [_as_dict(bootstrap_crossed(own[:, part], trained=trained)) for part in parts]}
         if reference:
             theirs = np.array([cell["switching"][name] for cell in reference], dtype=np.float64)
-            entry["ratio"] = [ratio(own[:, part], theirs[:, part]) for part in range(own.shape[1])]
+            entry["ratio"] = [ratio(own[:, part], theirs[:, part], trained=trained) for part in parts]
         found[name] = entry
     return found
 
@@ -149,7 +160,7 @@ def any_mode_matches(cell: Figures, reference: Cells, expert: str, margin: float
     """Whether some mode of a cell matches an expert, see `coverage`."""
     bounds = {}
     for figure in ("cost", "path_length"):
-        interval = bootstrap_crossed(table(reference, expert, figure, "mean"))
+        interval = bootstrap_crossed(table(reference, expert, figure, "mean"), trained=False)
         assert interval is not None
         extra = margin * abs(interval.mean)
         bounds[figure] = (interval.low - extra, interval.high + extra)
@@ -166,6 +177,11 @@ def entropies(cell: Figures, classify: BehaviourClassifier, experts: Sequence[st
     return behaviour_entropy(
         np.stack([classify(figures) for figures in drives.values()]), np.array(shares), len(experts)
     )
+
+
+def _trained(cells: Cells) -> bool:
+    """Whether these are cells of a trained method, and not the experts'."""
+    return "matching" in cells[0]
 
 
 def _over_seeds(values: Sequence[float | None]) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ Policies lie apart, so that other layouts, or more of them, do not mean to train
 """
 
 import contextlib
-import functools
 import hashlib
 import json
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_json
-from mode_imitation.versions import platform_name, versions
+from mode_imitation.versions import digest_of_code, platform_name, versions
 
 FORMAT = 1
 """Raised whenever the figures in a cell change their meaning."""
@@ -123,15 +122,9 @@ def in_effect(job: dict[str, Any]) -> dict[str, Any]:
     return job | {"train": {name: value for name, value in train.items() if not name.startswith("history")}}
 
 
-@functools.cache
 def code_digest() -> str:
     """sha256 of the project's code that decides a cell's figures, shortened.
 
     It is recorded with each cell and no part of the key: that a comment has changed is no reason to train for an hour.
     """
-    package = Path(__file__).parents[2]
-    digest = hashlib.sha256()
-    folders = [*(package / room for room in CODE), package.parent / "experts"]
-    for path in sorted(path for folder in folders for path in folder.glob("*.py")):
-        digest.update(path.relative_to(package.parent).as_posix().encode() + b"\n" + path.read_bytes())
-    return digest.hexdigest()[:16]
+    return digest_of_code((*(f"mode_imitation/{room}" for room in CODE), "experts"))

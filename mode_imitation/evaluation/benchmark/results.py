@@ -87,12 +87,18 @@ def command_of(config: BenchmarkConfig) -> str:
 
 def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
     """Write results.json, results.md and the figures; return their paths."""
-    from mode_imitation.plots.benchmark import plot_agreement, plot_ratios
+    from mode_imitation.plots import benchmark as plots
     from mode_imitation.plots.style import save_figure
 
     written = [folder / "results.json", folder / "results.md"]
     write_json(written[0], results)
-    pictures = {"goals.png": plot_ratios, "agreement.png": plot_agreement}
+    pictures = {
+        "goals.png": plots.plot_ratios,
+        "agreement.png": plots.plot_agreement,
+        "closed-loop.png": plots.plot_closed_loop,
+        "switching.png": plots.plot_switching,
+        "steering.png": plots.plot_steering,
+    }
     for name, plot in pictures.items():
         figure = plot(results)
         if figure is not None:

@@ -1,12 +1,36 @@
 """The benchmark's results as tables of text, for the terminal and for results.md."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mode_imitation.evaluation.benchmark.config import REFERENCE
 from mode_imitation.evaluation.benchmark.differences import DEFAULT
 
-TIMES = ("training", "evaluation")
+MEAN_OVER_SEEDS = "means over seeds [least, largest]"
+AGREEMENT = {"NMI": "nmi", "ARI": "ari", "homogeneity": "homogeneity", "completeness": "completeness"}
+WINDOWS = {"nmi": "window_nmi", "ari": "window_ari"}
+"""Rows of windows that do not go by the score's own name."""
+STEERING = {
+    "coverage": ("coverage", 2),
+    "within 5%": ("coverage_within_5_percent", 2),
+    "fidelity": ("fidelity", 2),
+    "its NMI": ("fidelity_nmi", 2),
+    "leak (nat)": ("leak", 3),
+    "entropy": ("entropy", 2),
+    "conditional": ("conditional_entropy", 2),
+    "processor (s)": ("processor_seconds", 0),
+}
+"""Column: row of the results, and its decimals."""
+TIMES = {"training (s)": "training", "driving (s)": "evaluation"}
+CLOSED_LOOP = {
+    "goals": ("goals", 2, 3),
+    "return": ("return", 2, 3),
+    "normalised return": ("normalised_return", 1, None),
+    "cost": ("cost", 1, 2),
+    "straightness": ("straightness", 3, 3),
+    "path (m)": ("path_length", 2, 3),
+}
+"""Column: figure, its decimals, and those of its ratio to the expert's; None where there is no ratio."""
 
 
 class Table(NamedTuple):
@@ -20,7 +44,9 @@ class Table(NamedTuple):
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """Everything that is printed, in order."""
     methods, experts = results["methods"], results["experts"]
-    found = [_discovery(methods, len(experts)), *(_closed_loop(methods, expert) for expert in experts)]
+    found = [_discovery(methods, len(experts)), _windows(methods), _steering(methods)]
+    for expert in experts:
+        found += [_closed_loop(methods, expert), _over_the_expert(methods, expert)]
     if any(entry["switching"] for entry in methods.values()):
         found.append(_switching(methods))
     found += _differences(results["differences"])
@@ -30,78 +56,95 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 
 
 def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
-    columns = (
-        *("method", "modes found", f"exactly the {n_experts}", "episode NMI", "window NMI", "in the arena", "ARI"),
-        *("homogeneity", "completeness", "coverage", "within 5%", "fidelity", "leak (nat)"),
-        *("entropy", "conditional", "training (s)", "driving (s)"),
-    )
-    rows = []
-    for method, entry in methods.items():
-        scores = entry.get("clustering") or {}
-        rows.append(
-            (
-                method,
-                " ".join(map(str, entry["n_modes"])) if "n_modes" in entry else "-",
-                f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}" if "exact" in entry else "-",
-                *(
-                    _seeds(scores.get(name))
-                    for name in ("episode_nmi", "window_nmi", "window_nmi_in_arena", "window_ari")
-                ),
-                *(_seeds(scores.get(name)) for name in ("homogeneity", "completeness")),
-                *(_seeds(entry.get(name), 2) for name in ("coverage", "coverage_within_5_percent", "fidelity")),
-                _seeds(entry.get("leak"), 3),
-                *(_seeds(entry.get(name), 2) for name in ("entropy", "conditional_entropy")),
-                *(f"{entry['seconds'][name]:.0f}" if name in entry["seconds"] else "-" for name in TIMES),
-            )
+    columns = ("method", "modes found", f"exactly the {n_experts}", *AGREEMENT)
+    rows = [
+        (
+            method,
+            " ".join(map(str, entry["n_modes"])),
+            f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}",
+            *(_seeds(entry["clustering"].get(f"episode_{score}")) for score in AGREEMENT.values()),
         )
-    return Table("Discovery: means over seeds, the least in brackets", columns, rows)
+        for method, entry in methods.items()
+        if "clustering" in entry
+    ]
+    return Table(f"Discovery: trajectories, {MEAN_OVER_SEEDS}", columns, rows)
+
+
+def _windows(methods: Mapping[str, Any]) -> Table:
+    names = [WINDOWS.get(score, score) for score in AGREEMENT.values()]
+    columns = ("method", *AGREEMENT, *(f"{score} in the arena" for score in AGREEMENT))
+    rows = [
+        (method, *(_seeds(entry["clustering"].get(name)) for name in (*names, *(f"{name}_in_arena" for name in names))))
+        for method, entry in methods.items()
+        if "clustering" in entry
+    ]
+    return Table(f"Discovery: windows, {MEAN_OVER_SEEDS}", columns, rows)
+
+
+def _steering(methods: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            method,
+            *(_seeds(entry.get(name), digits) for name, digits in STEERING.values()),
+            *(f"{entry['seconds'][name]:.0f}" if name in entry["seconds"] else "-" for name in TIMES.values()),
+        )
+        for method, entry in methods.items()
+    ]
+    title = f"Steering and time of a cell: {MEAN_OVER_SEEDS}; training and driving by the clock"
+    return Table(title, ("method", *STEERING, *TIMES), rows)
+
+
+def _driven(methods: Mapping[str, Any], expert: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Label and figures of every method's mode that stands for an expert, mean actions and sampled ones."""
+    for method, entry in methods.items():
+        for place, label in (("experts", method), ("sampled", f"{method}, sampled")):
+            if place == "sampled" and method == REFERENCE:
+                continue
+            figures = entry.get(place, {}).get(expert)
+            if figures is not None:  # sampled actions are driven for goal seekers only
+                yield label, figures
 
 
 def _closed_loop(methods: Mapping[str, Any], expert: str) -> Table:
-    columns = (
-        *("method", "goals", "of the expert's", "return", "of the expert's", "normalised return"),
-        *("cost", "straightness", "path (m)"),
-    )
-    rows = []
-    for method, entry in methods.items():
-        for place, label in (("experts", method), ("sampled", f"{method}, sampled")):
-            if place not in entry or (place == "sampled" and method == REFERENCE):
-                continue
-            figures = entry[place].get(expert)
-            if figures is None:  # sampled actions are driven for goal seekers only
-                continue
-            ratio = figures.get("ratio") or {}
-            own = method == REFERENCE
-            rows.append(
-                (
-                    label,
-                    _text(figures["goals"]),
-                    "1" if own else _text(ratio.get("goals"), 3),
-                    _text(figures["return"]),
-                    "1" if own else _text(ratio.get("return"), 3),
-                    _text(figures["normalised_return"], 1),
-                    _text(figures["cost"], 1),
-                    _text(figures["straightness"], 3),
-                    _text(figures["path_length"]),
-                )
-            )
-    return Table(f"Closed loop: {expert} and the mode that stands for it", columns, rows)
+    rows = [
+        (label, *(_text(figures[name], digits) for name, digits, _ in CLOSED_LOOP.values()))
+        for label, figures in _driven(methods, expert)
+    ]
+    return Table(f"Closed loop: {expert} and the mode that stands for it", ("method", *CLOSED_LOOP), rows)
+
+
+def _over_the_expert(methods: Mapping[str, Any], expert: str) -> Table:
+    shown = {
+        column.removesuffix(" (m)"): (name, digits)
+        for column, (name, _, digits) in CLOSED_LOOP.items()
+        if digits is not None
+    }
+    rows = [
+        (label, *(_text((figures.get("ratio") or {}).get(name), digits) for name, digits in shown.values()))
+        for label, figures in _driven(methods, expert)
+        if label != REFERENCE
+    ]
+    return Table(f"Over the expert's: {expert}", ("method", *shown), rows)
 
 
 def _switching(methods: Mapping[str, Any]) -> Table:
     names = list(next(iter(methods.values()))["switching"])
     columns = ["method"]
     for name in names:
-        columns += [f"{name.replace(':', ' ')}: goals after", "of the experts'"]
+        columns += [f"{name.replace(':', ' ')}: before, of the experts'", "goals after", "of the experts'"]
     rows = []
     for method, entry in methods.items():
         cells = []
         for name in names:
-            found = entry["switching"][name]
+            found, own = entry["switching"][name], method == REFERENCE
+            ratios = found.get("ratio") or [None]
+            cells.append("1" if own else _text(ratios[0]))
             cells.append(_text(found["goals"][-1]))
-            cells.append("1" if method == REFERENCE else _text(found.get("ratio", [None])[-1]))
+            cells.append("1" if own else _text(ratios[-1]))
         rows.append((method, *cells))
-    title = "Switching: goals in 250 steps after the goal mode was left for another one and taken up again"
+    title = (
+        "Switching: goals in 250 steps before the goal mode was left for another one, and after it was taken up again"
+    )
     return Table(title, tuple(columns), rows)
 
 
@@ -139,4 +182,7 @@ def _text(figure: Mapping[str, float] | None, digits: int = 2) -> str:
 
 
 def _seeds(figure: Mapping[str, Any] | None, digits: int = 3) -> str:
-    return "-" if figure is None else f"{figure['mean']:.{digits}f} ({figure['least']:.{digits}f})"
+    if figure is None:
+        return "-"
+    mean, least, largest = (round(figure[key], digits) + 0.0 for key in ("mean", "least", "largest"))  # no "-0.000"
+    return f"{mean:.{digits}f} [{least:.{digits}f}, {largest:.{digits}f}]"
