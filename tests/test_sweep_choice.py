@@ -14,7 +14,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.evaluation.sweep.claims import learned_at, separates_earlier, separates_from_four, simplest_first
 from mode_imitation.evaluation.sweep.criteria import Judge, in_order_of_appearance, stability
 from mode_imitation.evaluation.sweep.fit import FitWatcher, action_entropies, uninformed_fit
-from mode_imitation.evaluation.sweep.recommendation import Setting, gather, recommend, tolerance
+from mode_imitation.evaluation.sweep.recommendation import Recommendation, Setting, gather, recommend, tolerance
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
@@ -33,18 +33,23 @@ def setting(codes: int, stride: int, nll: Sequence[float], stable: float | None,
         tuple(range(count)),
         tuple(nll),
         (modes,) * count,
-        (1.0,) * count,
+        more.get("gaps", (1.0,) * count),
         episode_nll,
         stable,
         0,
     )
 
 
+def choose(settings: Sequence[Setting]) -> Recommendation:
+    """As a sweep whose training merges codes below 0.4 nats per step."""
+    return recommend(settings, 0.4)
+
+
 # ---- the rule
 
 
 def test_fewest_modes_among_equally_likely_and_equally_stable_settings() -> None:
-    chosen = recommend(
+    chosen = choose(
         [
             setting(2, 5, [-1.20, -1.19], 1.0, 2),  # two experts merged: clearly worse
             setting(4, 5, [-1.424, -1.420], 0.98, 4),
@@ -55,25 +60,58 @@ def test_fewest_modes_among_equally_likely_and_equally_stable_settings() -> None
 
 
 def test_settings_whose_seeds_disagree_are_passed_over() -> None:
-    chosen = recommend([setting(4, 1, [-1.425], 0.5, 4), setting(8, 1, [-1.420], 0.97, 5)])
+    chosen = choose([setting(4, 1, [-1.425], 0.5, 4), setting(8, 1, [-1.420], 0.97, 5)])
     assert chosen.codes == 8
 
 
 def test_a_stable_setting_that_explains_less_is_not_chosen() -> None:
-    chosen = recommend([setting(2, 1, [-0.97, -0.97], 1.0, 1), setting(4, 1, [-1.42, -1.0], 0.3, 4)])
+    chosen = choose([setting(2, 1, [-0.97, -0.97], 1.0, 1), setting(4, 1, [-1.42, -1.0], 0.3, 4)])
     assert chosen.codes == 4
 
 
 def test_equal_settings_go_to_the_smallest_k_and_stride() -> None:
     same = [setting(codes, stride, [-1.4], 1.0, 2) for codes in (8, 2, 4) for stride in (5, 1)]
-    chosen = recommend(same)
+    chosen = choose(same)
     assert (chosen.codes, chosen.stride) == (2, 1)
+
+
+def test_a_setting_with_codes_that_explain_each_other_s_data_is_passed_over() -> None:
+    split = setting(8, 1, [-1.430, -1.425], 1.0, 2, gaps=(0.9, 0.31))
+    whole = setting(4, 5, [-1.424, -1.420], 1.0, 3, gaps=(0.8, 0.4))
+    chosen = choose([split, whole])
+    assert (chosen.codes, chosen.stride) == (4, 5)
+    assert "1 of them passed over because two codes explain each other's data within 0.4 nats" in chosen.reason
+    assert "the smallest gap is 0.31" in chosen.reason
+    assert "1 of the others with seeds that agree" in chosen.reason
+    assert "between two of its codes is 0.40" in chosen.reason
+    # It has fewer modes and a better likelihood: but for the gap it is the one.
+    wider = dataclasses.replace(split, gaps=(0.9, 0.41))
+    assert choose([wider, whole]).codes == 8
+    assert "passed over" not in choose([wider, whole]).reason
+
+
+def test_how_stable_a_setting_is_that_is_passed_over_says_nothing_of_the_others() -> None:
+    chosen = choose([setting(8, 1, [-1.42], 1.0, 5, gaps=(0.1,)), setting(4, 1, [-1.42], 0.6, 4)])
+    assert chosen.codes == 4
+
+
+def test_gaps_pass_nothing_over_where_none_is_left_or_none_is_known() -> None:
+    close = [setting(4, 1, [-1.42], 1.0, 4, gaps=(0.3,)), setting(8, 1, [-1.42], 1.0, 5, gaps=(-0.1,))]
+    chosen = choose(close)
+    assert chosen.codes == 4
+    assert "in every one of them two codes explain each other's data" in chosen.reason
+    assert "the smallest gap is -0.10" in chosen.reason
+    single = choose([setting(2, 1, [-1.42, -1.42], 1.0, 1, gaps=(None, None)), setting(4, 1, [-1.42], 1.0, 4)])
+    assert single.codes == 2
+    assert "gap" not in single.reason
+    # A setting that explains the data worse is not chosen for its gap.
+    assert choose([*close, setting(2, 1, [-0.9], 1.0, 2, gaps=(3.0,))]).codes == 4
 
 
 def test_one_seed_has_no_stability_and_the_original_is_chosen_only_alone() -> None:
     original = setting(2, 1, [-2.0], None, 2, objective="original")
-    assert recommend([original, setting(4, 5, [-1.4], None, 3)]).objective == "ours"
-    assert recommend([original]).objective == "original"
+    assert choose([original, setting(4, 5, [-1.4], None, 3)]).objective == "ours"
+    assert choose([original]).objective == "original"
 
 
 def test_the_tolerance_is_one_standard_error_of_the_paired_difference() -> None:
@@ -90,12 +128,12 @@ def test_the_tolerance_is_one_standard_error_of_the_paired_difference() -> None:
 
 def test_nothing_is_recommended_where_nothing_finished() -> None:
     with pytest.raises(UserError, match="nothing to recommend"):
-        recommend([])
+        choose([])
 
 
 def test_seeds_are_gathered_and_failed_ones_left_out() -> None:
     def cell(seed: int, nll: float, codes: list[int]) -> dict[str, Any]:
-        criteria = {"nll": nll, "episode_nll": [nll, None], "smallest_gap": 1.0}
+        criteria = {"nll": nll, "episode_nll": [nll, None], "smallest_gap": (0.5, None)[seed]}
         where = {"objective": "ours", "codes": 2, "stride": 1, "seed": seed}
         return {"status": "done", "cell": where, "criteria": criteria, "codes": codes, "n_modes": 2}
 
@@ -104,6 +142,7 @@ def test_seeds_are_gathered_and_failed_ones_left_out() -> None:
     assert found.seeds == (1, 0)
     assert found.stability == 1.0
     assert found.n_failed == 1
+    assert found.smallest_gap == 0.5
     assert gather([failed]) == []
 
 

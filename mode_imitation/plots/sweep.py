@@ -20,12 +20,17 @@ LINE_HEIGHT = 0.17
 DASHES = (0, (3, 2))
 
 
-def plot_choice(settings: Sequence[Mapping[str, Any]], *, chosen: tuple[int, int], title: str | None = None) -> Figure:
-    """What the choice without labels goes by: heat maps over k and stride, the chosen setting framed.
+def plot_choice(
+    settings: Sequence[Mapping[str, Any]], *, chosen: tuple[int, int], merge_gap: float, title: str | None = None
+) -> Figure:
+    """What the choice without labels goes by: heat maps over k and stride, and every seed's smallest gap between two
+    codes; the chosen setting framed.
 
     Args:
-        settings: as in sweep.json: "codes", "stride", "nll" and "n_modes" (best seed first), "stability".
+        settings: as in sweep.json: "codes", "stride", "nll" and "n_modes" (best seed first), "smallest_gap" (of each
+            seed; None for a single code), "stability".
         chosen: (k, stride).
+        merge_gap: nats per step, drawn as a line; codes with a gap below it explain each other's data.
         title: over the figure.
 
     Raises:
@@ -52,12 +57,16 @@ def plot_choice(settings: Sequence[Mapping[str, Any]], *, chosen: tuple[int, int
     ]
     shown = [panel for panel in shown if np.isfinite(panel[1]).any()]
     width, height = max(2.4, 0.66 * len(codes) + 0.8), 0.4 * len(strides) + 1.0
-    figure = look.new_figure(width * len(shown), height + (0.35 if title else 0), layout="constrained")
+    has_gaps = any(gap is not None for entry in settings for gap in entry["smallest_gap"])
+    n_panels = len(shown) + has_gaps
+    figure = look.new_figure(width * n_panels, height + (0.35 if title else 0), layout="constrained")
     with look.style():
         if title:
             figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-        axes = figure.subplots(1, len(shown), squeeze=False)[0]
-        for ax, (name, values, pattern, low_is_dark) in zip(axes, shown, strict=True):
+        axes = figure.subplots(1, n_panels, squeeze=False)[0]
+        if has_gaps:
+            _gap_panel(axes[-1], settings, chosen, merge_gap)
+        for ax, (name, values, pattern, low_is_dark) in zip(axes, shown, strict=False):
             _heat_map(ax, values, pattern, low_is_dark=low_is_dark)
             ax.set_title(name, loc="left", fontsize=9.5)
             ax.set_xticks(range(len(codes)), [f"{k}" for k in codes])
@@ -155,6 +164,33 @@ def plot_learning_orders(curves: Mapping[str, Mapping[str, Any]], *, title: str 
         names = ["context of other windows of the episode", "context of the action's own window"]
         figure.legend(lines, names, loc="outside lower left", ncols=2)
     return figure
+
+
+def _gap_panel(ax: Axes, settings: Sequence[Mapping[str, Any]], chosen: tuple[int, int], merge_gap: float) -> None:
+    """Smallest gaps over k, a dot a seed and a shade a stride."""
+    look.dress(ax)
+    ax.grid(axis="y")
+    codes = sorted({entry["codes"] for entry in settings})
+    strides = sorted({entry["stride"] for entry in settings})
+    for entry in settings:
+        gaps = [gap for gap in entry["smallest_gap"] if gap is not None]
+        if not gaps:
+            continue  # an empty line has no place, which the layout cannot take
+        rank = (strides.index(entry["stride"]) + 0.5) / len(strides)  # in (0, 1)
+        place = codes.index(entry["codes"]) + 0.8 * (rank - 0.5)
+        framed = (entry["codes"], entry["stride"]) == chosen
+        edge = {"mec": look.PALETTE[1], "mew": 1.6, "zorder": 4} if framed else {"mec": look.FAINT, "mew": 0.4}
+        shade = look.SHADES(0.2 + 0.8 * rank)
+        ax.plot([place] * len(gaps), gaps, "o", ms=5, color=shade, clip_on=False, gid="gaps", **edge)
+    ax.axhline(merge_gap, color=look.INK, lw=1.1, ls=DASHES, zorder=1, gid="merge gap")
+    ax.margins(y=0.15)
+    ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+    where = {"xytext": (0, 2), "textcoords": "offset points", "va": "bottom", "ha": "right", "fontsize": 7}
+    ax.annotate(f"merged below {merge_gap:g}", (len(codes) - 0.5, merge_gap), color=look.FAINT, **where)
+    ax.set_xlim(-0.5, len(codes) - 0.5)
+    ax.set_xticks(range(len(codes)), [f"{k}" for k in codes])
+    ax.set_xlabel("k (darker: larger stride)" if len(strides) > 1 else "k", color=look.FAINT)
+    ax.set_title("smallest gap (nats)", loc="left", fontsize=9.5)
 
 
 def _order_panel(ax: Axes, found: Mapping[str, Any]) -> None:

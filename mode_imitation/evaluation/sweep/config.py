@@ -64,6 +64,8 @@ class SweepConfig:
     """Of each fit that judges codes; under-trained ones merge too much."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
+    publish: Path | None = None
+    """Copy the small results (JSON, Markdown, PNG) into this folder too, as sweep.json, sweep.md and sweep-*.png."""
     pictures: bool = True
     """Draw the figures; --no-pictures writes only the tables."""
     config: Path | None = None
@@ -115,6 +117,11 @@ class SweepConfig:
         return TrainConfig(
             **common, iterations=self.iterations, discovery_iterations=self.discovery_iterations, hook_every=every
         )
+
+    @property
+    def merge_gap(self) -> float:
+        """Nats per step below which training takes two codes for one; the same in every cell."""
+        return self.training(self.cells()[0]).merge_gap
 
     @property
     def n_jobs(self) -> int:

@@ -27,6 +27,7 @@ def draw(sweep: Sweep, out: Path) -> list[Path]:
     figure = plot_choice(
         [setting.to_dict() for setting in sweep.settings if setting.objective == chosen.objective],
         chosen=(chosen.codes, chosen.stride),
+        merge_gap=sweep.config.merge_gap,
         title=f"Chosen without labels: k = {chosen.codes}, stride {chosen.stride}",
     )
     files = [save_figure(figure, out / "choice.png")]

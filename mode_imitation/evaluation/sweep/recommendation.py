@@ -5,8 +5,10 @@ The rule, in this order:
 1. Only cells that explain the data as well as the best one are looked at: their cross-fitted nats per step are at most
    one standard error of the difference (paired over episodes; the one-standard-error rule of Breiman et al. 1984) or
    WITHIN_NATS above the lowest. A k and stride is judged by its best seed, as that seed is what would be trained.
-2. Of their (k, stride), those whose seeds agree: stability within WITHIN_STABILITY of the most stable one's.
-3. Of these the fewest modes, then the best likelihood, then the smallest k, then the smallest stride.
+2. Of their (k, stride), those whose codes do not explain each other's data: with no seed is the smallest gap between
+   two codes below the one at which training takes two codes for one. Where none is left, none is passed over for it.
+3. Of these, those whose seeds agree: stability within WITHIN_STABILITY of the most stable one's.
+4. Of these the fewest modes, then the best likelihood, then the smallest k, then the smallest stride.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,11 +38,21 @@ class Setting:
     """Cross-fitted nats per step, in the same order."""
     n_modes: tuple[int, ...]
     gaps: tuple[float | None, ...]
+    """Nats per step between the two most similar codes, in the same order; None for a single code."""
     episode_nll: np.ndarray
     """(E,) of the best seed."""
     stability: float | None
     """Mean pairwise ARI of the seeds' codes; None for a single seed."""
     n_failed: int
+
+    @property
+    def smallest_gap(self) -> float | None:
+        """Of all seeds; None where each found a single code."""
+        return min((gap for gap in self.gaps if gap is not None), default=None)
+
+    def has_gaps_from(self, merge_gap: float) -> bool:
+        """Whether no two codes of a seed are closer than this; a single code is close to none."""
+        return self.smallest_gap is None or self.smallest_gap >= merge_gap
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -102,8 +114,12 @@ def gather(cells: Sequence[Mapping[str, Any]]) -> list[Setting]:
     return found
 
 
-def recommend(settings: Sequence[Setting]) -> Recommendation:
+def recommend(settings: Sequence[Setting], merge_gap: float) -> Recommendation:
     """The rule at the top of this file, among ours where ours was swept.
+
+    Args:
+        settings: of any objective.
+        merge_gap: of the training, nats per step.
 
     Raises:
         UserError: there is nothing to choose among.
@@ -116,22 +132,40 @@ def recommend(settings: Sequence[Setting]) -> Recommendation:
         raise UserError("no cell of the sweep finished, so there is nothing to recommend")
     best = min(candidates, key=lambda setting: setting.nll[0])
     close = [setting for setting in candidates if setting.nll[0] - best.nll[0] <= tolerance(setting, best)]
-    most_stable = max((setting.stability for setting in close if setting.stability is not None), default=None)
+    apart = [setting for setting in close if setting.has_gaps_from(merge_gap)]
+    left = apart or close
+    most_stable = max((setting.stability for setting in left if setting.stability is not None), default=None)
     agreeing = [
         setting
-        for setting in close
+        for setting in left
         if most_stable is None or (setting.stability or 0.0) >= most_stable - WITHIN_STABILITY
     ]
     chosen = min(agreeing, key=lambda setting: (setting.n_modes[0], setting.nll[0], setting.codes, setting.stride))
+    whose = "of the others" if len(left) < len(close) else "of them"
     agreement = (
-        f", {len(agreeing)} of them with seeds that agree (ARI {most_stable:.2f} at best)" if most_stable else ""
+        f", {len(agreeing)} {whose} with seeds that agree (ARI {most_stable:.2f} at best)" if most_stable else ""
     )
+    own_gap = chosen.smallest_gap
     reason = (
         f"{len(close)} of {len(candidates)} settings explain the data as well as the best ({best.nll[0]:.3f} nats per "
-        f"step by policies that never saw it){agreement}; "
+        f"step by policies that never saw it){gap_words(close, merge_gap)}{agreement}; "
         "this one has the fewest modes, and of those the best likelihood"
+        + ("" if own_gap is None else f"; the smallest gap between two of its codes is {own_gap:.2f} nats per step")
     )
     return Recommendation(objective, chosen.codes, chosen.stride, chosen.seeds[0], chosen.n_modes[0], reason)
+
+
+def gap_words(close: Sequence[Setting], merge_gap: float) -> str:
+    """What the gaps say of the settings that explain the data equally well; nothing where all have wide ones."""
+    gaps = [gap for setting in close if (gap := setting.smallest_gap) is not None and gap < merge_gap]
+    if not gaps:
+        return ""
+    found = (
+        f"two codes explain each other's data within {merge_gap:g} nats per step (the smallest gap is {min(gaps):.2f})"
+    )
+    if len(gaps) == len(close):
+        return f", and in every one of them {found}, so that none is passed over for it"
+    return f", {len(gaps)} of them passed over because {found}"
 
 
 def tolerance(setting: Setting, best: Setting) -> float:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mode_imitation.atomic import check_folder
 from mode_imitation.config_file import as_arguments
 from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.storage import resolve_root
@@ -71,11 +72,13 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
         run: does the cells; the default one in processes.
 
     Raises:
-        UserError: the dataset is missing or too small, --out is no sweep, or every cell failed.
+        UserError: the dataset is missing or too small, --out is no sweep, --publish is no folder, or every cell failed.
     """
     dataset = load_dataset(config.dataset, config.root)
     check_enough_episodes(dataset)
     check_out(config.out, dataset)
+    if config.publish is not None:
+        check_folder(config.publish, "the results", "--publish")
     cells = config.cells()
     most_codes = judged_codes(max(cell.codes for cell in cells))
     keys = {cell.name: cell_key(dataset, config.training(cell), most_codes) for cell in cells}
@@ -92,7 +95,7 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
     if all(entry["status"] == "failed" for entry in done):
         raise UserError(f"every cell of the sweep failed; the first one: {done[0]['reason']}")
     settings = gather(done)
-    recommendation = recommend(settings)
+    recommendation = recommend(settings, config.merge_gap)
     return Sweep(
         config,
         dataset,

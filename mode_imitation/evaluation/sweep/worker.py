@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.cell_processes import one_line
+from mode_imitation.evaluation.sweep.provenance import code_digest
 from mode_imitation.processes import open_messages, open_replies
 from mode_imitation.training.config import TrainConfig
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """The first line says which dataset, every further one is a cell; leaves when standard input closes."""
+    code_digest()  # of the code that is being loaded, not of what it may become later
     replies, messages = open_replies(), open_messages()
     from mode_imitation.data import load_dataset
 
@@ -47,7 +49,7 @@ def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, 
 
     Returns:
         What a cell's file holds: "codes" (E,), "n_modes", "criteria" (nothing of it knows a label), "evaluation"
-        (None for a dataset without labels) and "seconds".
+        (None for a dataset without labels), "seconds" and "code" (the digest of what made it).
     """
     from mode_imitation.evaluation.sweep.agreement import agreement_with_labels
     from mode_imitation.evaluation.sweep.criteria import Judge
@@ -82,6 +84,7 @@ def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, 
             "judging": round(judged - trained, 2),
             "evaluation": round(time.monotonic() - judged, 2),
         },
+        "code": code_digest(),
     }
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from mode_imitation.atomic import write_json, write_text
 from mode_imitation.evaluation.sweep.cells import FORMAT_VERSION, SUMMARY
 from mode_imitation.evaluation.sweep.claims import Claim
+from mode_imitation.evaluation.sweep.provenance import GRID, code_notes, codes_of, command_of, made_by
 from mode_imitation.evaluation.sweep.recommendation import Setting
 from mode_imitation.evaluation.sweep.sweep import Sweep
 from mode_imitation.versions import platform_name, versions
@@ -24,7 +25,8 @@ def columns(sweep: Sweep) -> tuple[str, ...]:
 
 
 def rows(sweep: Sweep) -> list[tuple[str, ...]]:
-    """A row for each objective, k and stride; the figures of its best seed, agreement as the median over seeds."""
+    """A row for each objective, k and stride: likelihood of the best seed, smallest gap of all seeds, agreement as the
+    median over seeds."""
     found = []
     for setting in sweep.settings:
         modes = sorted(set(setting.n_modes))
@@ -34,7 +36,7 @@ def rows(sweep: Sweep) -> list[tuple[str, ...]]:
             f"{setting.stride}",
             f"{modes[0]}" if len(modes) == 1 else f"{modes[0]} to {modes[-1]}",
             f"{setting.nll[0]:.3f}",
-            number(setting.gaps[0]),
+            number(setting.smallest_gap),
             number(setting.stability),
         )
         if sweep.dataset.labels is not None:
@@ -92,9 +94,10 @@ def claim_lines(claims: Mapping[str, list[Claim]]) -> list[str]:
 
 
 def notes(sweep: Sweep) -> list[str]:
-    """What was left out, what failed, how long a cell takes."""
+    """What was left out, what failed, what other code made, how long a cell takes."""
     lines = list(sweep.left_out)
     lines += [f"failed: {cell_name(cell)}: {cell['reason']}" for cell in sweep.failed]
+    lines += code_notes(sweep.cells)
     took = ", ".join(f"{seconds:.0f} s ({objective})" for objective, seconds in sweep.seconds_per_cell().items())
     return [*lines, f"a cell takes {took} on one core (median)"]
 
@@ -128,25 +131,28 @@ def as_dict(sweep: Sweep) -> dict[str, Any]:
     """What sweep.json holds: everything but the codes, likelihoods and curves by episode and iteration; those stay in
     the cells' files."""
     dataset, config = sweep.dataset, sweep.config
-    grid = ("codes", "strides", "seeds", "seed", "objectives", "iterations", "discovery_iterations")
     return {
         "format_version": FORMAT_VERSION,
         "dataset": {"name": dataset.name, "checksum": dataset.checksum, "n_episodes": len(dataset)},
-        "grid": {name: getattr(config, name) for name in (*grid, "original_iterations", "scoring_iterations")},
+        "grid": {name: getattr(config, name) for name in GRID},
+        "merge_gap": config.merge_gap,
         "recommendation": sweep.recommendation.to_dict() | {"command": sweep.command},
         "settings": [setting.to_dict() for setting in sweep.settings],
         "claims": {objective: [claim.to_dict() for claim in found] for objective, found in sweep.claims.items()},
         "left_out": sweep.left_out,
         "seconds_per_cell": sweep.seconds_per_cell(),
         "cells": [_compact(cell) for cell in sweep.cells],
+        "command": command_of(config, dataset.name),
         "versions": versions(),
         "platform": platform_name(),
+        # Of the cells, which may be older than the code that writes this.
+        "code": codes_of(sweep.cells),
     }
 
 
 def _compact(cell: Mapping[str, Any]) -> dict[str, Any]:
     """A cell without what is long."""
-    kept = {name: cell[name] for name in ("cell", "status", "reason", "n_modes", "seconds") if name in cell}
+    kept = {name: cell[name] for name in ("cell", "status", "reason", "n_modes", "seconds", "code") if name in cell}
     if cell["status"] == "done":
         kept |= {name: cell["criteria"][name] for name in ("nll", "smallest_gap")}
         if cell["evaluation"] is not None:
@@ -166,8 +172,8 @@ def markdown(sweep: Sweep, pictures: list[Path]) -> str:
         "",
         "Cross-fitted NLL: nats per step of each episode's actions under a policy for its code that never saw the "
         "episode, best seed; the same split and the same fit for every row. Smallest gap: how much worse the two most "
-        "similar codes explain each other's episodes, nats per step. Stability: mean adjusted Rand index between the "
-        "seeds' codes.",
+        "similar codes of any seed explain each other's episodes, nats per step; training merges codes below "
+        f"{sweep.config.merge_gap:g}. Stability: mean adjusted Rand index between the seeds' codes.",
     ]
     if sweep.dataset.labels is not None:
         lines.append("\\* Evaluation only, medians over seeds: the recommendation knows no labels.")
@@ -180,4 +186,4 @@ def markdown(sweep: Sweep, pictures: list[Path]) -> str:
             lines += [f"With {TITLES[objective]}:", ""]
             lines += [f"- {claim.name}: **{claim.verdict}**. {claim.evidence}." for claim in found]
             lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *made_by(sweep.config, sweep.dataset.name, sweep.cells)])
