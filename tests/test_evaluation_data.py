@@ -1,18 +1,23 @@
-"""Sorting a dataset into modes, agreement with labels, and the leak, each against a slow version."""
+"""Sorting a dataset into modes, agreement with labels, the leak, and steering's NMI, each against a slow version."""
 
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import normalized_mutual_info_score
 from tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 from mode_imitation.data.episodes import Episode
+from mode_imitation.evaluation.benchmark.measure import steering_fidelity
+from mode_imitation.evaluation.closed_loop import Drive
 from mode_imitation.evaluation.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
 from mode_imitation.evaluation.leak import action_nll, measure_leak, stretches
 from mode_imitation.evaluation.metrics import clustering_scores
+from mode_imitation.evaluation.motion import Motion
 from mode_imitation.model.config import ContextKind
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.steering.policy import Policy
 
 
 def slow_distances(model: ModeModel, episode: Episode, start: int) -> np.ndarray:
@@ -117,21 +122,27 @@ def test_action_nll_is_torchs_normal_density_of_raw_actions() -> None:
 
 
 @pytest.mark.parametrize("kind", ["assignment", "distances"])
-def test_the_leak_equals_a_slow_count_without_pooling(kind: ContextKind) -> None:
+@pytest.mark.parametrize(("pool", "segment", "edges"), [(1, None, [0, 40]), (8, None, [0, 40]), (8, 18, [0, 18, 40])])
+def test_the_leak_equals_a_slow_count(kind: ContextKind, pool: int, segment: int | None, edges: list[int]) -> None:
     model, episodes = random_model(kind), [random_episode(seed=seed) for seed in range(2)]
     model.typical_distances.copy_(0.5 * torch.rand(N_CODES, N_CODES, generator=torch.Generator().manual_seed(1)))
+    rng = np.random.default_rng(5)
+    modes = model.mode_contexts().numpy()
     fixed, inferred = [], []
-    for episode in episodes:
-        starts = range(0, len(episode) - WINDOW.span + 1, 4)
-        distances = [slow_distances(model, episode, start) for start in starts]
-        mode = int(np.mean(distances, axis=0)[:3].argmin())
-        for start, distance in zip(starts, distances, strict=True):
-            own = model.context(torch.tensor(distance)[None])[0].numpy()
-            for step in range(start, start + WINDOW.horizon * WINDOW.gap, WINDOW.gap):
-                row = episode.observations[step : step + 1], episode.actions[step : step + 1]
-                inferred.append(action_nll(model, *row, own[None])[0])
-                fixed.append(action_nll(model, *row, model.mode_contexts()[mode].numpy()[None])[0])
-    leak = measure_leak(model, episodes, pool=1, every=4)
+    for episode, (first, last) in product(episodes, pairwise(edges)):
+        starts = [s for s in range(0, len(episode), 2) if first <= s and s + WINDOW.span <= last]
+        distances = {start: slow_distances(model, episode, start) for start in starts}
+        mode = int(np.mean(list(distances.values()), axis=0)[:3].argmin())
+        order = rng.permutation(starts).tolist()
+        while order and (len(order) >= pool or len(order) == len(starts)):  # a rest makes no group, a whole does
+            group, order = order[:pool], order[pool:]
+            shared = model.context(torch.tensor(np.mean([distances[start] for start in group], axis=0))[None]).numpy()
+            for start in group:
+                steps = [start + index * WINDOW.gap for index in range(WINDOW.horizon)]
+                rows = episode.observations[steps], episode.actions[steps]
+                inferred += action_nll(model, *rows, np.concatenate([shared] * len(steps))).tolist()
+                fixed += action_nll(model, *rows, np.stack([modes[mode]] * len(steps))).tolist()
+    leak = measure_leak(model, episodes, pool=pool, segment=segment, every=2, seed=5)
     assert leak.nll_inferred == pytest.approx(np.mean(inferred), rel=1e-4)
     assert leak.nll_fixed == pytest.approx(np.mean(fixed), rel=1e-4)
     assert leak.gap == pytest.approx(np.mean(fixed) - np.mean(inferred), abs=1e-3)
@@ -167,3 +178,19 @@ def test_segments_are_judged_by_modes_of_their_own() -> None:
 def test_an_episode_of_fewer_windows_than_a_pool_is_pooled_whole() -> None:
     leak = measure_leak(random_model(), [random_episode(steps=8)], pool=50, every=1)
     assert np.isfinite([leak.nll_inferred, leak.nll_fixed]).all()
+
+
+def test_the_nmi_of_steering_is_sklearns_on_the_codes_of_one_rollout_at_a_time() -> None:
+    model = random_model()
+    rollouts = {mode: [random_episode(70, seed=10 * mode + index) for index in range(6)] for mode in range(3)}
+    driven = {mode: [Drive(rollout, Motion(steps=70)) for rollout in made] for mode, made in rollouts.items()}
+    commanded, inferred = [], []
+    for mode, made in rollouts.items():
+        for rollout in made:
+            distances = [slow_distances(model, rollout, start) for start in (0, 20, 40, 60)]
+            commanded.append(mode)
+            inferred.append(int(np.mean(distances, axis=0)[:3].argmin()))
+    found = steering_fidelity(Policy(model), driven)
+    assert found is not None
+    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(commanded, inferred))
+    assert 0 < found["nmi"] < 1

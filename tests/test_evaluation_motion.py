@@ -1,5 +1,7 @@
 """Motion figures equal a slow count on drawn paths, and words fit the motion."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -35,9 +37,12 @@ def circle(turns: float, radius: float = 0.5, steps: int = 1000, backwards: bool
     return episode(radius * np.stack([np.cos(angle), np.sin(angle)], axis=1), np.angle(np.exp(1j * headings)))
 
 
-def slow_motion(one: Episode, time_step: float) -> dict[str, float]:
+def slow_motion(one: Episode, time_step: float, in_arena: np.ndarray) -> dict[str, float]:
     assert one.positions is not None
     assert one.headings is not None
+    assert one.rewards is not None
+    assert one.costs is not None
+    assert one.goals_met is not None
     path = turned = turning = forward = 0.0
     for before, after, a, b in zip(one.positions, one.positions[1:], one.headings, one.headings[1:], strict=False):
         move = after.astype(float) - before
@@ -49,6 +54,12 @@ def slow_motion(one: Episode, time_step: float) -> dict[str, float]:
     seconds = len(one) * time_step
     net = float(np.linalg.norm(one.positions[-1].astype(float) - one.positions[0]))
     return {
+        "steps": len(one.actions),
+        "goals": sum(1 for met in one.goals_met if met),
+        "cost": sum(float(cost) for cost in one.costs),
+        "return": sum(float(reward) for reward in one.rewards),
+        "arena_share": sum(1 for seen in in_arena if seen) / len(in_arena),
+        "approach": slow_gain(one) / path,
         "path_length": path,
         "straightness": net / path,
         "speed": path / seconds,
@@ -58,12 +69,39 @@ def slow_motion(one: Episode, time_step: float) -> dict[str, float]:
     }
 
 
+def slow_gain(one: Episode) -> float:
+    """Metres by which every step came closer to the goal that stood when it was taken."""
+    assert one.positions is not None
+    assert one.scene is not None
+    gained, goal = 0.0, one.scene.goals[0]
+    for step in range(len(one)):
+        for new, since in zip(one.scene.goals, one.scene.goal_steps, strict=True):
+            if since == step:
+                goal = new
+        gained += math.dist(one.positions[step], goal) - math.dist(one.positions[step + 1], goal)
+    return gained
+
+
+def random_walk(rng: np.random.Generator, steps: int = 11) -> Episode:
+    later = np.sort(rng.choice(np.arange(1, steps + 1), size=rng.integers(0, 4), replace=False))
+    return episode(
+        rng.normal(size=(steps + 1, 2)).cumsum(axis=0),
+        rng.uniform(-3, 3, size=steps + 1),
+        rewards=rng.normal(size=steps).astype(np.float32),
+        costs=rng.integers(0, 3, size=steps).astype(np.float32),
+        goals_met=rng.random(steps) < 0.3,
+        scene=Scene(goals=rng.normal(size=(1 + len(later), 2)), goal_steps=np.array([0, *later])),
+    )
+
+
 @given(st.integers(0, 2**32 - 1))
 def test_motion_equals_a_slow_count_on_random_walks(seed: int) -> None:
     rng = np.random.default_rng(seed)
-    walk = episode(rng.normal(size=(12, 2)).cumsum(axis=0), rng.uniform(-3, 3, size=12))
-    fast = motion.measure(walk, time_step=STEP_S).as_dict()
-    for name, value in slow_motion(walk, STEP_S).items():
+    walk, in_arena = random_walk(rng), rng.random(12) < 0.5
+    fast = motion.measure(walk, time_step=STEP_S, in_arena=in_arena).as_dict()
+    slow = slow_motion(walk, STEP_S, in_arena)
+    assert slow.keys() == fast.keys()  # no figure without its slow count
+    for name, value in slow.items():
         assert fast[name] == pytest.approx(value, rel=1e-6, abs=1e-6), name
 
 

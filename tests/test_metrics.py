@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from mode_imitation.evaluation import metrics, statistics
@@ -95,6 +95,52 @@ def test_the_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None
     assert interval.mean == pytest.approx(values.mean())
     assert interval == statistics.bootstrap(values, seed=1)
     assert interval.as_dict().keys() == {"mean", "low", "high", "n"}
+
+
+def slow_draws(strata: list[int], n_resamples: int, seed: int) -> list[list[int]]:
+    """One index at a time: in every place one of the places of the same stratum."""
+    rng = np.random.default_rng(seed)
+    rows = [[-1] * len(strata) for _ in range(n_resamples)]
+    for stratum in sorted(set(strata)):
+        members = [place for place, other in enumerate(strata) if other == stratum]
+        for row in rows:
+            for place in members:
+                row[place] = members[rng.integers(len(members))]
+    return rows
+
+
+def slow_limits(replicates: list[float], confidence: float) -> tuple[float, float]:
+    """Where the tails begin and end, on the line through the sorted replicates."""
+    ordered, tail = sorted(replicates), (1 - confidence) / 2 * (len(replicates) - 1)
+    low, high = np.interp([tail, len(replicates) - 1 - tail], range(len(replicates)), ordered)
+    return low, high
+
+
+tables = st.lists(st.tuples(st.floats(-100, 100), st.integers(-1, 3), st.integers(0, 2)), min_size=1, max_size=8)
+
+
+@settings(deadline=None)
+@given(tables, st.booleans(), st.sampled_from([0.95, 0.6]), st.sampled_from([1, 20]), st.integers(0, 2**32 - 1))
+@example([(5.0, 1, 0), (2.0, -1, 0)], False, 0.95, 1, 0)  # the reference's mean is 0, in no resample though
+def test_the_intervals_equal_those_of_drawing_one_index_at_a_time(
+    table: list[tuple[float, int, int]], stratified: bool, confidence: float, n: int, seed: int
+) -> None:
+    values, reference, groups = (list(column) for column in zip(*table, strict=True))
+    asked = {"strata": groups if stratified else None, "confidence": confidence, "n_resamples": n, "seed": seed}
+    draws = slow_draws(groups if stratified else [0] * len(table), n, seed)
+    for statistic, slow in ((None, np.mean), (lambda drawn: np.median(drawn, axis=-1), np.median)):
+        found = statistics.bootstrap(values, statistic=statistic, **asked)
+        limits = slow_limits([float(slow([values[index] for index in row])) for row in draws], confidence)
+        assert (found.low, found.high) == pytest.approx(limits, abs=1e-9)
+        assert (found.mean, found.n) == (pytest.approx(float(slow(values)), abs=1e-9), len(values))
+    ratio = statistics.bootstrap_ratio(values, reference, **asked)
+    below = [sum(reference[index] for index in row) for row in draws]
+    assert (ratio is None) == (not all(below) or not sum(reference))
+    if ratio is not None:
+        over = [sum(values[index] for index in row) for row in draws]
+        limits = slow_limits([one / other for one, other in zip(over, below, strict=True)], confidence)
+        assert (ratio.low, ratio.high) == pytest.approx(limits, abs=1e-9)
+        assert (ratio.mean, ratio.n) == (pytest.approx(sum(values) / sum(reference), abs=1e-9), len(values))
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
