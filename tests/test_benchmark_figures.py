@@ -170,6 +170,37 @@ def test_goals_are_counted_in_their_own_segment() -> None:
     assert len(schedule) == excursion.edges[-1]
 
 
+def test_the_way_back_ends_with_the_first_step_that_sees_something() -> None:
+    excursion = Excursion("forward_moving", 50)
+    seen = np.random.default_rng(0).random((5, 551)) < 0.01
+    seen[0, 300], seen[1, 300:], seen[2, 300:], seen[2, 550] = True, False, False, True
+    found = excursion.way_back(seen)
+    expected = []
+    for episode in seen:
+        steps = [step - 300 for step in range(300, 551) if episode[step]]
+        expected.append(steps[0] if steps else -1)
+    assert found.tolist() == expected
+    assert found[:3].tolist() == [0, -1, 250]
+
+
+def test_what_was_left_and_lost_is_counted_over_seeds_and_layouts() -> None:
+    cells = [a_cell(0.0, seed) for seed in range(2)]
+    cells[0]["way_back"] = {"forward_moving:50": [0, 3, -1, 0] * 3}
+    cells[1]["way_back"] = {"forward_moving:50": [-1, 0, 0, 0] * 3}
+    found = aggregate.leaving(cells, "forward_moving:50")
+    assert found["left"]["mean"] == pytest.approx(9 / 24)
+    assert found["lost"]["mean"] == pytest.approx(6 / 24)
+    goals = [cell["switching"]["forward_moving:50"][2] for cell in cells]
+    those = [goals[0][i] for i in range(12) if i % 4 in (1, 2)] + [goals[1][i] for i in range(12) if i % 4 == 0]
+    assert found["goals_after_leaving"] == pytest.approx(sum(those) / len(those))
+    methods = aggregate.aggregate({"ours": cells}, EXPERTS)
+    (table,) = (
+        table for table in tables(made_up_results() | {"methods": methods}) if table.title.startswith("Leaving")
+    )
+    assert table.rows[0][0] == "ours"
+    assert table.rows[0][1].startswith("0.38 ")
+
+
 def test_every_other_expert_gets_both_excursions_that_fit() -> None:
     names = [excursion.name for excursion in excursions(("a", "b", "c"), "a", 1000)]
     assert names == ["b:50", "b:100", "c:50", "c:100"]
@@ -209,7 +240,7 @@ def test_switching_to_the_same_mode_is_the_drive_without_switching() -> None:
     model, layouts, excursion = random_model(), held_out_layouts(2, "tuning"), Excursion("b", 50)
     env = make_vec("SafetyPointGoal1-v0", 2, threads=1)
     try:
-        switched = switch_modes(Policy(model), env, layouts, excursion, 1, 1)
+        switched = excursion.goals(switch_modes(Policy(model), env, layouts, excursion, 1, 1).goals_met)
         drives = run_modes(Policy(model), env, layouts, 600, modes=[1])[1]
     finally:
         env.close()
@@ -420,7 +451,7 @@ def test_a_cells_entropy_weighs_its_modes_by_their_shares() -> None:
     reference = [an_experts_cell(7)]
     pooled = {name: reference[0]["drives"]["mean"][name] for name in EXPERTS}
     classify = BehaviourClassifier(pooled)
-    cell = a_cell(0.0, 0) | {"shares": [0.8, 0.2, 0.0, 0.0]}
+    cell: dict = a_cell(0.0, 0) | {"shares": [0.8, 0.2, 0.0, 0.0]}
     seen = {mode: classify(figures) for mode, figures in cell["drives"]["mean"].items()}
     shares = {
         behaviour: sum(weight * np.mean(seen[mode] == behaviour) for mode, weight in (("0", 0.8), ("1", 0.2)))

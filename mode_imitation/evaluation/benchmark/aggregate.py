@@ -104,7 +104,8 @@ def closed_loop(cells: Cells, reference: Cells, expert: str, drawn: str) -> dict
     """
     own = {name: table(cells, expert, name, drawn) for name in SHOWN}
     trained = _trained(cells)
-    found = {name: _as_dict(bootstrap_crossed(values, trained=trained)) for name, values in own.items()}
+    intervals = {name: _as_dict(bootstrap_crossed(values, trained=trained)) for name, values in own.items()}
+    found: dict[str, Any] = dict(intervals)
     found["iqm_normalised_return"] = float(iqm(own["normalised_return"].ravel()))
     if reference:
         theirs = {name: table(reference, expert, name, "mean") for name in RATIOS}
@@ -138,12 +139,33 @@ def switching(cells: Cells, reference: Cells) -> dict[str, Any]:
     for name in cells[0]["switching"]:
         own = np.array([cell["switching"][name] for cell in cells], dtype=np.float64)  # (S, 3, L)
         trained, parts = _trained(cells), range(own.shape[1])
-        entry = {"goals": [_as_dict(bootstrap_crossed(own[:, part], trained=trained)) for part in parts]}
+        entry: dict[str, Any] = {
+            "goals": [_as_dict(bootstrap_crossed(own[:, part], trained=trained)) for part in parts]
+        }
         if reference:
             theirs = np.array([cell["switching"][name] for cell in reference], dtype=np.float64)
             entry["ratio"] = [ratio(own[:, part], theirs[:, part], trained=trained) for part in parts]
+        if all("way_back" in cell for cell in cells):  # cells of earlier versions lack it
+            entry |= leaving(cells, name)
         found[name] = entry
     return found
+
+
+def leaving(cells: Cells, name: str) -> dict[str, Any]:
+    """What follows where an excursion ends with nothing within reach.
+
+    Returns:
+        left: share of the drives in which it does; lost: share in which nothing comes within reach again;
+        goals_after_leaving: mean goals in the last segment of the drives that left, None where none did.
+    """
+    steps = np.array([cell["way_back"][name] for cell in cells])  # (S, L)
+    goals = np.array([cell["switching"][name][-1] for cell in cells], dtype=np.float64)
+    left, trained = steps != 0, _trained(cells)
+    return {
+        "left": _as_dict(bootstrap_crossed(left.astype(np.float64), trained=trained)),
+        "lost": _as_dict(bootstrap_crossed((steps == -1).astype(np.float64), trained=trained)),
+        "goals_after_leaving": float(goals[left].mean()) if left.any() else None,
+    }
 
 
 def coverage(cell: Figures, reference: Cells, experts: Sequence[str], margin: float = 0.0) -> float:

@@ -18,6 +18,8 @@ SEEDS, LAYOUTS = 5, 200
 """Fewer make a trial."""
 MOST_SEEDS = 1000
 """More are taken for a slip of the keyboard."""
+CONFIRMING = "confirmation"
+"""The list of layouts for methods that are settled."""
 SWITCHING_LAYOUTS = 100
 """Most layouts on which modes are switched."""
 GOAL_EXPERT = "goal_seeking"
@@ -87,7 +89,8 @@ class BenchmarkConfig:
     publish: Path | None = None
     """Copy the small results (JSON, Markdown, PNG) into this folder too."""
     layout_block: str = "benchmark"
-    """The list of layouts: `tuning` for trials; the default is for final runs alone."""
+    """The list of layouts: `tuning` for trials; the default is for final runs alone, and `confirmation` for what is
+    settled, with results of its own."""
     episodes: int = EPISODES
     """Demonstrations of each expert; fewer are for trials."""
     steps: int = STEPS
@@ -124,7 +127,7 @@ class BenchmarkConfig:
         held_out_layouts(self.layouts, self.layout_block)
         if not 0 <= self.burst_away <= 1:
             raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
-        if self.compare_default and self.name == self.set:
+        if self.compare_default and not (self.away or self.history):
             raise UserError(
                 "--compare-default compares with the default, and this is it; give --burst-away or --history"
             )
@@ -137,8 +140,9 @@ class BenchmarkConfig:
 
     @property
     def name(self) -> str:
-        """Of the results: other data, or another actor, has results of its own."""
-        return self.set + self.away + (f"-history{self.history}x{self.history_gap}" if self.history else "")
+        """Of the results: other data, another actor or the layouts to confirm on have results of their own."""
+        memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
+        return self.set + self.away + memory + (f"-{CONFIRMING}" if self.layout_block == CONFIRMING else "")
 
     @property
     def away(self) -> str:
@@ -161,7 +165,7 @@ class BenchmarkConfig:
         """Whether nothing was cut short for a trial."""
         whole = self.episodes == EPISODES and self.steps == STEPS and self.iterations is None
         enough = self.seeds >= SEEDS and self.layouts >= LAYOUTS
-        return whole and enough and self.layout_block == "benchmark"
+        return whole and enough and self.layout_block in ("benchmark", CONFIRMING)
 
     def train_settings(self) -> dict[str, Any]:
         """What all methods have in common, as fields of TrainConfig."""

@@ -1,11 +1,13 @@
 """What one trained policy, or the experts, did: raw figures per layout, which `aggregate` turns into intervals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark.config import seekers
 from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
@@ -61,7 +63,7 @@ def measure_policy(
         progress: advanced by steps.
 
     Returns:
-        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching.
+        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching, way_back.
     """
     if dataset.labels is None:
         raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
@@ -75,21 +77,22 @@ def measure_policy(
     drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
     fidelity = steering_fidelity(policy, driven)
     few = list(layouts[:switching_layouts])
-    goals_met = {mode: _goals_met(found[: len(few)]) for mode, found in driven.items()}
+    along = {mode: Along.of(found[: len(few)], env) for mode, found in driven.items()}
     del driven
     if sampled:
         modes = sorted({matching[expert] for expert in seekers(matching)})
         again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
         drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
         del again
-    switching = {}
+    switching, way_back = {}, {}
     for excursion in excursions(list(matching), goal_expert, n_steps):
         goal, other = matching[goal_expert], matching[excursion.other]
         if goal == other:  # nothing is switched: the drive that is known already, as far as it counts
-            found = excursion.goals(goals_met[goal])
+            found = along[goal]
         else:
             found = switch_modes(policy, env, few, excursion, goal, other, progress=progress)
-        switching[excursion.name] = found.tolist()
+        switching[excursion.name] = excursion.goals(found.goals_met).tolist()
+        way_back[excursion.name] = excursion.way_back(found.in_arena).tolist()
     return {
         "n_modes": policy.n_modes,
         "shares": policy.shares.tolist(),
@@ -100,6 +103,7 @@ def measure_policy(
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,
+        "way_back": way_back,
     }
 
 
@@ -127,13 +131,14 @@ def measure_experts(
         for name in experts
     }
     few = list(layouts[:switching_layouts])
-    switching = {
-        excursion.name: switch_experts(
+    switching, way_back = {}, {}
+    for excursion in excursions(experts, goal_expert, n_steps):
+        found = switch_experts(
             env, few, excursion, goal_expert, action_noise=action_noise, seed=seed, progress=progress
-        ).tolist()
-        for excursion in excursions(experts, goal_expert, n_steps)
-    }
-    return {"drives": {"mean": driven}, "switching": switching}
+        )
+        switching[excursion.name] = excursion.goals(found.goals_met).tolist()
+        way_back[excursion.name] = excursion.way_back(found.in_arena).tolist()
+    return {"drives": {"mean": driven}, "switching": switching, "way_back": way_back}
 
 
 def match_experts(episodes: Confusion) -> dict[str, int]:
@@ -181,12 +186,11 @@ def switch_modes(
     other: int,
     *,
     progress: Progress = no_progress,
-) -> np.ndarray:
-    """Goals in each segment when mode `goal` is left for mode `other` and taken up again: (3, L)"""
+) -> "Along":
+    """What happens, step by step, when mode `goal` is left for mode `other` and taken up again."""
     schedule = excursion.schedule(goal, other)
     controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
-    drives = drive_policy(controller, env, layouts, len(schedule), progress=progress)
-    return excursion.goals(_goals_met(drives))
+    return Along.of(drive_policy(controller, env, layouts, len(schedule), progress=progress), env)
 
 
 def switch_experts(
@@ -198,8 +202,8 @@ def switch_experts(
     action_noise: float = 0.1,
     seed: int = 0,
     progress: Progress = no_progress,
-) -> np.ndarray:
-    """Goals in each segment when experts are switched: (3, L)"""
+) -> "Along":
+    """What happens, step by step, when experts are switched."""
     from experts.registry import make_expert
     from mode_imitation.simulation.rollout import rollout
     from mode_imitation.simulation.worker import expert_setting
@@ -212,10 +216,23 @@ def switch_experts(
         [np.random.default_rng([seed, layout]) for layout in layouts],
         action_noise,
     )
-    episodes = rollout(env, controller, layouts, len(schedule), progress=progress)
-    return excursion.goals(np.stack([episode.goals_met for episode in episodes if episode.goals_met is not None]))
+    return Along.of_episodes(rollout(env, controller, layouts, len(schedule), progress=progress), env)
 
 
-def _goals_met(drives: Sequence[Drive]) -> np.ndarray:
+@dataclass(frozen=True)
+class Along:
+    """What is known of every step of some drives."""
+
+    goals_met: np.ndarray
     """(E, T) bool"""
-    return np.stack([drive.episode.goals_met for drive in drives if drive.episode.goals_met is not None])
+    in_arena: np.ndarray
+    """(E, T + 1) bool, whether something is within the lidar's reach."""
+
+    @classmethod
+    def of(cls, drives: Sequence[Drive], env: "NavigationVectorEnv") -> "Along":
+        return cls.of_episodes([drive.episode for drive in drives], env)
+
+    @classmethod
+    def of_episodes(cls, episodes: Sequence[Episode], env: "NavigationVectorEnv") -> "Along":
+        met = [episode.goals_met for episode in episodes if episode.goals_met is not None]
+        return cls(np.stack(met), np.stack([in_arena(e.observations, env.observation_slices) for e in episodes]))

@@ -41,6 +41,15 @@ class Excursion:
         segments = itertools.pairwise(self.edges)
         return np.stack([met[:, start:stop].sum(axis=1) for start, stop in segments])
 
+    def way_back(self, in_arena: np.ndarray) -> np.ndarray:
+        """Steps until something is within the lidar's reach, once the goal mode is back: (E, T + 1) bool -> (E,)
+
+        0 where the arena was not left, -1 where it is not found again in the last segment.
+        """
+        _, _, back, end = self.edges
+        seen = np.asarray(in_arena, dtype=bool)[:, back : end + 1]
+        return np.where(seen.any(axis=1), seen.argmax(axis=1), -1)
+
 
 def excursions(experts: Sequence[str], goal: str, longest: int) -> list[Excursion]:
     """One of each length to every other expert, those that fit into `longest` steps."""

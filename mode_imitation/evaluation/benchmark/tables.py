@@ -49,6 +49,7 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
         found += [_closed_loop(methods, expert), _over_the_expert(methods, expert)]
     if any(entry["switching"] for entry in methods.values()):
         found.append(_switching(methods))
+        found += _leaving(methods)
     found += _differences(results["differences"])
     if results["targets"]:
         found.append(_targets(results["targets"]))
@@ -146,6 +147,30 @@ def _switching(methods: Mapping[str, Any]) -> Table:
         "Switching: goals in 250 steps before the goal mode was left for another one, and after it was taken up again"
     )
     return Table(title, tuple(columns), rows)
+
+
+def _leaving(methods: Mapping[str, Any]) -> list[Table]:
+    """None where the cells do not know, being of an earlier version, or nothing ever left."""
+    names = [
+        name
+        for name, entry in next(iter(methods.values()))["switching"].items()
+        if (entry.get("left") or {"mean": 0})["mean"] > 0
+    ]
+    if not names:
+        return []
+    columns = ["method"]
+    for name in names:
+        columns += [f"{name.replace(':', ' ')}: left", "lost", "goals of those that left"]
+    rows = []
+    for method, entry in methods.items():
+        cells = []
+        for name in names:
+            found = entry["switching"][name]
+            goals = found.get("goals_after_leaving")
+            cells += [_text(found.get("left")), _text(found.get("lost")), "-" if goals is None else f"{goals:.2f}"]
+        rows.append((method, *cells))
+    title = "Leaving the arena: share of drives with nothing in reach when the goal mode takes over, and ever after"
+    return [Table(title, tuple(columns), rows)]
 
 
 def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Table]:
