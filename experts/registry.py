@@ -43,6 +43,19 @@ def expert_label(spec: str) -> str:
     return spec if spec in NAMES else _split(spec)[1]
 
 
+def check_labels(specs: Sequence[str]) -> None:
+    """
+    Raises:
+        UserError: two different experts would be recorded under the same name.
+    """
+    spec_of: dict[str, str] = {}
+    for spec in specs:
+        label = expert_label(spec)
+        other = spec_of.setdefault(label, spec)
+        if other != spec:
+            raise UserError(f"the experts {other} and {spec} would have the same name, {label}; rename one class")
+
+
 def make_expert(spec: str, setting: ExpertSetting) -> Expert:
     """Find an expert and make it ready for a robot.
 

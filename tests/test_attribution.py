@@ -1,11 +1,15 @@
 """Attribution: the right mode where it is known, "none" for a stranger, honest figures, mistakes in one line."""
 
+import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_runs import SLICES, random_dataset, random_episode, random_model, save_run
 
 from mode_imitation.cli import main
@@ -24,7 +28,15 @@ from mode_imitation.evaluation.attribution import (
     log_densities,
     modes_of,
 )
-from mode_imitation.evaluation.attribution_scores import attribution_scores, match_modes, reliability, true_modes
+from mode_imitation.evaluation.attribution_config import AttributeConfig
+from mode_imitation.evaluation.attribution_report import attribute_dataset
+from mode_imitation.evaluation.attribution_scores import (
+    EDGES,
+    attribution_scores,
+    match_modes,
+    reliability,
+    true_modes,
+)
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.run_folder import write_info
 
@@ -135,6 +147,16 @@ def test_the_level_lets_through_the_share_of_blocks_that_was_asked_for() -> None
     assert (means < lenient.level).mean() == pytest.approx(0.1, abs=1 / len(means))
 
 
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.13, 0.3])
+def test_no_more_blocks_than_were_asked_for_lie_below_the_level(share: float) -> None:
+    episode = driven([0], seed=1)
+    offsets = np.random.default_rng(2).uniform(0, 6, STEPS // 25 + 1)  # sigmas, another one in every block
+    episode.actions[:, 1] += np.exp(-2.0) * np.repeat(offsets, 25)[:STEPS]
+    found = calibrate(MODEL, [episode], false_alarm=share)
+    blocks = np.maximum(log_densities(MODEL, episode)[: STEPS // 25 * 25, 0], found.typical - SURPRISE)
+    assert (blocks.reshape(-1, 25).mean(axis=1) < found.level).mean() <= share
+
+
 def test_without_episodes_the_level_comes_from_the_spread_of_the_actions() -> None:
     blind = calibrate(MODEL, [])
     assert blind.n_episodes == 0
@@ -165,7 +187,7 @@ def test_scores_are_what_counting_step_by_step_gives() -> None:
     stranger = driven([None], expert="stranger", seed=5)
     dataset = TrajectoryDataset("test/scored-v0", (known, stranger), SLICES)
     found = decode(*dataset.episodes)
-    matches = match_modes([known], found[:1])
+    matches = match_modes([known], [found[0].states])
     assert matches == {0: "left", 1: "right"}
     scores = attribution_scores(dataset, found, matches, ["left", "right"])
     assert scores is not None
@@ -192,12 +214,37 @@ def test_an_expert_that_was_seen_and_is_called_none_is_wrong() -> None:
     assert scores["right_per_step"] < 0.1
 
 
+def test_without_a_lidar_nobody_knows_what_is_right_in_the_arena() -> None:
+    dataset = TrajectoryDataset("test/scored-v0", (driven([0], expert="left"),))
+    scores = attribution_scores(dataset, decode(*dataset.episodes), {0: "left"}, ["left"])
+    assert scores is not None
+    assert scores["right_per_step"] > 0.9
+    assert scores["right_per_step_in_arena"] is None
+
+
 def test_the_calibration_error_is_the_mean_gap_between_said_and_right() -> None:
     said = np.array([0.95] * 10 + [0.6] * 10)
     right = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
     found = reliability(said, right)
     assert found["error"] == pytest.approx((0.05 * 10 + 0.3 * 10) / 20)
     assert [part["steps"] for part in found["classes"]] == [10, 10]
+
+
+said_and_right = st.tuples(st.floats(0, 1) | st.sampled_from(EDGES), st.booleans())
+
+
+@given(st.lists(said_and_right, min_size=1, max_size=30))
+def test_the_calibration_equals_a_slow_count(items: list[tuple[float, bool]]) -> None:
+    classes, gaps = [], []
+    for low, high in itertools.pairwise(EDGES):
+        members = [item for item in items if low <= item[0] < high or item[0] == high == 1]
+        if members:
+            said, was = (sum(column) / len(members) for column in zip(*members, strict=True))
+            classes.append({"from": low, "to": high, "steps": len(members), "probability": said, "right": was})
+            gaps += [abs(said - was)] * len(members)
+    found = reliability(np.array([said for said, _ in items]), np.array([right for _, right in items]))
+    assert found["error"] == pytest.approx(sum(gaps) / len(items))
+    assert found["classes"] == [pytest.approx(entry) for entry in classes]
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +273,58 @@ def test_the_command_writes_every_segment_and_a_picture(run: Path, capsys: pytes
     assert all(picture.stat().st_size > 1000 for picture in pictures)
     assert main(["attribute", str(run), "tiny/random-v0", "--root", str(root)]) == 0
     assert not pictures[1].exists()
+
+
+def attribute(tmp_path: Path, dataset: TrajectoryDataset, info: dict) -> dict:
+    """What `attribute` finds in the data of a run with this run.json."""
+    save_run(tmp_path / "run", tmp_path / "data", dataset, info)
+    return attribute_dataset(AttributeConfig(run=tmp_path / "run", dataset=dataset.name, root=tmp_path / "data")).data
+
+
+@pytest.mark.parametrize("codes", ["assignment", "segments"])
+def test_modes_are_matched_by_all_of_the_training_data_and_not_by_the_few_held_out(tmp_path: Path, codes: str) -> None:
+    info: dict = {"held_out_episodes": [0], "training_episodes": [1, 2, 3, 4, 5], "assignment": [1, 0, 1, 0, 1]}
+    if codes == "segments":
+        info |= {"config": {"segment": 20}, "segments": [[code, code] for code in info["assignment"]]}
+    data = attribute(tmp_path, random_dataset(), info)
+    # The one that is held out may make a third mode known, but outvotes none of these.
+    assert data["matches"] | {"2": None} == {"0": "goal_seeking", "1": "forward_moving", "2": None}
+    assert {name: found["seen_in_training"] for name, found in data["agreement"]["experts"].items()} == {
+        "goal_seeking": True,
+        "forward_moving": True,
+    }
+    uncalibrated = [line for line in data["left_out"] if line.startswith("calibration for mode")]
+    assert len(uncalibrated) == 3 - len(data["none"]["modes"]) == 2
+
+
+def test_modes_of_a_run_that_kept_no_codes_are_matched_by_attributing_all_of_its_data(tmp_path: Path) -> None:
+    data = attribute(tmp_path, random_dataset(), {})
+    votes: dict = {}
+    for entry in data["episodes"]:
+        for part in entry["segments"]:
+            of_mode = votes.setdefault(str(part["mode"]), {})
+            of_mode[entry["expert"]] = of_mode.get(entry["expert"], 0) + part["end"] - part["start"]
+    assert data["matches"] == {
+        mode: max(sorted(found, reverse=True), key=lambda name: found[name])
+        for mode, found in votes.items()
+        if mode != "None"
+    }
+
+
+def test_an_expert_that_was_only_held_out_is_none_that_training_saw(tmp_path: Path) -> None:
+    dataset = random_dataset()
+    episodes = (replace(dataset.episodes[0], expert="stranger"), *dataset.episodes[1:])
+    info = {"held_out_episodes": [0], "training_episodes": [1, 2, 3, 4, 5], "assignment": [1, 0, 1, 0, 1]}
+    data = attribute(tmp_path, replace(dataset, episodes=episodes), info)
+    assert not data["agreement"]["experts"]["stranger"]["seen_in_training"]
+    assert data["agreement"]["experts"]["goal_seeking"]["seen_in_training"]
+
+
+def test_held_out_episodes_that_are_not_there_are_passed_over(tmp_path: Path) -> None:
+    info = {"held_out_episodes": [99, -1], "training_episodes": [1, 99], "assignment": [0, 1]}
+    data = attribute(tmp_path, random_dataset(), info)
+    assert any("the run held none out" in line for line in data["left_out"])
+    assert data["none"]["n_episodes"] == 6
 
 
 def test_without_labels_or_training_data_it_still_attributes_and_says_what_is_missing(

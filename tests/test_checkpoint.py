@@ -175,9 +175,9 @@ def test_a_run_that_another_process_is_training_is_left_alone(uninterrupted: Pat
     write_info(tmp_path / "run", info | {"status": "running"})
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     with locked(tmp_path / "run", "held"):
-        for how in ({"resume": True}, {"overwrite": True}):
+        for resume in (True, False):
             with pytest.raises(UserError, match="another process is training into"):
-                train(DATA, CONFIG, tmp_path / "run", **how)
+                train(DATA, CONFIG, tmp_path / "run", resume=resume, overwrite=not resume)
     assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.is_file()}
     train(DATA, CONFIG, tmp_path / "run", resume=True)
     assert same_weights(uninterrupted, tmp_path / "run")
@@ -285,6 +285,15 @@ def test_a_checkpoint_of_a_newer_format_or_without_its_parts_is_refused(damaged:
     write_tensors(damaged / CHECKPOINT, tensors, record)
     with pytest.raises(UserError, match="'generator' is missing"):
         train(DATA, CONFIG, damaged, resume=True)
+
+
+@pytest.mark.parametrize("name", ["encoder_hidden", "code_dim", "obs_dim", "history"])
+def test_a_model_that_is_larger_than_its_weights_is_refused_before_it_is_made(damaged: Path, name: str) -> None:
+    described = json.loads((damaged / MODEL).read_text())
+    described["config"][name] = 10**12
+    (damaged / MODEL).write_text(json.dumps(described))
+    with pytest.raises(UserError, match=r"model\.json describes layers of up to .*; they do not belong together"):
+        load_run(damaged)
 
 
 def test_a_sound_file_that_begins_like_a_pickle_is_read(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Datasets on disk: what is written is what is read, by us and by Minari, and damage never goes unnoticed."""
 
 import dataclasses
+import itertools
 import json
 import subprocess
 import warnings
@@ -334,6 +335,24 @@ def test_a_failure_while_writing_leaves_the_old_dataset(tmp_path: Path, folder: 
     before = load_dataset(NAME, tmp_path).checksum
     with pytest.raises(OSError, match="No space"):
         write_dataset(NAME, failing(), root=tmp_path, overwrite=True)
+    assert load_dataset(NAME, tmp_path).checksum == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
+
+
+@pytest.mark.parametrize("rename", [1, 2])
+def test_an_interruption_while_datasets_change_places_leaves_the_old_one(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, rename: int
+) -> None:
+    before, real, calls = load_dataset(NAME, tmp_path).checksum, Path.rename, itertools.count(1)
+
+    def interrupted(path: Path, target: Path) -> Path:
+        if next(calls) == rename:
+            raise KeyboardInterrupt
+        return real(path, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_dataset(NAME, [make_episode(5)], root=tmp_path, overwrite=True)
     assert load_dataset(NAME, tmp_path).checksum == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test"]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import N_CODES, random_model
+from tiny_runs import N_CODES, random_episode, random_model
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
@@ -15,6 +15,7 @@ from mode_imitation.evaluation import expert_cache
 from mode_imitation.evaluation.closed_loop import Drive, PolicyController, check_env, run_experts, run_modes
 from mode_imitation.evaluation.expert_cache import ARRAYS, ExpertCache, source_digest
 from mode_imitation.evaluation.layouts import held_out_layouts
+from mode_imitation.evaluation.motion import Motion
 from mode_imitation.simulation import NavigationVectorEnv, make_vec
 from mode_imitation.steering.policy import Policy
 
@@ -170,7 +171,9 @@ def test_the_cache_keeps_settings_and_versions_of_the_code_apart(tmp_path: Path)
     def folder(
         spec: str = "goal_seeking", env_id: str = ENV, steps: int = 5, noise: float = 0.1, seed: int = 0
     ) -> Path:
-        return ExpertCache(tmp_path, spec, env_id, steps, noise, seed).folder
+        found = ExpertCache(tmp_path, spec, env_id, steps, noise, seed).folder
+        assert found is not None
+        return found
 
     others = [folder("circling"), folder(env_id="SafetyCarGoal1-v0"), folder(steps=6), folder(noise=0), folder(seed=1)]
     assert len({folder(), *others}) == 6
@@ -182,6 +185,68 @@ def test_the_cache_keeps_settings_and_versions_of_the_code_apart(tmp_path: Path)
     assert source_digest(f"{mine}:Other") != before
     mine.write_text("class Mine: pass\n")
     assert source_digest(f"{mine}:Mine") != before
+
+
+def test_experts_that_take_turns_are_kept_apart_by_the_code_of_each_and_by_the_spec(tmp_path: Path) -> None:
+    for name in "abcd":
+        (tmp_path / f"{name}.py").write_text(f"class Mine: at = {name!r}\n")
+    a, b, c, d = (f"{tmp_path}/{name}.py:Mine" for name in "abcd")
+    specs = [f"{a}+{b}@250", f"{b}+{a}@250", f"{c}+{d}@250", f"{a}+{b}@100", f"goal_seeking+{b}@250", a]
+    specs += ["goal_seeking+circling@250", "goal_seeking+circling@100", "goal_seeking"]
+    before = {spec: source_digest(spec) for spec in specs}
+    assert None not in before.values()
+    assert len(set(before.values())) == len(specs)
+    (tmp_path / "b.py").write_text("class Mine: at = 'elsewhere'\n")
+    changed = [spec for spec in specs if source_digest(spec) != before[spec]]
+    assert changed == [spec for spec in specs if b in spec]
+
+
+@pytest.mark.parametrize("spec", ["no_such.module:Mine", "sys:Mine", "goal_seeking+gone.py:Mine@5", "gone.py:Mine"])
+def test_nothing_is_kept_of_an_expert_whose_source_cannot_be_read(tmp_path: Path, spec: str) -> None:
+    episode = random_episode(5, expert="Mine")
+    stored = ExpertCache(tmp_path, spec, ENV, 5, 0.1, 0)
+    stored.write(3, episode, Motion(steps=5))
+    assert stored.read(3) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cached_drives_of_one_pair_of_experts_are_not_served_for_another(
+    env: NavigationVectorEnv, tmp_path: Path
+) -> None:
+    act = "class Mine:\n    def act(self, observations): return observations[:, :2] * 0 + [{}, 0.0]\n"
+    for name, gas in (("still", 0.0), ("slow", 0.1), ("fast", 1.0), ("faster", 0.9)):
+        (tmp_path / f"{name}.py").write_text(act.format(gas))
+    still, fast = (
+        run_experts([spec], env, LAYOUTS[:1], STEPS, action_noise=0.0, cache=tmp_path / "cache")["Mine+Mine@4"][0]
+        for spec in (
+            f"{tmp_path}/still.py:Mine+{tmp_path}/slow.py:Mine@4",
+            f"{tmp_path}/fast.py:Mine+{tmp_path}/faster.py:Mine@4",
+        )
+    )
+    assert still.episode.actions.max() < 0.5 < fast.episode.actions.min(axis=0)[0]
+
+
+def test_two_experts_of_one_name_are_refused(env: NavigationVectorEnv) -> None:
+    with pytest.raises(UserError, match=r"a\.py:Mine and b\.py:Mine would have the same name, Mine"):
+        run_experts(["a.py:Mine", "b.py:Mine"], env, LAYOUTS, STEPS)
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+def test_a_cache_file_with_any_byte_changed_is_read_or_driven_again(
+    env: NavigationVectorEnv, tmp_path: Path, compressed: bool
+) -> None:
+    run_experts(["circling"], env, LAYOUTS[:1], STEPS, cache=tmp_path)
+    stored = ExpertCache(tmp_path, "circling", ENV, STEPS, 0.1, 0)
+    path = stored.path(LAYOUTS[0])
+    if not compressed:
+        with np.load(path) as file:
+            np.savez(path, **dict(file))
+    content = path.read_bytes()
+    unreadable = 0
+    for where in np.random.default_rng(0).choice(len(content), 300, replace=False):
+        path.write_bytes(content[:where] + bytes([content[where] ^ 0x5A]) + content[where + 1 :])
+        unreadable += stored.read(LAYOUTS[0]) is None
+    assert unreadable > 100
 
 
 def test_an_environment_of_another_size_is_one_clear_line(env: NavigationVectorEnv) -> None:

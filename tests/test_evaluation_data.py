@@ -9,6 +9,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark.measure import steering_fidelity
 from mode_imitation.evaluation.closed_loop import Drive
 from mode_imitation.evaluation.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
@@ -166,6 +167,13 @@ def test_windows_belong_to_the_segment_that_holds_all_of_them() -> None:
         ]
         found = stretches(starts, 40, segment, WINDOW.span)
         assert [members.tolist() for members in found] == [members for members in slow if members]
+
+
+def test_a_leak_without_a_window_in_any_segment_is_one_clear_line() -> None:
+    disturbed = np.ones(12, dtype=bool)
+    disturbed[3:9] = False
+    with pytest.raises(UserError, match="no undisturbed window of 6 steps lies within a segment of 6"):
+        measure_leak(random_model(), [random_episode(12, disturbed=disturbed)], pool=2, segment=6)
 
 
 def test_segments_are_judged_by_modes_of_their_own() -> None:

@@ -140,6 +140,7 @@ def test_sampled_actions_are_the_same_for_the_same_seed(run: Path) -> None:
         ({"mode": 0, "env": "SafetyPointGoal7-v0"}, "SafetyPointGoal7-v0"),
         ({"mode": 0, "env": "SafetyPointGoal0-v0"}, "the run was trained on (60, 2)"),
         ({"mode": 0, "worlds": 0}, "--worlds is 0"),
+        ({"mode": 0, "seed": -1}, "--seed is -1"),
         ({"mode": 0, "out": "no version"}, "cannot be a dataset's name"),
         ({"mode": 0, "plot": Path("a.txt")}, "a.txt cannot be written"),
         ({"mode": 0, "video": Path("a.avi")}, ".mp4 or .gif"),

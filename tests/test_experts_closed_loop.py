@@ -1,5 +1,7 @@
 """The experts drive in the simulator as they promise; a few short episodes, the table has the long ones."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -30,6 +32,31 @@ def test_the_table_is_the_same_again_and_refuses_no_layouts() -> None:
     assert first[0].goals.text().count("±") == 1
     with pytest.raises(UserError, match="0 layouts"):
         measure_experts(ENV["Point"], ["goal_seeking"], n_layouts=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"seed": -1}, "--seed is -1; expected 0 or more"),
+        ({"action_noise": -1.0}, "--action-noise is -1.0"),
+        ({"action_noise": float("nan")}, "--action-noise is nan"),
+    ],
+)
+def test_what_no_expert_can_drive_with_is_refused_before_one_drives(options: dict, complaint: str) -> None:
+    driven = Counted()
+    with pytest.raises(UserError, match=complaint):
+        measure_experts(ENV["Point"], ["goal_seeking"], n_layouts=1, n_steps=20, progress=driven, **options)
+    assert driven.steps == 0
+
+
+def test_two_experts_of_one_name_are_refused_before_one_drives(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text("class Mine:\n    def act(self, seen): return seen[:, :2] * 0\n")
+    driven = Counted()
+    specs = [f"{tmp_path}/one.py:Mine", "goal_seeking", f"{tmp_path}/two.py:Mine"]
+    with pytest.raises(UserError, match=r"one\.py:Mine and .*two\.py:Mine would have the same name, Mine"):
+        measure_experts(ENV["Point"], specs, n_layouts=1, n_steps=20, progress=driven)
+    assert driven.steps == 0
 
 
 def test_a_mistake_in_the_last_expert_shows_before_the_first_one_drives() -> None:

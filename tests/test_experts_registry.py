@@ -9,7 +9,7 @@ import pytest
 from experts_scene import random_observations, setting_of
 
 import experts.protocol
-from experts.registry import expert_label, expert_names, find_class, make_expert
+from experts.registry import check_labels, expert_label, expert_names, find_class, make_expert
 from mode_imitation.errors import UserError
 
 OBSERVATIONS = random_observations(setting_of("Point"), 3, np.random.default_rng(0))
@@ -93,6 +93,14 @@ def test_every_name_makes_an_expert_that_drives_both_robots() -> None:
     for name in expert_names():
         assert make_expert(name, setting_of("Point")).robots == ("Point", "Car")
         assert expert_label(name) == name
+
+
+def test_two_experts_of_one_name_are_refused_and_one_expert_twice_is_not() -> None:
+    check_labels(["a.py:Mine", "b.py:Other", "goal_seeking", "a.py:Mine"])
+    for first, second in (("a.py:Mine", "b.py:Mine"), ("a.py:Mine+goal_seeking@5", "b:Mine+goal_seeking@5")):
+        with pytest.raises(UserError) as error:
+            check_labels(["goal_seeking", first, second])
+        assert f"the experts {first} and {second} would have the same name" in str(error.value)
 
 
 def test_the_example_of_the_protocol_drives(tmp_path: Path) -> None:

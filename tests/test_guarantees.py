@@ -1,6 +1,7 @@
 """Guarantees hold as often as they say, equal a slow version, and are what `--require` is judged by."""
 
 import math
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,7 @@ from mode_imitation.evaluation.guarantees import (
     upper_bound,
     worst_of,
 )
+from mode_imitation.evaluation.layouts import BLOCK
 from mode_imitation.evaluation.requirements import Condition, judge, layouts_needed, parse_requirements
 
 DRAWS = 400
@@ -134,6 +136,34 @@ def test_too_few_layouts_speak_of_a_smaller_share() -> None:
     assert worst_of(np.arange(29.0), 0.9, 0.95) == (0.9, 0.0)
 
 
+def slow_rank(n: int, share: float, confidence: float) -> int:
+    """The largest k with P(Binomial(n, 1 - share) < k) <= 1 - confidence, in fractions; 0 where there is none."""
+    chance, below = Fraction(1.0 - share), Fraction(0)
+    for k in range(n):
+        below += math.comb(n, k) * chance**k * (1 - chance) ** (n - k)
+        if below > Fraction(1.0 - confidence):
+            return k
+    return n
+
+
+@pytest.mark.parametrize(("share", "confidence"), [(0.9, 0.95), (0.9, 0.9875), (0.5, 0.6), (0.95, 0.999)])
+def test_the_quantile_is_the_order_statistic_that_fractions_give(share: float, confidence: float) -> None:
+    for n in range(1, 160, 3):
+        rank = slow_rank(n, share, confidence)
+        found, x = worst_of(np.arange(1.0, n + 1), share, confidence)
+        assert (found, x) == ((share, rank) if rank else (pytest.approx((1.0 - confidence) ** (1 / n)), 1.0))
+
+
+def test_many_layouts_give_the_quantile_that_the_normal_approximation_gives() -> None:
+    ranks = []
+    for n in (5_000, 7_000, 7_060, 7_100, 10_000, 100_000, 500_000):
+        found, rank = worst_of(np.arange(1.0, n + 1), 0.9, 0.95)
+        assert found == 0.9
+        assert rank == pytest.approx(0.1 * n - 1.6449 * math.sqrt(0.09 * n), abs=2)
+        ranks.append(rank)
+    assert ranks == sorted(ranks)
+
+
 def test_guarantees_of_a_mode_know_their_floors_and_share_the_confidence_among_the_modes() -> None:
     rng = np.random.default_rng(0)
     values = {
@@ -200,6 +230,9 @@ def test_a_mode_qualifies_by_its_bound_and_not_by_its_mean() -> None:
     assert "might show it" in verdict.missing[0]
     (hopeless,) = judge([Condition("goals", 11.0)], {3: {"goals": guarantee}}, {3: {"goals": values}})
     assert hopeless.missing == (f"goals>=11: guaranteed is {bound:.4g}, its mean 10",)
+    varied = {"goals": np.array([9.0, 12.0, 11.0, 10.0])}
+    (far,) = judge([Condition("goals", 10.4999)], {3: {"goals": guarantee}}, {3: varied})
+    assert far.missing[0].endswith("; 500,000 layouts, which is all, would not")
     (unknown,) = judge([Condition("cost", 11.0)], {3: {"goals": guarantee}}, {3: {"goals": values}})
     assert not unknown.qualifies
 
@@ -210,3 +243,11 @@ def test_as_many_layouts_as_are_said_to_be_needed_do_it() -> None:
     assert n is not None
     assert lower_bound(np.tile(values, n // 4 + 1), 0.95) >= 10.0 > lower_bound(np.tile(values, n // 5), 0.95)
     assert layouts_needed(values, 10.4999999, 0.95) is None
+
+
+def test_no_more_layouts_are_said_to_be_needed_than_there_are() -> None:
+    values = np.array([9.0, 12.0, 11.0, 10.0])
+    needed = [layouts_needed(values, 10.5 - gap, 0.95) for gap in np.geomspace(0.5, 0.001, 40)]
+    known = [n for n in needed if n is not None]
+    assert 200_000 < max(known) <= BLOCK
+    assert needed[len(known) :] == [None] * (len(needed) - len(known)) != []

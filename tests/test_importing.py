@@ -1,5 +1,6 @@
 """Arrays of other people's become datasets, or one clear line."""
 
+import zipfile
 from pathlib import Path
 
 import h5py
@@ -105,6 +106,8 @@ def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
     [
         ({"observations": np.zeros((12, 2))}, "12 rows for 11 actions in 3 episodes; expected 11, or 14"),
         ({"actions": np.zeros((0, 1))}, "actions is empty"),
+        ({"actions": np.zeros((11, 0))}, r"actions has shape \(11, 0\); expected at least one number a step"),
+        ({"observations": np.zeros((14, 2, 0))}, r"observations has shape \(14, 2, 0\)"),
         ({"actions": np.array(["left"] * 11)}, "expected numbers"),
         ({"episode_lengths": np.array([4, 2, 4])}, "add up to 10"),
         ({"episode_lengths": np.array([4, 0, 7])}, "at least 1"),
@@ -115,6 +118,7 @@ def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
         ({"rewards": np.float64(3)}, r"rewards has shape \(\); expected \(11, 1\)"),
         ({"rewards": np.array(["much"] * 11)}, "rewards is of type <U4; expected numbers"),
         ({"terminals": np.array(["no"] * 11)}, "terminals is of type <U2; expected numbers"),
+        ({"labels": np.array(["a\0b", "c", "d"])}, r"the label 'a\\x00b' holds a NUL character"),
         ({"labels": np.array(["a"])}, "labels has 1 rows; expected 3"),
         ({"labels": np.array([["a", "b"]] * 3)}, r"labels has shape \(3, 2\); expected \(3, 1\)"),
         ({"rewards": np.array([0.0] * 8 + [np.nan] + [0.0] * 2)}, "episode 2, step 2: rewards holds NaN"),
@@ -147,6 +151,34 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, suffix: str) -> None:
         with pytest.raises(UserError, match="cannot be read") as caught:
             import_arrays(ImportConfig(source=source, out="other/more-v0", root=tmp_path))
         assert "\n" not in str(caught.value)
+
+
+def test_an_npz_with_any_byte_changed_is_read_or_one_clear_line(tmp_path: Path) -> None:
+    source = tmp_path / "arrays.npz"
+    arrays: dict = make_arrays(LENGTHS, final=True)
+    np.savez_compressed(source, **arrays)
+    content = source.read_bytes()
+    refused = []
+    for where in np.random.default_rng(0).choice(len(content), 300, replace=False):
+        source.write_bytes(content[:where] + bytes([content[where] ^ 0x5A]) + content[where + 1 :])
+        try:
+            import_arrays(ImportConfig(source=source, out="other/any-v0", root=tmp_path, overwrite=True))
+        except UserError as error:
+            refused.append(str(error))
+    assert len(refused) > 150
+    assert not any("\n" in message for message in refused)
+
+
+def test_what_is_no_archive_of_arrays_is_one_clear_line(tmp_path: Path) -> None:
+    source = tmp_path / "arrays.npz"
+    with source.open("wb") as file:
+        np.save(file, np.zeros((3, 2)))
+    with pytest.raises(UserError, match="is one array without a name; expected several, saved with"):
+        import_arrays(ImportConfig(source=source, out="other/more-v0", root=tmp_path))
+    with zipfile.ZipFile(source, "w") as archive:
+        archive.writestr("observations.npy", "not an array")
+    with pytest.raises(UserError, match="observations is a file, not an array"):
+        import_arrays(ImportConfig(source=source, out="other/more-v0", root=tmp_path))
 
 
 def test_a_missing_or_unknown_file_is_one_clear_line(tmp_path: Path) -> None:

@@ -225,3 +225,45 @@ def test_the_config_goes_through_json_and_refuses_what_it_does_not_know() -> Non
         ModelConfig.from_dict(config.to_dict() | {"wings": 2})
     with pytest.raises(UserError, match="cannot be read"):
         ModelConfig.from_dict({"obs_dim": 3})
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"n_codes": "4"}, "n_codes is '4'; expected a whole number"),
+        ({"n_codes": 4.0}, "n_codes is 4.0; expected a whole number"),
+        ({"n_codes": -1}, "n_codes is -1; expected at least 1"),
+        ({"obs_dim": None}, "obs_dim is None; expected a whole number"),
+        ({"code_dim": True}, "code_dim is True; expected a whole number"),
+        ({"temperature": 0}, "temperature is 0; expected more than 0"),
+        ({"temperature": float("nan")}, "temperature is nan"),
+        ({"temperature": "x"}, "temperature is 'x'; expected a number"),
+        ({"min_log_sigma": float("nan")}, "min_log_sigma is nan; expected a finite number"),
+        ({"context": "distance"}, "did you mean 'distances'"),
+        ({"sigma": ["mode"]}, "expected mode or state"),
+        ({"codebook": None}, "codebook is None"),
+        ({"history": "1"}, "history is '1'; expected a whole number"),
+        ({"history": -1}, "history is -1; expected 0 or more"),
+        ({"history_gap": 0}, "history_gap is 0; expected at least 1"),
+        ({"actor_hidden": []}, "actor_hidden is empty"),
+        ({"actor_hidden": [16, 0]}, "a width in actor_hidden is 0; expected at least 1"),
+        ({"actor_hidden": [2.5]}, "a width in actor_hidden is 2.5; expected a whole number"),
+        ({"actor_hidden": 5}, "cannot be read"),
+        ({"lidars": [[0, 200]]}, "a lidar is [0, 200]; expected [start, stop] within 3 columns"),
+        ({"lidars": [[1, 1]]}, "a lidar is [1, 1]"),
+        ({"lidars": [[0, 1.5]]}, "a lidar is [0, 1.5]"),
+        ({"lidars": [[0, 1, 2]]}, "a lidar is [0, 1, 2]"),
+        ({"lidars": 5}, "cannot be read"),
+        ({"window": {"horizon": "3"}}, "a window's horizon is '3'; expected a whole number"),
+        ({"window": {"gap": 2.5}}, "a window's gap is 2.5; expected a whole number"),
+        ({"window": {"include_state": "no"}}, "a window's include_state is 'no'; expected True or False"),
+        ({"window": {"stride": 0}}, "a window's stride is 0; expected at least 1"),
+        ({"window": 5}, "cannot be read"),
+    ],
+)
+def test_an_edited_config_is_one_clear_line(changes: dict, complaint: str) -> None:
+    with pytest.raises(UserError) as error:
+        ModelConfig.from_dict(make_model().config.to_dict() | changes)
+    assert complaint in str(error.value)
+    assert str(error.value).startswith("the model's config cannot be read: ")
+    assert "\n" not in str(error.value)

@@ -1,14 +1,19 @@
 """The report card: its schema, what it leaves out and says so, and what is asked for in vain."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
-from tiny_runs import random_dataset, save_run
+from tiny_runs import random_dataset, random_episode, save_run
 
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation import report as report_module
+from mode_imitation.evaluation import report_modes
+from mode_imitation.evaluation.closed_loop import Drive
 from mode_imitation.evaluation.config import ModesConfig, RolloutConfig
+from mode_imitation.evaluation.motion import Motion
 from mode_imitation.evaluation.report import Report, make_report
 from mode_imitation.evaluation.report_writer import PICTURES, as_markdown, summary_lines, write_report
 from mode_imitation.evaluation.rollout_command import rollout_run
@@ -150,8 +155,6 @@ def test_a_dataset_that_is_gone_or_has_changed_is_left_out_and_said_so(
 def test_an_unknown_label_asks_for_the_experts_file_and_runs_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
     dataset = random_dataset()
     episodes = tuple(replace(one, expert=f"x{index % 2}.py:Evil") for index, one in enumerate(dataset.episodes))
     save_run(tmp_path / "run", tmp_path / "data", replace(dataset, episodes=episodes))
@@ -185,6 +188,56 @@ def test_options_that_make_no_sense_are_one_clear_line(run: Path, options: dict,
         make_report(ModesConfig(run=run, **options))
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_what_no_expert_can_drive_with_is_refused_before_anything_drives(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_module, "run_modes", None)
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.py").write_text("class Mine:\n    def act(self, seen): return seen[:, :2] * 0\n")
+    cases: list[tuple[dict, str]] = [
+        ({"seed": -1}, "--seed is -1; expected 0 or more"),
+        ({"action_noise": -1.0}, "--action-noise is -1.0; expected"),
+        ({"action_noise": float("nan")}, "--action-noise is nan; expected"),
+        ({"expert": (f"{tmp_path}/one.py:Mine", f"{tmp_path}/two.py:Mine")}, "would have the same name, Mine;"),
+    ]
+    for options, complaint in cases:
+        with pytest.raises(UserError) as error:
+            make_report(ModesConfig(run=run, layouts=LAYOUTS, steps=STEPS, **options))
+        assert complaint in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_a_leak_that_cannot_be_measured_is_left_out_and_said_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_simulator(monkeypatch)
+    # A window spans 6 steps: the undisturbed ones begin at step 17 alone, across the edge of the segments at 20.
+    disturbed = np.ones(40, dtype=bool)
+    disturbed[17:23] = False
+    dataset = random_dataset()
+    episodes = tuple(replace(episode, disturbed=disturbed) for episode in dataset.episodes)
+    save_run(tmp_path / "run", tmp_path / "data", replace(dataset, episodes=episodes), {"config": {"segment": 20}})
+    found = make_report(ModesConfig(run=tmp_path / "run"))
+    assert found.data["leak"] is None
+    line = "left out: leak: no undisturbed window of 6 steps lies within a segment of 20"
+    assert line in found.data["left_out"]
+    assert line.removeprefix("left out: ") in as_markdown(found.data)
+    assert not any("leaks" in line for line in summary_lines(found.data))
+
+
+def test_a_ratio_to_an_expert_whose_return_may_be_nothing_is_left_out() -> None:
+    rng = np.random.default_rng(1)
+
+    def drives(returns: np.ndarray) -> list[Drive]:
+        return [Drive(random_episode(1), Motion(steps=1, goals=3, return_=value)) for value in returns.tolist()]
+
+    mode, good, poor = drives(rng.normal(1, 0.5, 20)), drives(rng.normal(2, 1, 20)), drives(rng.normal(0.1, 1, 20))
+    found = report_modes._ratios(mode, good, seed=0)
+    assert found["goals"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 20}
+    assert found["return"]["low"] < 0.5 < found["return"]["high"]
+    assert report_modes._ratios(mode, poor, seed=0) == {"goals": found["goals"], "return": None}
 
 
 def test_layouts_that_training_saw_are_refused(tmp_path: Path) -> None:

@@ -166,10 +166,10 @@ def test_windows_with_disturbed_steps_are_left_out_unless_there_are_no_others() 
         ({"mode": 0.5}, "whole number"),
         ({"context": [1.0, 0.0]}, "4 numbers, one for each code of the run; got 2"),
         ({"context": 1.0}, "got a single number"),
-        ({"context": [1, -0.1, 0, 0]}, "cannot be negative"),
+        ({"context": [1, -1.5, 0, 0]}, "must add up to more than 0; got"),
         ({"context": [1, np.nan, 0, 0]}, "must be finite"),
         ({"context": [np.inf, 0, 0, 0]}, "must be finite"),
-        ({"context": [0, 0, 0, 0]}, "all zero"),
+        ({"context": [0, 0, 0, 0]}, "must add up to more than 0"),
         ({"context": ["a", 0, 0, 0]}, "4 numbers"),
         ({"like": random_episode(5, obs_dim=OBS_DIM)}, "has 5 steps, a window of this run spans 6"),
         (
@@ -186,6 +186,18 @@ def test_steering_that_makes_no_sense_is_one_clear_line(policy: Policy, how: dic
     assert complaint in str(error.value)
     assert "\n" not in str(error.value)
     np.testing.assert_array_equal(context_after(policy), before)
+
+
+def test_contexts_can_be_added_and_subtracted_and_their_distance_is_known(policy: Policy) -> None:
+    modes = [policy.mode_contexts(mode) for mode in range(3)]
+    policy.steer(context=2.0 * modes[0] + modes[1] - modes[2])
+    wanted = modes[0] + (modes[1] - modes[2]) / 2
+    np.testing.assert_allclose(context_after(policy), wanted, atol=1e-6)
+    assert np.isfinite(policy.act(OBSERVATIONS)).all()
+    found = policy.context_distance(wanted)
+    assert int(found.nearest) == 0
+    units = min(np.abs(modes[0] - modes[1]).sum(), np.abs(modes[0] - modes[2]).sum())
+    assert float(found.distance) == pytest.approx(np.abs(wanted - modes[0]).sum() / units, rel=1e-5)
 
 
 def test_acting_on_what_does_not_fit_is_one_clear_line(policy: Policy) -> None:

@@ -51,6 +51,7 @@ def print_report(data: Mapping[str, Any]) -> None:
             f"Guaranteed over new layouts, at {about['confidence']:.4g} confidence: the mean, and what holds for most"
         )
         print_table(title, *guarantee_rows(data))
+        print(about["assumptions"])
     if data["blend"]:
         print_table(f"Between two modes, on {len(data['blend']['layouts'])} tuning layouts", *blend_rows(data["blend"]))
     for line in verdict_lines(data) if data["requirements"] else []:

@@ -1,7 +1,6 @@
 """Other people's arrays, .npz or HDF5, as a dataset."""
 
 import shlex
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -9,9 +8,11 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 
 from mode_imitation.data.config import ImportConfig
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.storage import UNREADABLE
 from mode_imitation.data.writer import check_new_dataset, write_dataset
 from mode_imitation.errors import UserError
 
@@ -111,7 +112,10 @@ def _part(arrays: dict[str, np.ndarray], key: str, rows: slice) -> np.ndarray | 
 
 
 def _label(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    label = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    if "\0" in label:
+        raise UserError(f"the label {label!r} holds a NUL character, which HDF5 cannot keep; rename it")
+    return label
 
 
 def _episode_ends(config: ImportConfig, arrays: dict[str, np.ndarray], n_actions: int) -> tuple[np.ndarray, np.ndarray]:
@@ -173,6 +177,8 @@ def _matrix(name: str, values: np.ndarray) -> np.ndarray:
         raise UserError(f"{name} has shape {values.shape} and type {values.dtype}; expected numbers, one row a step")
     if not len(values):
         raise UserError(f"{name} is empty; expected one row a step")
+    if not values.size:
+        raise UserError(f"{name} has shape {values.shape}; expected at least one number a step")
     return values.reshape(len(values), -1)
 
 
@@ -193,7 +199,7 @@ def _read_arrays(config: ImportConfig) -> dict[str, np.ndarray]:
         found, present = (_read_npz if source.suffix == ".npz" else _read_hdf5)(source, list(wanted.values()))
     except UserError:
         raise
-    except (OSError, ValueError, KeyError, RuntimeError, EOFError, zipfile.BadZipFile) as error:
+    except (*UNREADABLE, KeyError, MemoryError) as error:
         # numpy takes what is no archive for a pickle, and advises to unpickle it.
         reason = "it is no archive of arrays" if "pickle" in str(error) else " ".join(str(error).split())[:120]
         raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
@@ -207,6 +213,9 @@ def _read_arrays(config: ImportConfig) -> dict[str, np.ndarray]:
 
 def _read_npz(source: Path, names: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
     found = {}
+    with source.open("rb") as handle:
+        if handle.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
+            raise UserError(f"{source.name} is one array without a name; expected several, saved with numpy.savez")
     # Opened here: np.load leaves its own handle open where the file is no zip archive.
     with source.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
         for name in names:
@@ -222,6 +231,8 @@ def _read_npz(source: Path, names: list[str]) -> tuple[dict[str, np.ndarray], li
                     f"{source.name}: {alias} holds Python objects, which are never unpickled; expected numbers "
                     "(arrays of unequal length: concatenate them and add episode_lengths)"
                 ) from None
+            if not isinstance(found[name], np.ndarray):
+                raise UserError(f"{source.name}: {alias} is a file, not an array; save the arrays with numpy.savez")
         return found, list(file.files)
 
 

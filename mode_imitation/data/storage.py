@@ -11,8 +11,12 @@ What is being generated lies under `.unfinished/` in the root until it is comple
 
 import difflib
 import hashlib
+import lzma
 import os
 import re
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
 from mode_imitation.errors import UserError
@@ -21,6 +25,8 @@ MAIN_FILE = "main_data.hdf5"
 METADATA_FILE = "metadata.json"
 SUMS_FILE = "SHA256SUMS"
 UNFINISHED = ".unfinished"
+UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+"""What reading a cut off or damaged .npz may raise, beside a lack of memory for an array of a damaged size."""
 
 # Minari's own rule, with the version required: without one `minari.load_dataset` fails on its own data.
 _DATASET_ID = re.compile(r"([-_\w][-_\w/]*[-_\w]+/)?[-_\w]+?-v\d+", re.ASCII)

@@ -6,11 +6,12 @@ observation before step s of episode e is row s + e of the observations laid out
 A window is `horizon` transitions spread over time: (s[t], s[t + stride] - s[t], a[t]) at t, t + gap, t + 2 gap, ...
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
 
+from mode_imitation.config_checks import check_type
 from mode_imitation.errors import UserError
 
 
@@ -30,6 +31,8 @@ class WindowShape:
     """Whether the encoder sees a[t]."""
 
     def __post_init__(self) -> None:
+        for entry in fields(self):
+            check_type(f"a window's {entry.name}", getattr(self, entry.name), entry.type)
         for name in ("horizon", "gap", "stride"):
             if getattr(self, name) < 1:
                 raise UserError(f"a window's {name} is {getattr(self, name)}; expected at least 1")

@@ -272,10 +272,15 @@ def _box(bounds: Bounds, size: int) -> str:
 def _move_into_place(complete: Path, folder: Path, replaced: Path) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(replaced, ignore_errors=True)
-    if folder.exists():
-        # A folder cannot be swapped for another in one step: for an instant there is none, never a half one.
-        folder.rename(replaced)
-    complete.rename(folder)
+    try:
+        if folder.exists():
+            # A folder cannot be swapped for another in one step: for an instant there is none, never a half one.
+            folder.rename(replaced)
+        complete.rename(folder)
+    except BaseException:
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)
+        raise
     flush(folder.parent)
     shutil.rmtree(replaced, ignore_errors=True)
     return folder

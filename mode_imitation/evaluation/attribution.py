@@ -56,6 +56,8 @@ class Calibration:
     n_episodes: int
     """It was taken from; 0: from the spread of the training actions alone."""
     false_alarm: float
+    modes: tuple[int, ...]
+    """That had a block of steps in them."""
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -183,17 +185,19 @@ def calibrate(
             correlation_steps=UNKNOWN_CORRELATION,
             n_episodes=0,
             false_alarm=false_alarm,
+            modes=(),
         )
     typical = float(np.median(np.concatenate([densities for _, densities in own])))
     guarded = [(mode, np.maximum(densities, typical - SURPRISE)) for mode, densities in own]
-    levels = []
+    levels: dict[int, float] = {}
     for mode in sorted({mode for mode, _ in guarded}):
         blocks = [block for of, densities in guarded if of == mode for block in _block_means(densities)]
         if blocks:
-            levels.append(float(np.quantile(blocks, false_alarm)))
+            # A block's own density: between two blocks, more than the share of them could lie below.
+            levels[mode] = float(np.quantile(blocks, false_alarm, method="lower"))
     # The level serves every mode: that of the one which the policy imitates least exactly.
-    level = min([typical - LEAST_GAP, *levels])
-    return Calibration(level, typical, correlation_time(guarded), n_episodes, false_alarm)
+    level = min([typical - LEAST_GAP, *levels.values()])
+    return Calibration(level, typical, correlation_time(guarded), n_episodes, false_alarm, tuple(levels))
 
 
 def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:

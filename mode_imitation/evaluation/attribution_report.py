@@ -6,19 +6,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mode_imitation.atomic import check_folder, write_json
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.attribution import NONE, Attribution, attribute_episodes, calibrate
 from mode_imitation.evaluation.attribution_config import AttributeConfig
-from mode_imitation.evaluation.attribution_scores import attribution_scores, match_modes
+from mode_imitation.evaluation.attribution_scores import attribution_scores
+from mode_imitation.evaluation.attribution_training import (
+    experts_in_training,
+    match_run,
+    to_calibrate_on,
+    training_data,
+    uncalibrated,
+)
 from mode_imitation.progress import progress
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.steering.threads import one_thread
-from mode_imitation.training.run_folder import Run, load_run
+from mode_imitation.training.run_folder import load_run
 from mode_imitation.versions import platform_name, versions
 
 COLUMNS = 4
@@ -59,17 +64,23 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     if config.birdseye and not dataset.has_positions:
         raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
     left_out: list[str] = []
-    unseen, known = _held_out(run, left_out)
+    trained_on = training_data(run, left_out)
+    known, matches = [], {}
     with one_thread():
         expected = config.expected_steps
+        unseen = to_calibrate_on(run, trained_on, left_out) if trained_on is not None else []
         calibration = calibrate(policy.model, unseen, false_alarm=config.false_alarm, expected_steps=expected)
-        matches = match_modes(unseen, attribute_episodes(policy.model, unseen, calibration, expected_steps=expected))
+        if trained_on is not None:
+            known = experts_in_training(run, trained_on)
+            matches = match_run(run, trained_on, policy, calibration, expected)
         with progress("attributing", len(dataset), "episodes") as bar:
             found = attribute_episodes(
                 policy.model, dataset.episodes, calibration, expected_steps=expected, progress=bar
             )
     if calibration.n_episodes == 0:
         left_out.append('"none of these" is only roughly calibrated, by the spread of all training actions')
+    else:
+        left_out += uncalibrated(calibration, policy.modes)
     scores = attribution_scores(dataset, found, matches, known) if matches else None
     if scores is None:
         named = any(episode.expert_of_step is not None for episode in dataset.episodes)
@@ -141,29 +152,6 @@ def _check_sizes(dataset: TrajectoryDataset, policy: Policy) -> None:
             f"dataset {dataset.name} has observations and actions of {found[0]} and {found[1]} numbers, the run was "
             f"trained on {expected[0]} and {expected[1]}; attribute episodes of the same task and robot"
         )
-
-
-def _held_out(run: Run, left_out: list[str]) -> tuple[list, list[str]]:
-    """Episodes to calibrate on, and all experts that the run was trained on; empty where the data has gone."""
-    source, trained_on = run.info.get("source") or {}, run.info["dataset"]
-    name = source.get("name") or trained_on["name"]
-    try:
-        dataset = load_dataset(name, source.get("root"))
-    except UserError as error:
-        left_out.append(f"calibration on held-out episodes: {error}")
-        return [], []
-    if dataset.checksum != trained_on["checksum"]:
-        left_out.append(f"calibration on held-out episodes: {name} is no longer what the run was trained on")
-        return [], []
-    chosen = run.info.get("held_out_episodes") or []
-    if not chosen:
-        left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
-        chosen = range(len(dataset))
-    known: set[str] = set()
-    for episode in dataset.episodes:
-        if episode.expert_of_step is not None:
-            known |= set(map(str, np.unique(episode.expert_of_step)))
-    return [dataset.episodes[index] for index in chosen], sorted(known)
 
 
 def _episode(index: int, dataset: TrajectoryDataset, item: Attribution) -> dict[str, Any]:

@@ -12,25 +12,31 @@ import numpy as np
 from mode_imitation.data.dataset import TrajectoryDataset, in_arena
 from mode_imitation.data.episodes import Episode
 from mode_imitation.evaluation.attribution import NONE, Attribution
+from mode_imitation.evaluation.clustering import has_lidar
 from mode_imitation.evaluation.switches import switch_scores
 
 EDGES = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
 """Of the classes of probabilities."""
 
 
-def match_modes(episodes: Sequence[Episode], found: Sequence[Attribution]) -> dict[int, str]:
-    """The expert that made most of the undisturbed steps that a mode explains; modes without any are left out."""
+def match_modes(episodes: Sequence[Episode], states: Sequence[np.ndarray]) -> dict[int, str]:
+    """The expert that made most of the undisturbed steps that a mode explains; modes without any are left out.
+
+    Args:
+        episodes: those that name nobody have no say.
+        states: (T,) int of each, the mode of every step, NONE for none of them.
+    """
     votes: dict[int, dict[str, int]] = {}
-    for episode, attribution in zip(episodes, found, strict=True):
+    for episode, modes in zip(episodes, states, strict=True):
         names = episode.expert_of_step
         if names is None:
             continue
         usable = usable_steps(episode)
-        for mode in attribution.modes:
-            for name, count in _counts(names[usable & (attribution.states == mode)]).items():
+        for mode in np.unique(modes[modes != NONE]).tolist():
+            for name, count in _counts(names[usable & (modes == mode)]).items():
                 of_mode = votes.setdefault(mode, {})
                 of_mode[name] = of_mode.get(name, 0) + count
-    return {mode: max(counts, key=lambda name: counts[name]) for mode, counts in votes.items()}
+    return {mode: max(counts, key=lambda name: counts[name]) for mode, counts in sorted(votes.items())}
 
 
 def true_modes(episode: Episode, experts: Mapping[int, str]) -> np.ndarray | None:
@@ -72,7 +78,8 @@ def attribution_scores(
         names.append(of_step[usable])
         right.append(ok[usable])
         sure.append(attribution.probability[usable])
-        arena.append(in_arena(episode.observations[:-1], dataset.observation_slices)[usable])
+        seen = in_arena(episode.observations[:-1], dataset.observation_slices) & has_lidar(dataset)
+        arena.append(seen[usable])
         states.append(attribution.states[usable])
         if usable.any():
             by_episode.append(bool(ok[usable].mean() > 0.5))

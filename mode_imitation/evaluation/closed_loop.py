@@ -161,12 +161,13 @@ def run_experts(
         L drives for each expert, by its label, in the order of the layouts.
 
     Raises:
-        UserError: an expert does not exist or cannot drive this robot.
+        UserError: an expert does not exist or cannot drive this robot, or two have the same label.
     """
-    from experts.registry import expert_label, make_expert
+    from experts.registry import check_labels, expert_label, make_expert
     from mode_imitation.simulation.rollout import ExpertController, rollout
     from mode_imitation.simulation.worker import expert_setting
 
+    check_labels(specs)
     setting = expert_setting(env)
     found: dict[str, list[Drive]] = {}
     for spec in specs:

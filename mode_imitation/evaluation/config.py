@@ -60,7 +60,8 @@ class RolloutConfig:
     mode: int | None = None
     """The mode that drives; `mode-imitation modes RUN` says which there are."""
     context: str | None = None
-    """A context of one weight a code, `0.1,0.9,0,0`."""
+    """A context of one weight a code, `0.1,0.9,0,0`; some may be negative, `--context=-0.5,1.5,0,0`. How far it lies
+    from what was trained is printed."""
     like: str | None = None
     """A demonstration to drive like, `DATASET#17`: the context is inferred from that episode, counted from 0."""
     schedule: str | None = None

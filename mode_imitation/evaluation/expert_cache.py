@@ -7,7 +7,6 @@ import errno
 import hashlib
 import importlib.util
 import json
-import zipfile
 from dataclasses import fields
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 
 from mode_imitation.atomic import as_json, write_atomic
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.storage import UNREADABLE
 from mode_imitation.evaluation.motion import Motion
 from mode_imitation.versions import platform_name, versions
 
@@ -31,15 +31,18 @@ class ExpertCache:
 
     Args:
         folder: holds the caches of all experts.
-        spec: the expert, as `experts.registry.make_expert` takes it; its source code is part of the key.
+        spec: the expert, as `experts.registry.make_expert` takes it; its source code is part of the key, and nothing is
+            kept of an expert whose source cannot be read.
         env_id, n_steps, action_noise, seed: what the drives depend on.
     """
 
     def __init__(self, folder: Path, spec: str, env_id: str, n_steps: int, action_noise: float, seed: int) -> None:
-        installed = versions()
+        from experts.registry import expert_label
+
+        installed, source = versions(), source_digest(spec)
         key = {
             "format": FORMAT,
-            "expert": source_digest(spec),
+            "expert": source,
             "env": env_id,
             "steps": n_steps,
             "noise": action_noise,
@@ -48,14 +51,17 @@ class ExpertCache:
             "platform": platform_name(),
         }
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-        self.folder = folder / f"{spec.rpartition(':')[2]}-{digest[:12]}"
+        self.folder = folder / f"{expert_label(spec)}-{digest[:12]}" if source else None
 
     def path(self, layout: int) -> Path:
         """Where the drive on a layout lies."""
+        assert self.folder is not None
         return self.folder / f"{layout}.npz"
 
     def read(self, layout: int) -> tuple[Episode, Motion] | None:
         """The drive on a layout, its observations of size 0; None where there is none or it cannot be read."""
+        if self.folder is None:
+            return None
         try:
             # Opened here: NumPy leaves a file open that turns out to be no archive.
             with self.path(layout).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
@@ -74,12 +80,14 @@ class ExpertCache:
                 scene=scene,
             )
             return episode, Motion.from_dict(rest["motion"])
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        except (*UNREADABLE, KeyError, TypeError, MemoryError):
             # A file of a killed process or of another version is no mistake of the user's: the drive is made again.
             return None
 
     def write(self, layout: int, episode: Episode, motion: Motion) -> None:
         """Keep a drive; the file appears as a whole or not at all."""
+        if self.folder is None:
+            return
         assert episode.scene is not None
         arrays = {name: values for name in ARRAYS if (values := getattr(episode, name)) is not None}
         scene = {item.name: getattr(episode.scene, item.name) for item in fields(Scene)}
@@ -104,23 +112,39 @@ class ExpertCache:
                 raise
 
 
-def source_digest(spec: str) -> str:
+def source_digest(spec: str) -> str | None:
     """sha256 of the code that an expert is made of: its file, and for the project's own experts the whole package.
 
-    What a user's file imports is not followed; a change there needs another class name, or an emptied cache.
+    Of experts that take turns, it is that of all of them, of the code that lets them, and of the whole spec. What a
+    user's file imports is not followed; a change there needs another class name, or an emptied cache.
+
+    Returns:
+        None where some source cannot be read: that of a module in an archive, say.
     """
+    from experts.switching import members
+
     where, _, name = spec.rpartition(":")
-    digest = hashlib.sha256(f"{spec if not where else name}\n".encode())
-    for path in _sources(where):
-        digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    alone = members(spec) == (spec,)
+    digest = hashlib.sha256(f"{name if where and alone else spec}\n".encode())
+    try:
+        for place in [where] if alone else ["", *(member.rpartition(":")[0] for member in members(spec))]:
+            for path in _sources(place):
+                digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    except (OSError, ImportError, ValueError):
+        return None
     return digest.hexdigest()
 
 
 def _sources(where: str) -> list[Path]:
+    """The files of a module, or of all of our own experts.
+
+    Raises:
+        OSError, ImportError, ValueError: there is no such module, or it comes from no file.
+    """
     if where.endswith(".py"):
         return [Path(where).expanduser()]
     module = importlib.util.find_spec(where or "experts")
     if module is None or module.origin is None:
-        return []
+        raise ModuleNotFoundError(where)
     origin = Path(module.origin)
     return sorted(origin.parent.glob("*.py")) if not where else [origin]

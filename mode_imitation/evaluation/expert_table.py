@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.evaluation.layouts import held_out_layouts
 from mode_imitation.progress import Progress, no_progress
 
@@ -64,17 +65,21 @@ def measure_experts(
         One row per expert, in the order given.
 
     Raises:
-        UserError: a count below 1; an expert that does not exist or cannot drive this robot.
+        UserError: a count below 1; a negative seed or action noise; an expert that does not exist or cannot drive this
+            robot; two of the same label.
     """
-    from experts.registry import make_expert
+    from experts.registry import check_labels, make_expert
     from mode_imitation.evaluation.closed_loop import run_experts
     from mode_imitation.simulation import make_vec
     from mode_imitation.simulation.worker import expert_setting
 
+    check_seed(seed)
+    check_action_noise(action_noise)
     # Neither training nor a report sees these, so an expert may be tuned on them.
     layouts = held_out_layouts(n_layouts, "tuning")
     env = make_vec(env_id, min(n_layouts, WORLDS), threads=threads)
     try:
+        check_labels(specs)
         for spec in specs:  # a mistake in the last one shows before the first one drives
             make_expert(spec, expert_setting(env))
         rows = []

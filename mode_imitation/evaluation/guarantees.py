@@ -14,11 +14,13 @@ one may add layouts until it is as tight as wished. `benchmarks/guarantees.py` c
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy.special import bdtr
 
 from mode_imitation.errors import UserError
 
@@ -178,13 +180,9 @@ def worst_of(
     """
     data = np.sort(np.asarray(values, dtype=np.float64))
     n, rest = len(data), 1.0 - check_confidence(confidence)
-    # P(the k-th smallest is above the quantile) = P(Binomial(n, 1 - share) < k), which must not exceed `rest`.
-    probability, k = share**n, 0
-    below = probability
-    while below <= rest and k < n:
-        k += 1
-        probability *= (n - k + 1) / k * (1.0 - share) / share
-        below += probability
+    # P(the k-th smallest is above the quantile) = P(Binomial(n, 1 - share) < k), which must not exceed `rest`. The
+    # binomial is scipy's: share**n, from which to add it up, is 0 in float64 from 7,000 values or so on.
+    k = bisect_right(range(n), rest, key=lambda below: float(bdtr(below, n, 1.0 - share)))
     if k == 0:
         return rest ** (1.0 / n), float(data[0])
     return share, float(data[k - 1])

@@ -14,6 +14,7 @@ import torch
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.windows import WindowShape, segment_lengths, window_steps
+from mode_imitation.errors import UserError
 from mode_imitation.steering.infer import context_of, encode_windows, nearest
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def measure_leak(
         seed: of the order in which windows are pooled.
 
     Raises:
-        UserError: an episode does not fit the model, or is shorter than a window.
+        UserError: an episode does not fit the model, or is shorter than a window; or every window without a disturbed
+            step lies across the edge of a segment.
     """
     rng = np.random.default_rng(seed)
     shape: WindowShape = model.config.window
@@ -81,6 +83,8 @@ def measure_leak(
             inferred.append(np.repeat(context_of(model, pooled), size * shape.horizon, axis=0))
             mode = nearest(windows.distances[members].mean(axis=0), windows.alive)
             fixed.append(np.broadcast_to(modes[mode], inferred[-1].shape))
+    if not inferred:
+        raise UserError(f"no undisturbed window of {shape.span} steps lies within a segment of {segment}")
     data = np.concatenate(observations), np.concatenate(actions)
     return Leak(
         nll_inferred=float(action_nll(model, *data, np.concatenate(inferred)).mean()),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mode_imitation.atomic import check_folder
+from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.blends import WEIGHTS, drive_blend, parse_blend
@@ -48,6 +49,8 @@ def make_report(config: ModesConfig) -> Report:
     # What can be refused is refused before the run is read and long before anything is driven.
     conditions = parse_requirements(config.require) if config.require is not None else []
     check_confidence(config.confidence)
+    check_seed(config.seed)
+    check_action_noise(config.action_noise)
     for name in ("window_every", "threads", "worlds", "steps"):
         value = getattr(config, name)
         if value is not None and value < 1:
@@ -80,13 +83,13 @@ def simulator_missing() -> str | None:
 
 
 def _check_experts(config: ModesConfig) -> None:
-    from experts.registry import find_class
-    from experts.switching import parse_turns
+    from experts.registry import check_labels, find_class
+    from experts.switching import members
 
     for spec in config.expert:
-        turns = parse_turns(spec)
-        for member in turns.specs if turns else [spec]:
+        for member in members(spec):
             find_class(member)
+    check_labels(config.expert)
 
 
 def _load_data(work: Work) -> None:

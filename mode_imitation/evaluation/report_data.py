@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
 from mode_imitation.evaluation.clustering import exemplar_episodes
 from mode_imitation.evaluation.guarantees import ASSUMPTIONS, SHARE, SIDES, TOP_SPEED, guarantees_of
 from mode_imitation.evaluation.leak import measure_leak
@@ -76,8 +77,7 @@ def as_data(work: Work) -> dict[str, Any]:
 def held_out(work: Work) -> list[int]:
     """Episodes that training did not see; none where another dataset is looked at."""
     assert work.dataset is not None
-    indices = [] if work.config.dataset else work.run.info.get("held_out_episodes") or []
-    return [index for index in indices if 0 <= index < len(work.dataset)]
+    return [] if work.config.dataset else work.run.held_out(len(work.dataset))
 
 
 def typical_episodes(work: Work) -> dict[int, list[Episode]]:
@@ -145,12 +145,16 @@ def _leak(work: Work) -> dict[str, float] | None:
     episodes = [work.dataset.episodes[index] for index in unseen]
     config: Mapping[str, Any] = work.run.info.get("config") or {}
     pool = int(config.get("pool") or 1)
-    leak = measure_leak(
-        work.policy.model,
-        episodes,
-        pool=pool,
-        segment=config.get("segment"),
-        every=work.config.window_every,
-        seed=work.config.seed,
-    )
+    try:
+        leak = measure_leak(
+            work.policy.model,
+            episodes,
+            pool=pool,
+            segment=config.get("segment"),
+            every=work.config.window_every,
+            seed=work.config.seed,
+        )
+    except UserError as error:
+        work.left_out.append(f"leak: {error}")
+        return None
     return leak.as_dict() | {"n_episodes": len(episodes), "held_out": bool(held_out(work))}

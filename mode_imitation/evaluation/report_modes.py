@@ -122,10 +122,13 @@ def intervals(motions: Sequence[Motion], work: Work, figures: Sequence[str] = FI
 
 
 def _ratios(drives: Sequence[Drive], reference: Sequence[Drive], seed: int) -> dict[str, Any]:
-    """A mode's goals and return over its expert's, on the same layouts; None where the expert has none."""
+    """A mode's goals and return over its expert's, on the same layouts; None where the expert's are not surely
+    positive, and a ratio would mean nothing."""
     found: dict[str, Any] = {}
     for figure in ("goals", "return"):
         values, expert = (column([drive.motion for drive in side], figure) for side in (drives, reference))
-        ratio = bootstrap_ratio(values, expert, seed=seed) if values is not None and expert is not None else None
-        found[figure] = ratio.as_dict() if ratio and np.isfinite([ratio.mean, ratio.low, ratio.high]).all() else None
+        found[figure] = None
+        if values is not None and expert is not None and bootstrap(expert, seed=seed).low > 0:
+            ratio = bootstrap_ratio(values, expert, seed=seed)
+            found[figure] = ratio and ratio.as_dict()
     return found

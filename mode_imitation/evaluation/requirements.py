@@ -10,8 +10,8 @@ import numpy as np
 
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.guarantees import SIDES, log_capital
+from mode_imitation.evaluation.layouts import BLOCK
 
-MOST_LAYOUTS = 1_000_000
 SIGNS = {"at_least": ">=", "at_most": "<="}
 _CONDITION = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|==|=|>|<)\s*(\S+)\s*")
 
@@ -109,7 +109,7 @@ def _missing(condition: Condition, guarantee: Mapping[str, Any] | None, values: 
     n = layouts_needed(
         sign * (values - guarantee["edge"]), sign * (condition.threshold - guarantee["edge"]), guarantee["confidence"]
     )
-    return f"{found}; about --layouts {n} might show it" if n else found
+    return f"{found}; " + (f"about --layouts {n} might show it" if n else f"{BLOCK:,} layouts, which is all, would not")
 
 
 def layouts_needed(values: np.ndarray, threshold: float, confidence: float) -> int | None:
@@ -121,16 +121,16 @@ def layouts_needed(values: np.ndarray, threshold: float, confidence: float) -> i
         confidence: of the guarantee.
 
     Returns:
-        Rounded up to two digits; None where it is more than a million.
+        Rounded up to two digits; None where it is more layouts than there are.
     """
     distinct, counts = np.unique(values, return_counts=True)
     target = -math.log(1.0 - confidence)
-    low, high = 0, MOST_LAYOUTS
+    low, high = 0, BLOCK + 1
     while high - low > 1:
         middle = (low + high) // 2
         enough = log_capital(distinct, counts * (middle / len(values)), threshold) >= target
         low, high = (low, middle) if enough else (middle, high)
-    if high >= MOST_LAYOUTS:
+    if high > BLOCK:
         return None
     step = 10 ** max(len(str(high)) - 2, 0)
     return -(-high // step) * step

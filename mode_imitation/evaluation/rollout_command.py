@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mode_imitation.atomic import check_folder
+from mode_imitation.config_checks import check_seed
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.closed_loop import Drive, PolicyController, check_env, drive_policy
 from mode_imitation.evaluation.config import RolloutConfig
@@ -87,6 +88,7 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
     from mode_imitation.steering.policy import load_policy
     from mode_imitation.training.run_folder import load_run
 
+    check_seed(config.seed)
     check_outputs(config)
     layouts = parse_seeds(config.seeds) if config.seeds is not None else held_out_layouts(DEFAULT_LAYOUTS)
     run = load_run(config.run)

@@ -63,6 +63,8 @@ def codes_of_steps(info: Mapping[str, Any], dataset: TrajectoryDataset, span: in
     switches, segments = info.get("switches"), info.get("segments")
     found = {}
     for row, index in enumerate(info.get("training_episodes") or []):
+        if not 0 <= index < len(dataset):
+            continue
         length = len(dataset.episodes[index])
         if switches:
             starts, codes = (np.array(column, dtype=np.int64) for column in zip(*switches[row], strict=True))

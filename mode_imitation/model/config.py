@@ -1,8 +1,11 @@
 """What a mode model is built from; imports no torch, so that the command line answers at once."""
 
+import math
 from dataclasses import asdict, dataclass, field, fields
+from numbers import Integral
 from typing import Any, Literal
 
+from mode_imitation.config_checks import check_type
 from mode_imitation.data.windows import Memory, WindowShape
 from mode_imitation.errors import UserError
 
@@ -10,6 +13,8 @@ ContextKind = Literal["assignment", "distances"]
 CodebookKind = Literal["ema", "gradient"]
 SigmaKind = Literal["mode", "state"]
 ObjectiveKind = Literal["sum", "ratio", "log_ratio"]
+
+SIZES = ("obs_dim", "act_dim", "n_codes", "code_dim", "encoder_hidden")
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,32 @@ class ModelConfig:
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
 
+    def __post_init__(self) -> None:
+        for entry in fields(self):
+            check_type(entry.name, getattr(self, entry.name), entry.type)
+        if not self.actor_hidden:
+            raise UserError("actor_hidden is empty; expected widths of hidden layers, 128 and 128 say")
+        widths = [("a width in actor_hidden", width) for width in self.actor_hidden]
+        for name, size in [*((name, getattr(self, name)) for name in (*SIZES, "history_gap")), *widths]:
+            check_type(name, size, int)
+            if size < 1:
+                raise UserError(f"{name} is {size}; expected at least 1")
+        if self.history < 0:
+            raise UserError(f"history is {self.history}; expected 0 or more")
+        if not 0 < self.temperature < math.inf:
+            raise UserError(f"temperature is {self.temperature}; expected more than 0")
+        if not math.isfinite(self.min_log_sigma):
+            raise UserError(f"min_log_sigma is {self.min_log_sigma}; expected a finite number")
+        for columns in self.lidars:
+            whole = len(columns) == 2 and all(isinstance(column, Integral) for column in columns)
+            if not whole or not 0 <= columns[0] < columns[1] <= self.obs_dim:
+                raise UserError(f"a lidar is {list(columns)}; expected [start, stop] within {self.obs_dim} columns")
+
+    @property
+    def widest(self) -> int:
+        """Numbers in its widest layer, which bounds the memory that a model takes."""
+        return max(*(getattr(self, name) for name in SIZES), *self.actor_hidden, self.actor_inputs)
+
     @property
     def actor_inputs(self) -> int:
         """Numbers that the actor sees beside the context."""
@@ -60,7 +91,7 @@ class ModelConfig:
     def from_dict(cls, values: dict[str, Any]) -> "ModelConfig":
         """
         Raises:
-            UserError: a field is missing, unknown, or of the wrong type.
+            UserError: a field is missing, unknown, of the wrong type, or out of range.
         """
         known = {entry.name for entry in fields(cls)}
         unknown = sorted(set(values) - known)
@@ -68,8 +99,8 @@ class ModelConfig:
             raise UserError(f"the model's config has the unknown field {unknown[0]!r}; it may be of a newer version")
         try:
             window = WindowShape(**values.get("window", {}))
-            hidden = tuple(int(size) for size in values.get("actor_hidden", cls.actor_hidden))
-            lidars = tuple((int(start), int(stop)) for start, stop in values.get("lidars", ()))
+            hidden = tuple(values.get("actor_hidden", cls.actor_hidden))
+            lidars = tuple(map(tuple, values.get("lidars", ())))
             return cls(**{**values, "window": window, "actor_hidden": hidden, "lidars": lidars})
         except (TypeError, ValueError, AttributeError) as error:
             raise UserError(f"the model's config cannot be read: {error}; train again") from None

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 import experts
-from experts.registry import expert_label, make_expert
+from experts.registry import check_labels, make_expert
 from experts.switching import members
 from mode_imitation.atomic import locked, write_json
+from mode_imitation.config_checks import check_action_noise
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
 from mode_imitation.data.writer import check_new_dataset, remove_empty_parents, write_dataset
 from mode_imitation.errors import UserError
@@ -85,8 +86,7 @@ def _check(config: GenerateConfig) -> list[_Driven]:
     for name, count in counts.items():
         if count is not None and count < 1:
             raise UserError(f"--{name} is {count}; expected at least 1")
-    if not (math.isfinite(config.action_noise) and config.action_noise >= 0):
-        raise UserError(f"--action-noise is {config.action_noise}; expected a standard deviation of at least 0")
+    check_action_noise(config.action_noise)
     if not config.expert:
         raise UserError(
             "no expert is named; expected --expert NAME=EPISODES at least once, --expert goal_seeking=60 say"
@@ -101,13 +101,7 @@ def _check(config: GenerateConfig) -> list[_Driven]:
             raise UserError(f"--expert {word} asks for {int(count)} episodes; expected at least 1")
         plan.append(_Driven(expert, range(first, first + int(count))))
         first += int(count)
-    specs_of: dict[str, str] = {}
-    for driven in plan:
-        other = specs_of.setdefault(expert_label(driven.expert), driven.expert)
-        if other != driven.expert:
-            raise UserError(
-                f"the experts {other} and {driven.expert} would have the same name in the dataset; rename one class"
-            )
+    check_labels([driven.expert for driven in plan])
     training_layout_seed(config.seed, first - 1)
     return plan
 

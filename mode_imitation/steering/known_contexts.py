@@ -49,9 +49,10 @@ def context_distance(
     distance = np.take_along_axis(away, nearest[..., None], axis=-1)[..., 0] / units[nearest]
     pruned = np.ones(contexts.shape[-1], dtype=bool)
     pruned[modes] = False
-    totals = contexts.sum(axis=-1)
+    sizes = np.abs(contexts)
+    totals = sizes.sum(axis=-1)
     share = (
-        contexts[..., pruned].sum(axis=-1) / np.where(totals > 0, totals, 1.0) if weights else np.zeros(away.shape[:-1])
+        sizes[..., pruned].sum(axis=-1) / np.where(totals > 0, totals, 1.0) if weights else np.zeros(away.shape[:-1])
     )
     return ContextDistance(np.asarray(modes)[nearest], distance, np.asarray(share))
 

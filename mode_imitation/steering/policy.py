@@ -109,15 +109,16 @@ class Policy:
         Args:
             mode: one mode, or (N,) of them for a batch of N observations.
             context: (K,) weights of the codes, or (N, K) for a batch. For a model of context kind "assignment"
-                they are scaled to a sum of 1.
+                they are scaled to a sum of 1; some may be negative, for arithmetic such as one mode less another.
+                Nothing is known of behaviour far from the modes' own contexts: see `context_distance`.
             like: a demonstration; its context is inferred from its windows.
 
         Returns:
             The policy itself.
 
         Raises:
-            UserError: not exactly one was given, the mode does not exist, the context has the wrong length, is
-                negative, not finite or all zero, or the demonstration does not fit the model.
+            UserError: not exactly one was given, the mode does not exist, the context has the wrong length, is not
+                finite or adds up to 0 or less, or the demonstration does not fit the model.
         """
         if sum(given is not None for given in (mode, context, like)) != 1:
             raise UserError("steer by exactly one of mode=, context= and like=")
@@ -165,12 +166,14 @@ class Policy:
             raise UserError(f"a context has {self.n_codes} numbers, one for each code of the run; got {found}")
         if not np.isfinite(values).all():
             raise UserError(f"a context must be finite; got {_listed(values)}")
-        if (values < 0).any():
-            raise UserError(f"a context cannot be negative; got {_listed(values)}")
+        if self.model.config.context == "distances":
+            if (values < 0).any():
+                raise UserError(f"distances cannot be negative; got {_listed(values)}")
+            return values
         totals = values.sum(axis=-1, keepdims=True)
-        if (totals == 0).any():
-            raise UserError("a context cannot be all zero; give at least one code some weight")
-        return values / totals if self.model.config.context == "assignment" else values
+        if (totals <= 0).any():
+            raise UserError(f"the weights of a context must add up to more than 0; got {_listed(values)}")
+        return values / totals
 
     def context_distance(self, context: Context) -> ContextDistance:
         """How far a context lies from those of the modes, which are the ones that the policy was trained under.

@@ -2,12 +2,11 @@
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
-from numbers import Integral, Real
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal
 
+from mode_imitation.config_checks import check_type
 from mode_imitation.data.windows import Memory, WindowShape
-from mode_imitation.errors import UserError, near_matches
+from mode_imitation.errors import UserError
 from mode_imitation.model.config import CodebookKind, ContextKind, ModelConfig, ObjectiveKind, SigmaKind
 
 DeviceName = Literal["auto", "cpu", "cuda"]
@@ -265,25 +264,3 @@ class TrainConfig:
             restarts=1,
         )
         return replace(literal, **changes)
-
-
-def check_type(name: str, value: Any, kind: Any) -> None:
-    """Refuse a setting of another type than its field's: the command line reads types, Python and JSON bring their own.
-
-    Raises:
-        UserError: naming what was found and what was expected.
-    """
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            known = [str(choice) for choice in get_args(kind)]
-            hint = near_matches(str(value), known)
-            raise UserError(f"{name} is {value!r}{hint}; expected {', '.join(known[:-1])} or {known[-1]}")
-        return
-    kinds = (kind,) if get_origin(kind) is tuple else get_args(kind) or (kind,)
-    known_kinds = ((bool, bool, "True or False"), (int, Integral, "a whole number"), (float, Real, "a number"))
-    for plain, accepted, words in known_kinds:
-        if plain in kinds:
-            fits = isinstance(value, accepted) and (plain is bool or not isinstance(value, bool))
-            if not fits and not (value is None and NoneType in kinds):
-                raise UserError(f"{name} is {value!r}; expected {words}")
-            return

@@ -52,6 +52,17 @@ class Run:
         slices = self.info.get("observation_slices")
         return {name: slice(*bounds) for name, bounds in slices.items()} if slices else None
 
+    def held_out(self, n_episodes: int) -> list[int]:
+        """Which of so many episodes training did not see; empty where it saw all."""
+        found = self.info.get("held_out_episodes")
+        return [index for index in found or [] if 0 <= index < n_episodes]
+
+    def trained_on(self, n_episodes: int) -> list[int]:
+        """Which of so many episodes training saw: all that were not held out, where run.json does not say."""
+        unseen = self.held_out(n_episodes)
+        found = self.info.get("training_episodes") or [index for index in range(n_episodes) if index not in unseen]
+        return [index for index in found if 0 <= index < n_episodes]
+
 
 def save_model(folder: Path, model: ModeModel) -> None:
     """Write model.safetensors and then model.json, which vouches for it."""
@@ -76,7 +87,14 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> Run:
     tensors, _ = read_tensors(path / WEIGHTS)
     if file_digest(path / WEIGHTS) != described.get("weights_sha256"):
         raise UserError(f"{path / WEIGHTS} is damaged: its checksum is not the one in {MODEL}; train again")
-    model = ModeModel(ModelConfig.from_dict(_mapping(path / MODEL, described.get("config"))))
+    config = ModelConfig.from_dict(_mapping(path / MODEL, described.get("config")))
+    widest = max((size for tensor in tensors.values() for size in tensor.shape), default=0)
+    if config.widest > widest:  # before a model is made that does not fit into memory
+        raise UserError(
+            f"{path / MODEL} describes layers of up to {config.widest:,} numbers, the weights have {widest:,} at most; "
+            "they do not belong together; train again"
+        )
+    model = ModeModel(config)
     load_weights(model, tensors, path / WEIGHTS)
     model.eval().requires_grad_(False)
     return Run(path, model.to(device), info)
