@@ -21,7 +21,7 @@ STEERING = {
     "fidelity": "fidelity",
     "leak": "leak (nat)",
     "entropy": "behaviour entropy",
-    "conditional_entropy": "on one layout",
+    "conditional_entropy": "the same on one layout",
     "processor_seconds": "processor time of a cell (s)",
 }
 """Figures of one number a seed, and their titles."""
