@@ -170,23 +170,22 @@ def test_goals_are_counted_in_their_own_segment() -> None:
     assert len(schedule) == excursion.edges[-1]
 
 
-def test_the_way_back_ends_with_the_first_step_that_sees_something() -> None:
+def test_steps_outside_are_those_of_the_last_segment_with_nothing_in_reach() -> None:
     excursion = Excursion("forward_moving", 50)
-    seen = np.random.default_rng(0).random((5, 551)) < 0.01
-    seen[0, 300], seen[1, 300:], seen[2, 300:], seen[2, 550] = True, False, False, True
-    found = excursion.way_back(seen)
-    expected = []
-    for episode in seen:
-        steps = [step - 300 for step in range(300, 551) if episode[step]]
-        expected.append(steps[0] if steps else -1)
-    assert found.tolist() == expected
-    assert found[:3].tolist() == [0, -1, 250]
+    seen = np.random.default_rng(0).random((5, 551)) < 0.9
+    seen[0, 300], seen[1, 550], seen[2, 301:] = False, False, True
+    steps, at_end = excursion.outside(seen)
+    for episode in range(5):
+        # Observation t + 1 is what step t leads to; the last segment has the steps 300 to 549.
+        assert steps[episode] == sum(not seen[episode, step + 1] for step in range(300, 550))
+        assert at_end[episode] == (not seen[episode, 550])
+    assert (steps[2], at_end[1]) == (0, True)
 
 
 def test_what_was_left_and_lost_is_counted_over_seeds_and_layouts() -> None:
     cells = [a_cell(0.0, seed) for seed in range(2)]
-    cells[0]["way_back"] = {"forward_moving:50": [0, 3, -1, 0] * 3}
-    cells[1]["way_back"] = {"forward_moving:50": [-1, 0, 0, 0] * 3}
+    cells[0]["outside"] = {"forward_moving:50": {"steps": [0, 3, 250, 0] * 3, "at_end": [0, 0, 1, 0] * 3}}
+    cells[1]["outside"] = {"forward_moving:50": {"steps": [9, 0, 0, 0] * 3, "at_end": [1, 0, 0, 0] * 3}}
     found = aggregate.leaving(cells, "forward_moving:50")
     assert found["left"]["mean"] == pytest.approx(9 / 24)
     assert found["lost"]["mean"] == pytest.approx(6 / 24)

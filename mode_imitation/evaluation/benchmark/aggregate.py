@@ -145,25 +145,26 @@ def switching(cells: Cells, reference: Cells) -> dict[str, Any]:
         if reference:
             theirs = np.array([cell["switching"][name] for cell in reference], dtype=np.float64)
             entry["ratio"] = [ratio(own[:, part], theirs[:, part], trained=trained) for part in parts]
-        if all("way_back" in cell for cell in cells):  # cells of earlier versions lack it
+        if all("outside" in cell for cell in cells):  # cells of earlier versions lack it
             entry |= leaving(cells, name)
         found[name] = entry
     return found
 
 
 def leaving(cells: Cells, name: str) -> dict[str, Any]:
-    """What follows where an excursion ends with nothing within reach.
+    """What becomes of the drives that leave everything behind after an excursion.
 
     Returns:
-        left: share of the drives in which it does; lost: share in which nothing comes within reach again;
-        goals_after_leaving: mean goals in the last segment of the drives that left, None where none did.
+        left: share of the drives in which nothing is within reach at some step of the last segment; lost: share in
+        which nothing is at its end; goals_after_leaving: mean goals in it of those that left, None where none did.
     """
-    steps = np.array([cell["way_back"][name] for cell in cells])  # (S, L)
+    steps = np.array([cell["outside"][name]["steps"] for cell in cells])  # (S, L)
+    at_end = np.array([cell["outside"][name]["at_end"] for cell in cells], dtype=np.float64)
     goals = np.array([cell["switching"][name][-1] for cell in cells], dtype=np.float64)
-    left, trained = steps != 0, _trained(cells)
+    left, trained = steps > 0, _trained(cells)
     return {
         "left": _as_dict(bootstrap_crossed(left.astype(np.float64), trained=trained)),
-        "lost": _as_dict(bootstrap_crossed((steps == -1).astype(np.float64), trained=trained)),
+        "lost": _as_dict(bootstrap_crossed(at_end, trained=trained)),
         "goals_after_leaving": float(goals[left].mean()) if left.any() else None,
     }
 

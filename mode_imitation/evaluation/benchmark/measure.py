@@ -63,7 +63,7 @@ def measure_policy(
         progress: advanced by steps.
 
     Returns:
-        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching, way_back.
+        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching, outside.
     """
     if dataset.labels is None:
         raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
@@ -84,7 +84,7 @@ def measure_policy(
         again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
         drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
         del again
-    switching, way_back = {}, {}
+    switching, outside = {}, {}
     for excursion in excursions(list(matching), goal_expert, n_steps):
         goal, other = matching[goal_expert], matching[excursion.other]
         if goal == other:  # nothing is switched: the drive that is known already, as far as it counts
@@ -92,7 +92,7 @@ def measure_policy(
         else:
             found = switch_modes(policy, env, few, excursion, goal, other, progress=progress)
         switching[excursion.name] = excursion.goals(found.goals_met).tolist()
-        way_back[excursion.name] = excursion.way_back(found.in_arena).tolist()
+        outside[excursion.name] = steps_outside(excursion, found)
     return {
         "n_modes": policy.n_modes,
         "shares": policy.shares.tolist(),
@@ -103,7 +103,7 @@ def measure_policy(
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,
-        "way_back": way_back,
+        "outside": outside,
     }
 
 
@@ -131,14 +131,14 @@ def measure_experts(
         for name in experts
     }
     few = list(layouts[:switching_layouts])
-    switching, way_back = {}, {}
+    switching, outside = {}, {}
     for excursion in excursions(experts, goal_expert, n_steps):
         found = switch_experts(
             env, few, excursion, goal_expert, action_noise=action_noise, seed=seed, progress=progress
         )
         switching[excursion.name] = excursion.goals(found.goals_met).tolist()
-        way_back[excursion.name] = excursion.way_back(found.in_arena).tolist()
-    return {"drives": {"mean": driven}, "switching": switching, "way_back": way_back}
+        outside[excursion.name] = steps_outside(excursion, found)
+    return {"drives": {"mean": driven}, "switching": switching, "outside": outside}
 
 
 def match_experts(episodes: Confusion) -> dict[str, int]:
@@ -217,6 +217,12 @@ def switch_experts(
         action_noise,
     )
     return Along.of_episodes(rollout(env, controller, layouts, len(schedule), progress=progress), env)
+
+
+def steps_outside(excursion: Excursion, found: "Along") -> dict[str, list[int]]:
+    """As a cell holds it: for each layout, steps with nothing within reach, and whether the drive ends so (0 or 1)."""
+    steps, at_end = excursion.outside(found.in_arena)
+    return {"steps": steps.tolist(), "at_end": at_end.astype(int).tolist()}
 
 
 @dataclass(frozen=True)

@@ -41,14 +41,18 @@ class Excursion:
         segments = itertools.pairwise(self.edges)
         return np.stack([met[:, start:stop].sum(axis=1) for start, stop in segments])
 
-    def way_back(self, in_arena: np.ndarray) -> np.ndarray:
-        """Steps until something is within the lidar's reach, once the goal mode is back: (E, T + 1) bool -> (E,)
+    def outside(self, in_arena: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How long nothing is within the lidar's reach once the goal mode is back, and whether that is how it ends.
 
-        0 where the arena was not left, -1 where it is not found again in the last segment.
+        Args:
+            in_arena: (E, T + 1) bool, whether something is within reach, of every observation.
+
+        Returns:
+            (E,) steps of the last segment after which nothing is, and (E,) bool, whether its last one is among them.
         """
         _, _, back, end = self.edges
-        seen = np.asarray(in_arena, dtype=bool)[:, back : end + 1]
-        return np.where(seen.any(axis=1), seen.argmax(axis=1), -1)
+        nothing = ~np.asarray(in_arena, dtype=bool)[:, back + 1 : end + 1]
+        return nothing.sum(axis=1), nothing[:, -1]
 
 
 def excursions(experts: Sequence[str], goal: str, longest: int) -> list[Excursion]:

@@ -153,14 +153,14 @@ def _leaving(methods: Mapping[str, Any]) -> list[Table]:
     """None where the cells do not know, being of an earlier version, or nothing ever left."""
     names = [
         name
-        for name, entry in next(iter(methods.values()))["switching"].items()
-        if (entry.get("left") or {"mean": 0})["mean"] > 0
+        for name in next(iter(methods.values()))["switching"]
+        if any((entry["switching"].get(name, {}).get("left") or {"mean": 0})["mean"] > 0 for entry in methods.values())
     ]
     if not names:
         return []
     columns = ["method"]
     for name in names:
-        columns += [f"{name.replace(':', ' ')}: left", "lost", "goals of those that left"]
+        columns += [f"{name.replace(':', ' ')}: left", "lost at the end", "goals of those that left"]
     rows = []
     for method, entry in methods.items():
         cells = []
@@ -169,7 +169,7 @@ def _leaving(methods: Mapping[str, Any]) -> list[Table]:
             goals = found.get("goals_after_leaving")
             cells += [_text(found.get("left")), _text(found.get("lost")), "-" if goals is None else f"{goals:.2f}"]
         rows.append((method, *cells))
-    title = "Leaving the arena: share of drives with nothing in reach when the goal mode takes over, and ever after"
+    title = "Leaving the arena: share of drives with nothing in reach once the goal mode is back, and at the end"
     return [Table(title, tuple(columns), rows)]
 
 
