@@ -1,6 +1,7 @@
 """From cells to results: means over seeds and layouts, with intervals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -163,8 +164,8 @@ def leaving(cells: Cells, name: str) -> dict[str, Any]:
     goals = np.array([cell["switching"][name][-1] for cell in cells], dtype=np.float64)
     left, trained = steps > 0, _trained(cells)
     return {
-        "left": _as_dict(bootstrap_crossed(left.astype(np.float64), trained=trained)),
-        "lost": _as_dict(bootstrap_crossed(at_end, trained=trained)),
+        "left": _share(left.astype(np.float64), trained),
+        "lost": _share(at_end, trained),
         "goals_after_leaving": float(goals[left].mean()) if left.any() else None,
     }
 
@@ -200,6 +201,12 @@ def entropies(cell: Figures, classify: BehaviourClassifier, experts: Sequence[st
     return behaviour_entropy(
         np.stack([classify(figures) for figures in drives.values()]), np.array(shares), len(experts)
     )
+
+
+def _share(values: np.ndarray, trained: bool) -> dict[str, float] | None:
+    """Interval of a share; what is stretched may reach beyond 0 and 1, where no share lies."""
+    found = bootstrap_crossed(values, trained=trained)
+    return found and _as_dict(replace(found, low=max(found.low, 0.0), high=min(found.high, 1.0)))
 
 
 def _trained(cells: Cells) -> bool:
