@@ -220,5 +220,17 @@ def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) ->
 
 def test_every_cell_failing_is_one_line(tmp_path: Path) -> None:
     stored(tmp_path)
-    with pytest.raises(UserError, match="every cell of the sweep failed; the first one: episode 0 has 60 steps"):
+
+    def failing(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
+        for task in tasks:
+            yield task, {"status": "failed", "reason": "the disk is full"}
+
+    with pytest.raises(UserError, match="every cell of the sweep failed; the first one: the disk is full"):
+        sweep(tiny(tmp_path, tmp_path / "sweep", strides="1", codes="2"), failing)
+
+
+def test_data_that_no_cell_can_be_trained_on_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    stored(tmp_path)
+    with pytest.raises(UserError, match="no cell of the sweep can be trained: episode 0 has 60 steps"):
         sweep(tiny(tmp_path, tmp_path / "sweep", strides="500", codes="2"), in_this_process)
+    assert not (tmp_path / "sweep").exists()

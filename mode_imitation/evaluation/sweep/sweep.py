@@ -76,10 +76,11 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
     """
     dataset = load_dataset(config.dataset, config.root)
     check_enough_episodes(dataset)
+    cells = config.cells()
+    check_some_cell(config, cells, dataset)
     check_out(config.out, dataset)
     if config.publish is not None:
         check_folder(config.publish, "the results", "--publish")
-    cells = config.cells()
     most_codes = judged_codes(max(cell.codes for cell in cells))
     keys = {cell.name: cell_key(dataset, config.training(cell), most_codes) for cell in cells}
     found = {cell.name: read_cell(config.out, cell, keys[cell.name]) for cell in cells}
@@ -106,6 +107,25 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
         claims_of(config, dataset, done),
         left_out(config, dataset),
     )
+
+
+def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: TrajectoryDataset) -> None:
+    """Refuse data that no cell can be trained on before a process starts; a cell that alone cannot is recorded later.
+
+    Raises:
+        UserError: of the first cell.
+    """
+    from mode_imitation.training.preparation import check_data
+
+    first: UserError | None = None
+    for cell in cells:
+        try:
+            check_data(dataset, config.training(cell))
+        except UserError as error:
+            first = first or error
+        else:
+            return
+    raise UserError(f"no cell of the sweep can be trained: {first}")
 
 
 def train_cells(
