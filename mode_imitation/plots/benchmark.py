@@ -1,6 +1,6 @@
 """What the mode benchmark found: methods side by side, with intervals."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,7 +47,7 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
     Returns:
         None where nothing was driven but the experts.
     """
-    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    methods = _compared(results)
     experts = results["experts"]
     if not methods:
         return None
@@ -55,11 +55,9 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
     rows = -(-len(experts) // columns)
     figure = look.new_figure(3.6 * columns + 0.9, ROW * rows * (len(methods) + 3) + 0.4)
     with look.style():
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-        for ax, expert in zip(axes, experts, strict=False):
+        axes = _panels(figure, len(experts), rows, columns)
+        for ax, expert in zip(axes, experts, strict=True):
             _compare(ax, methods, results["methods"].get(REFERENCE), expert)
-        for ax in axes[len(experts) :]:
-            ax.set_axis_off()
         _one_row_each(axes[0], methods)
         _note(figure, INTERVAL_NOTE)
     return figure
@@ -99,7 +97,7 @@ def plot_steering(results: Mapping[str, Any]) -> Figure | None:
     Returns:
         None where nothing was driven but the experts, or nothing of this was measured.
     """
-    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    methods = _compared(results)
     shown = {key: title for key, title in STEERING.items() if any(entry.get(key) for entry in methods.values())}
     if not shown:
         return None
@@ -107,12 +105,10 @@ def plot_steering(results: Mapping[str, Any]) -> Figure | None:
     rows = -(-len(shown) // columns)
     figure = look.new_figure(3.0 * columns + 0.9, ROW * rows * (len(methods) + 2.6) + 0.4)
     with look.style():
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
-        for ax, (key, title) in zip(axes, shown.items(), strict=False):
+        axes = _panels(figure, len(shown), rows, columns)
+        for ax, (key, title) in zip(axes, shown.items(), strict=True):
             _seeds(ax, {name: entry.get(key) for name, entry in methods.items()})
             _finish(ax, title)
-        for ax in axes[len(shown) :]:
-            ax.set_axis_off()
         _one_row_each(axes[0], methods)
         _note(figure, SEEDS_NOTE)
     return figure
@@ -127,7 +123,7 @@ def plot_closed_loop(results: Mapping[str, Any]) -> Figure | None:
     Returns:
         None where nothing was driven but the experts.
     """
-    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    methods = _compared(results)
     experts = results["experts"]
     if not methods:
         return None
@@ -139,9 +135,7 @@ def plot_closed_loop(results: Mapping[str, Any]) -> Figure | None:
                 theirs = results["methods"].get(REFERENCE, {}).get("experts", {}).get(expert)
                 if theirs:
                     _band(ax, theirs[name])
-                _driven(
-                    ax, methods, lambda found, place, name=name, expert=expert: found[place].get(expert, {}).get(name)
-                )
+                _driven(ax, {method: _places(entry, expert, name) for method, entry in methods.items()})
                 _finish(ax, f"{expert}: {title}" if ax is axes[0] else title)
         _one_row_each(grid[0, 0], methods)
         _note(figure, f"{INTERVAL_NOTE}; band: the expert's own")
@@ -157,40 +151,51 @@ def plot_switching(results: Mapping[str, Any]) -> Figure | None:
     Returns:
         None where nothing was switched.
     """
-    methods = {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+    methods = _compared(results)
     names = list(dict.fromkeys(name for entry in methods.values() for name in entry.get("switching", {})))
     if not names or REFERENCE not in results["methods"]:
         return None
     rows = -(-len(names) // 2)
     figure = look.new_figure(7.6, ROW * rows * (len(methods) + 2.2) + 0.4)
     with look.style():
-        axes = figure.subplots(rows, 2, squeeze=False, sharex=True, sharey=True).ravel()
-        for ax, name in zip(axes, names, strict=False):
+        axes = _panels(figure, len(names), rows, 2, sharex=True)
+        for ax, name in zip(axes, names, strict=True):
             ax.axvline(1.0, color=look.INK, lw=0.9, zorder=1)
-            _driven(ax, methods, lambda found, place, name=name: _after(found, name) if place == "experts" else None)
+            after = {method: entry["switching"].get(name, {}).get("ratio") for method, entry in methods.items()}
+            _driven(ax, {method: (ratio[-1] if ratio else None, None) for method, ratio in after.items()})
             other, _, steps = name.partition(":")
             _finish(ax, f"after {steps} steps of {other}")
-        for ax in axes[len(names) :]:
-            ax.set_axis_off()
         axes[0].set_xlim(left=-0.03)
         _one_row_each(axes[0], methods)
         _note(figure, "goals in 250 steps over the experts' under the same schedule; mean and 95% interval")
     return figure
 
 
-def _after(entry: Mapping[str, Any], name: str) -> Any:
-    return (entry["switching"].get(name, {}).get("ratio") or [None])[-1]
+def _compared(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The methods; the experts are what they are compared with."""
+    return {name: entry for name, entry in results["methods"].items() if name != REFERENCE}
+
+
+def _panels(figure: Figure, n: int, rows: int, columns: int, *, sharex: bool = False) -> list[Axes]:
+    """The first n axes of a grid, row by row; the rest of it is left blank."""
+    axes = list(figure.subplots(rows, columns, squeeze=False, sharex=sharex, sharey=True).ravel())
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return axes[:n]
+
+
+def _places(entry: Mapping[str, Any], expert: str, figure: str, ratio: bool = False) -> tuple[Any, Any]:
+    """A figure of the mode that stands for an expert, by its mean action and by sampled ones; None for what is not."""
+    found = [entry.get(place, {}).get(expert, {}) for place in ("experts", "sampled")]
+    mean, sampled = ((figures.get("ratio") or {} if ratio else figures).get(figure) for figures in found)
+    return mean, sampled
 
 
 def _compare(ax: Axes, methods: Mapping[str, Any], reference: Any, expert: str) -> None:
     theirs = reference and reference["experts"][expert]
     by_goals = bool(theirs) and theirs["goals"]["mean"] >= FEW_GOALS and theirs["cost"]["mean"] >= LITTLE_COST
-
-    def figure_of(entry: Mapping[str, Any], place: str) -> Any:
-        figures = entry[place].get(expert)
-        return figures and (figures.get("ratio", {}).get("goals") if by_goals else figures["cost"])
-
-    _driven(ax, methods, figure_of)
+    shown = "goals" if by_goals else "cost"
+    _driven(ax, {method: _places(entry, expert, shown, ratio=by_goals) for method, entry in methods.items()})
     if by_goals:
         ax.axvline(1.0, color=look.INK, lw=0.9, zorder=1)
         ax.set_xlabel("goals, share of the expert's", fontsize=8.5, color=look.FAINT)
@@ -202,11 +207,10 @@ def _compare(ax: Axes, methods: Mapping[str, Any], reference: Any, expert: str) 
     _finish(ax, expert)
 
 
-def _driven(ax: Axes, methods: Mapping[str, Any], figure_of: Callable[[Mapping[str, Any], str], Any]) -> None:
-    """Mean and interval of every method: mean actions in full circles, sampled ones in open circles."""
-    for row, (name, entry) in enumerate(methods.items()):
-        for place, shift, fill in (("experts", -0.12, _color(name)), ("sampled", 0.18, "white")):
-            found = figure_of(entry, place) if place in entry else None
+def _driven(ax: Axes, rows: Mapping[str, tuple[Any, Any]]) -> None:
+    """Mean and interval of every method: by its mean action in full circles, by sampled ones in open circles."""
+    for row, (name, (mean, sampled)) in enumerate(rows.items()):
+        for found, shift, fill in ((mean, -0.12, _color(name)), (sampled, 0.18, "white")):
             if not found:
                 continue
             away = [[found["mean"] - found["low"]], [found["high"] - found["mean"]]]
