@@ -8,9 +8,10 @@ __all__ = ["BenchmarkCommand", "run"]
 
 def run(config: BenchmarkCommand) -> int:
     """Train, drive, compare; 1 where a cell failed."""
-    from mode_imitation.evaluation.benchmark.results import headline, make_results, publish, write_results
+    from mode_imitation.evaluation.benchmark.results import headline, make_results, write_results
     from mode_imitation.evaluation.benchmark.run import run_benchmark
     from mode_imitation.evaluation.benchmark.tables import tables
+    from mode_imitation.evaluation.publishing import publish
 
     finished = run_benchmark(config)
     results = make_results(config, finished)
@@ -24,7 +25,7 @@ def run(config: BenchmarkCommand) -> int:
     for note in finished.notes:
         print(note)
     if config.publish is not None:
-        written += publish(written, config.name, config.publish)
+        written += publish(written, "results", f"benchmark-{config.name}", config.publish)
     for path in written:
         print("wrote", path)
     return 1 if finished.failed else 0

@@ -8,7 +8,7 @@ __all__ = ["SweepCommand", "run"]
 
 def run(config: SweepCommand) -> int:
     """Train the grid, print the table and the recommendation, say where the rest is; 1 where a cell failed."""
-    from mode_imitation.evaluation.sweep.publish import publish
+    from mode_imitation.evaluation.publishing import publish
     from mode_imitation.evaluation.sweep.sweep import sweep
     from mode_imitation.evaluation.sweep.writer import (
         claim_lines,
@@ -22,7 +22,7 @@ def run(config: SweepCommand) -> int:
     found = sweep(config)
     files = write_sweep(found)
     if config.publish is not None:
-        files += publish(files, config.publish)
+        files += publish(files, "sweep", "sweep", config.publish)
     starred = ", * evaluation only" if found.dataset.labels is not None else ""
     print_table(f"{found.dataset.name}: {len(found.cells)} cells (< recommended{starred})", columns(found), rows(found))
     for line in [*claim_lines(found.claims), *notes(found)]:

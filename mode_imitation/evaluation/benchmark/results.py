@@ -1,13 +1,11 @@
 """Results of a benchmark on disk: results.json, results.md and figures."""
 
-import functools
 import shlex
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mode_imitation.atomic import write_atomic, write_json, write_text
+from mode_imitation.atomic import write_json, write_text
 from mode_imitation.evaluation.benchmark.aggregate import aggregate
 from mode_imitation.evaluation.benchmark.cells import Cell
 from mode_imitation.evaluation.benchmark.config import METHODS, SETS, SWITCHING_LAYOUTS, BenchmarkConfig
@@ -105,23 +103,6 @@ def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
             written.append(save_figure(figure, folder / name))
     write_text(written[1], as_markdown(results, [path.name for path in written[2:]]))
     return written
-
-
-def publish(written: Sequence[Path], name: str, folder: Path) -> list[Path]:
-    """Copy results into a folder as benchmark-NAME.json, .md and -*.png; return the copies."""
-    copies = []
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in written:
-        stem = f"benchmark-{name}" if path.stem == "results" else f"benchmark-{name}-{path.stem}"
-        copies.append(folder / f"{stem}{path.suffix}")
-        if path.suffix == ".md":
-            text = path.read_text(encoding="utf-8")
-            for picture in written:
-                text = text.replace(f"]({picture.name})", f"](benchmark-{name}-{picture.name})")
-            write_text(copies[-1], text)
-        else:
-            write_atomic(copies[-1], functools.partial(shutil.copyfile, path))
-    return copies
 
 
 def as_markdown(results: Mapping[str, Any], pictures: Sequence[str]) -> str:
