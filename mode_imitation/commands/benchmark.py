@@ -1,4 +1,4 @@
-"""`mode-imitation benchmark two|four|six`"""
+"""`mode-imitation benchmark two|four|six|turns`"""
 
 from mode_imitation.commands.tables import print_table
 from mode_imitation.evaluation.benchmark.config import BenchmarkConfig as BenchmarkCommand

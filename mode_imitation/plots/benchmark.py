@@ -16,6 +16,12 @@ FEW_GOALS = 1.0
 LITTLE_COST = 1.0
 """So is an expert with less cost per episode, whatever its goals: its caution is what tells it from others."""
 AGREEMENTS = {"episode_nmi": "trajectories", "window_nmi": "windows", "window_nmi_in_arena": "windows in the arena"}
+TURNS = {
+    "right_per_step_in_arena": "undisturbed, in the arena",
+    "all_right_per_step_in_arena": "all, in the arena",
+    "all_right_per_step": "all",
+}
+"""Steps, where experts take turns."""
 STEERING = {
     "coverage_within_5_percent": "experts matched within 5%",
     "fidelity": "fidelity",
@@ -66,6 +72,8 @@ def plot_ratios(results: Mapping[str, Any]) -> Figure | None:
 def plot_agreement(results: Mapping[str, Any]) -> Figure | None:
     """NMI of codes and experts, a dot a seed, a row a method: trajectories, windows, windows in the arena.
 
+    Where experts take turns, the share of the steps with a mode of the expert that drove.
+
     Args:
         results: as results.json of a benchmark holds them.
 
@@ -75,14 +83,17 @@ def plot_agreement(results: Mapping[str, Any]) -> Figure | None:
     methods = {name: entry for name, entry in results["methods"].items() if entry.get("clustering")}
     if not methods:
         return None
-    figure = look.new_figure(3.0 * len(AGREEMENTS) + 0.9, ROW * (len(methods) + 3.6))
+    place, panels, label = "clustering", AGREEMENTS, "NMI with the experts"
+    if any("turns" in entry for entry in methods.values()):
+        place, panels, label = "turns", TURNS, "share of the steps that are right"
+    figure = look.new_figure(3.0 * len(panels) + 0.9, ROW * (len(methods) + 3.6))
     with look.style():
-        axes = figure.subplots(1, len(AGREEMENTS), sharey=True, sharex=True)
-        for ax, (key, title) in zip(axes, AGREEMENTS.items(), strict=True):
-            _seeds(ax, {name: entry["clustering"][key] for name, entry in methods.items()})
+        axes = figure.subplots(1, len(panels), sharey=True, sharex=True)
+        for ax, (key, title) in zip(axes, panels.items(), strict=True):
+            _seeds(ax, {name: entry[place][key] for name, entry in methods.items()})
             _finish(ax, title)
             ax.set_xlim(-0.03, 1.03)
-            ax.set_xlabel("NMI with the experts", fontsize=8.5, color=look.FAINT)
+            ax.set_xlabel(label, fontsize=8.5, color=look.FAINT)
         _one_row_each(axes[0], methods)
         _note(figure, SEEDS_NOTE)
     return figure

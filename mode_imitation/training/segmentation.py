@@ -215,6 +215,13 @@ def stretches_by_episode(data: TrainingData, codes: Tensor) -> list[list[list[in
     return found
 
 
+def codes_by_episode(data: TrainingData, codes: Tensor, n_codes: int) -> list[int]:
+    """(U,) codes -> the code that most steps of each episode have."""
+    votes = np.zeros((int(data.episode_of_unit.max()) + 1, n_codes), dtype=np.int64)
+    np.add.at(votes, (data.episode_of_unit, codes.cpu().numpy()), data.unit_lengths)
+    return votes.argmax(1).tolist()
+
+
 def _likelihood(model: ModeModel, data: TrainingData, codes: Tensor, config: TrainConfig, seed: int) -> Tensor:
     """(2,) of `_means`, cross-fitted."""
     scores, used = step_scores(model, data, codes, config, torch.Generator().manual_seed(seed))

@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
@@ -26,7 +24,7 @@ from mode_imitation.training.run_folder import (
     save_model,
     write_info,
 )
-from mode_imitation.training.segmentation import stretches_by_episode
+from mode_imitation.training.segmentation import codes_by_episode, stretches_by_episode
 from mode_imitation.training.session import Hook, HookCall, TrainingSession
 from mode_imitation.training.stages import assign, discover, refine, settled
 from mode_imitation.training.switching_stages import sharpen, switch
@@ -135,7 +133,8 @@ def finish(session: TrainingSession) -> RunSummary:
         "figures": figures,
     }
     save_model(session.out, state.model)
-    info = session.info | {"status": "complete", "assignment": by_episode(session, codes), "summary": summary}
+    info = session.info | {"status": "complete", "summary": summary}
+    info["assignment"] = codes_by_episode(session.data, codes, session.config.codes)
     if session.config.find_switches:
         info["switches"] = stretches_by_episode(session.data, codes)
     elif session.config.segment is not None:
@@ -144,13 +143,6 @@ def finish(session: TrainingSession) -> RunSummary:
         ]
     write_info(session.out, info)
     return RunSummary(session.out, **summary)
-
-
-def by_episode(session: TrainingSession, codes: Tensor) -> list[int]:
-    """(U,) codes of units -> the code that most steps of each training episode have."""
-    votes = np.zeros((len(session.training), session.config.codes), dtype=np.int64)
-    np.add.at(votes, (session.data.episode_of_unit, codes.cpu().numpy()), session.data.unit_lengths)
-    return votes.argmax(1).tolist()
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.preparation import check_data, describe_run, fresh_model, held_out_split, seeded_generator
 from mode_imitation.training.refinement import Refinement, order_by_share, settle
 from mode_imitation.training.run_folder import check_folder, save_model, start_folder, write_info
+from mode_imitation.training.segmentation import codes_by_episode, stretches_by_episode
 
 Source = dict[str, Any] | None
 """Where a dataset lies: {"root": ..., "name": ...}."""
@@ -36,6 +37,8 @@ class Setup:
 
     dataset: TrajectoryDataset
     config: TrainConfig
+    given: tuple[np.ndarray, np.ndarray] | None = None
+    """(U,) steps and (U,) training episode of every unit, in order; None: as the settings cut them."""
 
     @cached_property
     def split(self) -> tuple[np.ndarray, np.ndarray]:
@@ -44,10 +47,10 @@ class Setup:
 
     @cached_property
     def data(self) -> TrainingData:
-        """The training episodes, a unit each; no labels."""
+        """The training episodes, in units that get a code each; no labels."""
         chosen = [self.dataset.episodes[index] for index in self.split[0]]
         slices, config = self.dataset.observation_slices, self.config
-        return TrainingData(chosen, slices, config.window, config.segment, memory=config.memory)
+        return TrainingData(chosen, slices, config.window, config.segment, given=self.given, memory=config.memory)
 
     def generator(self, purpose: str, restart: int = 0) -> torch.Generator:
         """The one that `train` has for this purpose."""
@@ -65,7 +68,7 @@ def train_on_codes(
 
     Args:
         setup: data and settings; of the latter those of the second phase count.
-        codes: (U,) int in [0, K), one for each of the training episodes.
+        codes: (U,) int in [0, K), one for each unit of the training episodes.
         out: the run's folder; what is there is replaced.
         method: who gave the codes, for the record.
         started: time.monotonic() when the method began, if not now.
@@ -100,7 +103,11 @@ def train_on_codes(
         "seconds": {"training": round(time.monotonic() - started, 2)},
         "figures": {},
     }
-    write_info(out, info | {"status": "complete", "assignment": ordered.tolist(), "summary": summary})
+    info |= {"status": "complete", "summary": summary}
+    info["assignment"] = codes_by_episode(setup.data, ordered, setup.config.codes)
+    if setup.given is not None or setup.config.segment is not None:
+        info["switches"] = stretches_by_episode(setup.data, ordered)
+    write_info(out, info)
 
 
 @torch.no_grad()

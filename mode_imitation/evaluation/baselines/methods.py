@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.baselines.given_codes import Setup, Source, train_on_codes
+from mode_imitation.evaluation.switches import changes
+from mode_imitation.evaluation.turns import drivers, take_turns
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run, read_info
 from mode_imitation.training.trainer import train
@@ -22,6 +25,11 @@ def train_ours(dataset: TrajectoryDataset, config: TrainConfig, out: Path, sourc
     On the CPU, as all methods, wherever that is: their times are compared.
     """
     train(dataset, replace(config, device="cpu"), out, resume=True, source=source)
+
+
+def train_segments(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
+    """The project's own method with codes of segments alone, where switches are looked for; goes on where it was."""
+    train_ours(dataset, replace(config, find_switches=False), out, source)
 
 
 def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
@@ -54,19 +62,39 @@ def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path,
     """
     if dataset.labels is None:
         raise UserError(f"dataset {dataset.name} has no labels; the true-label policy cannot do without")
-    names, of_episode = np.unique(dataset.labels, return_inverse=True)
-    if len(names) > config.codes:
-        raise UserError(f"there are {len(names)} experts and only {config.codes} codes; raise the number of codes")
-    setup = Setup(dataset, config)
-    train_on_codes(setup, torch.from_numpy(of_episode[setup.split[0]]), out, "true-label", source=source)
+    _, of_episode = np.unique(dataset.labels, return_inverse=True)
+    if (found := len(drivers(dataset))) > config.codes:
+        raise UserError(f"there are {found} experts and only {config.codes} codes; raise the number of codes")
+    setup = Setup(dataset, replace(config, find_switches=False))
+    if take_turns(dataset):
+        setup, codes = labelled_turns(setup)
+    else:
+        codes = torch.from_numpy(of_episode[setup.split[0]])
+    train_on_codes(setup, codes, out, "true-label", source=source)
+
+
+def labelled_turns(setup: Setup) -> tuple[Setup, Tensor]:
+    """Every turn of an expert as a unit, and (U,) whose it is, for the policy that is given the labels."""
+    names = sorted(drivers(setup.dataset))
+    lengths: list[int] = []
+    episodes: list[int] = []
+    codes: list[int] = []
+    for row, index in enumerate(setup.split[0].tolist()):
+        acting = setup.dataset.episodes[index].expert_of_step
+        assert acting is not None
+        edges = [0, *changes(acting).tolist(), len(acting)]
+        lengths += np.diff(edges).tolist()
+        episodes += [row] * (len(edges) - 1)
+        codes += [names.index(acting[start]) for start in edges[:-1]]
+    return replace(setup, given=(np.array(lengths), np.array(episodes))), torch.tensor(codes)
 
 
 def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """k-means on features of whole trajectories, then a policy that is told the cluster."""
+    """k-means on features of whole trajectories, or of their segments, then a policy that is told the cluster."""
     from mode_imitation.evaluation.baselines.kmeans import trajectory_codes
 
     started = time.monotonic()
-    setup = Setup(dataset, config)
+    setup = Setup(dataset, replace(config, find_switches=False))
     train_on_codes(setup, trajectory_codes(setup), out, "kmeans", started, source)
 
 
@@ -81,6 +109,7 @@ def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: 
 
 TRAINERS = {
     "ours": train_ours,
+    "segments": train_segments,
     "true-label": train_true_label,
     "bc": train_behaviour_cloning,
     "kmeans": train_kmeans,

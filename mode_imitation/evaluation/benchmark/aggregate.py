@@ -30,8 +30,16 @@ CLUSTERING = {
     "held_out_episode_nmi": ("episode_held_out", "nmi"),
 }
 """Row: where `compare_with_labels` has it."""
-COVERAGES = {"coverage": 0.0, "coverage_within_5_percent": 0.05}
-"""Row: by which share of the expert's own figure a mode may leave the expert's interval and still match it."""
+RIGHT = ("right_per_step_in_arena", "right_per_step")
+SWITCHES = ("true", "found", "recall", "precision", "median_distance_steps")
+COVERAGES = {
+    "coverage": (0.0, ("mean",)),
+    "coverage_within_5_percent": (0.05, ("mean",)),
+    "coverage_also_sampled": (0.0, ("mean", "sampled")),
+    "coverage_within_5_percent_also_sampled": (0.05, ("mean", "sampled")),
+}
+"""Row: by which share of the expert's own figure a mode may leave the expert's interval and still match it, and by
+which actions it may be driven. Modes of goal seekers alone are driven by sampled ones, and of some methods only."""
 
 Figures = Mapping[str, Any]
 Cells = Sequence[Figures]
@@ -70,8 +78,9 @@ def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, A
             entry["sampled"] = {name: closed_loop(found, reference, name, "sampled") for name in seekers(experts)}
         entry["switching"] = switching(found, reference)
         if reference:
-            for key, margin in COVERAGES.items():
-                entry[key] = _over_seeds([coverage(cell, reference, experts, margin) for cell in found])
+            for key, (margin, drawn) in COVERAGES.items():
+                if all(actions in cell["drives"] for cell in found for actions in drawn):
+                    entry[key] = _over_seeds([coverage(cell, reference, experts, margin, drawn) for cell in found])
         if classify is not None and len(experts) > 1:
             spread = [entropies(cell, classify, experts) for cell in found]
             entry["entropy"] = _over_seeds([value["entropy"] for value in spread])
@@ -81,13 +90,27 @@ def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, A
 
 
 def clustering(cells: Cells, n_experts: int) -> dict[str, Any]:
-    """Agreement of codes with labels, and how many runs have found exactly the experts."""
+    """Agreement of codes with labels, and how many runs have found exactly the experts: where experts take turns, as
+    many modes as experts."""
     rows = {
         name: _over_seeds([(cell["clustering"][part] or {}).get(metric) for cell in cells])
         for name, (part, metric) in CLUSTERING.items()
     }
-    exact = [cell["n_modes"] == n_experts and round(cell["clustering"]["episode"]["nmi"], 6) == 1.0 for cell in cells]
-    return {"clustering": rows, "n_modes": [cell["n_modes"] for cell in cells], "exact": sum(exact)}
+    found = {"clustering": rows, "n_modes": [cell["n_modes"] for cell in cells]}
+    if all("turns" in cell for cell in cells):
+        exact = [cell["n_modes"] == n_experts for cell in cells]
+        found["turns"] = turns([cell["turns"] for cell in cells])
+    else:
+        nmi = [cell["clustering"]["episode"]["nmi"] for cell in cells]
+        exact = [cell["n_modes"] == n_experts and round(own, 6) == 1.0 for cell, own in zip(cells, nmi, strict=True)]
+    return found | {"exact": sum(exact)}
+
+
+def turns(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Of experts that take turns, over seeds: see `turns.turn_scores`; `all_` counts disturbed steps too."""
+    found = {name: _over_seeds([one[name] for one in scores]) for name in RIGHT}
+    found |= {f"all_{name}": _over_seeds([one["all_steps"][name] for one in scores]) for name in RIGHT}
+    return found | {f"switches_{name}": _over_seeds([one["switches"][name] for one in scores]) for name in SWITCHES}
 
 
 def closed_loop(cells: Cells, reference: Cells, expert: str, drawn: str) -> dict[str, Any]:
@@ -170,17 +193,26 @@ def leaving(cells: Cells, name: str) -> dict[str, Any]:
     }
 
 
-def coverage(cell: Figures, reference: Cells, experts: Sequence[str], margin: float = 0.0) -> float:
+def coverage(
+    cell: Figures,
+    reference: Cells,
+    experts: Sequence[str],
+    margin: float = 0.0,
+    drawn: Sequence[str] = ("mean",),
+) -> float:
     """Share of the experts that some mode matches: its mean cost and its mean path length over the layouts both lie in
-    the 95% interval of the expert's means, widened by `margin` of those means.
+    the 95% interval of the expert's means, widened by `margin` of those means. `drawn`: by which actions it may be
+    driven, the mean or sampled ones.
 
     The interval tells only how well the expert's mean is known. It shrinks as layouts are added, and a policy without
     the expert's action noise drives paths that differ by a few percent; hence the second row with a margin.
     """
-    return float(np.mean([any_mode_matches(cell, reference, expert, margin) for expert in experts]))
+    return float(np.mean([any_mode_matches(cell, reference, expert, margin, drawn) for expert in experts]))
 
 
-def any_mode_matches(cell: Figures, reference: Cells, expert: str, margin: float = 0.0) -> bool:
+def any_mode_matches(
+    cell: Figures, reference: Cells, expert: str, margin: float = 0.0, drawn: Sequence[str] = ("mean",)
+) -> bool:
     """Whether some mode of a cell matches an expert, see `coverage`."""
     bounds = {}
     for figure in ("cost", "path_length"):
@@ -190,7 +222,8 @@ def any_mode_matches(cell: Figures, reference: Cells, expert: str, margin: float
         bounds[figure] = (interval.low - extra, interval.high + extra)
     return any(
         all(low <= float(np.mean(figures[name])) <= high for name, (low, high) in bounds.items())
-        for figures in cell["drives"]["mean"].values()
+        for actions in drawn
+        for figures in cell["drives"][actions].values()
     )
 
 

@@ -42,24 +42,34 @@ class ExpertSet:
     """More than experts: the number has to be found too."""
     iterations: int
     """Of the second phase, for every method."""
+    turns: bool = False
+    """Whether the experts take turns within each episode, of a quarter of it each."""
+    methods: tuple[str, ...] = ("experts", "true-label", "ours", "kmeans", "categorical-vae", "original", "bc")
+    """What is compared, see METHODS; the order is that of the tables."""
 
 
 SETS = {
     "two": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 8000),
     "four": ExpertSet((GOAL_EXPERT, *OTHERS[:3]), 8, 16000),
     "six": ExpertSet((GOAL_EXPERT, *OTHERS), 12, 16000),
+    "turns": ExpertSet(
+        (GOAL_EXPERT, *OTHERS[:1]), 4, 8000, True, ("experts", "true-label", "ours", "segments", "kmeans")
+    ),
 }
+SEGMENT = 50
+"""Steps that have one code before switches are looked for, where experts take turns."""
 
 METHODS = {
     "experts": "the experts themselves; their seeds are those of their action noise",
     "true-label": "the ceiling: the same policy, given the experts' labels as codes",
-    "ours": "modes discovered without labels",
+    "ours": "modes discovered without labels; where experts take turns, with the search for switches",
+    "segments": f"the same without that search: a code for every {SEGMENT} steps",
     "kmeans": "k-means codes of trajectories, their number chosen by cross-fitted likelihood (as in BeT, 2206.11251)",
     "categorical-vae": "a categorical latent per trajectory (arXiv 1903.10304)",
     "original": "the original ratio/distances method, literally",
     "bc": "behaviour cloning without context",
 }
-"""Method: what it is. The order is that of the tables."""
+"""Method: what it is."""
 OURS, CEILING = "ours", "true-label"
 SAMPLED = (OURS, CEILING)
 """Methods whose goal seekers are driven with sampled actions beside their mean actions."""
@@ -72,16 +82,17 @@ REFERENCE_SEEDS = 3
 class BenchmarkConfig:
     """Which experts, how many seeds and layouts, and where it goes."""
 
-    set: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="two|four|six")]
+    set: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="two|four|six|turns")]
     """two: goal_seeking and forward_moving; four: circling and backward_moving too; six: hazard_avoiding and
-    slow_goal_seeking as well."""
+    slow_goal_seeking as well; turns: the experts of two, who take turns within each episode."""
     seeds: int = SEEDS
     """Training seeds 0, 1, ..."""
     layouts: int = LAYOUTS
     """Layouts that every mode and every expert drives; training and trials never see them."""
-    methods: str = ",".join(METHODS)
-    """What is compared, with commas between: experts, true-label, ours, kmeans, categorical-vae, original, bc. The
-    experts are always driven."""
+    methods: str | None = None
+    """What is compared, with commas between; left out, all that the set has: experts, true-label, ours, kmeans,
+    categorical-vae, original, bc; turns has experts, true-label, ours, segments, kmeans. The experts are always
+    driven."""
     out: Path = Path("runs/benchmark")
     """Folder; every finished cell (method and seed) is kept there, so that the same command goes on where it was."""
     jobs: int | None = None
@@ -96,7 +107,7 @@ class BenchmarkConfig:
     steps: int = STEPS
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
-    """Of the second phase, for every method; left out, 8000 for two and 16000 for four and six."""
+    """Of the second phase, for every method; left out, 16000 for four and six and 8000 for the others."""
     burst_away: float = 0.0
     """Share of the demonstrations' later bursts that drive away, see `generate`; such data has results of its own."""
     history: int = 0
@@ -112,11 +123,11 @@ class BenchmarkConfig:
             raise UserError(
                 f"there is no benchmark {self.set!r}{near_matches(self.set, SETS)}; expected {_listed(SETS)}"
             )
-        for name in (name.strip() for name in self.methods.split(",")):
-            if name not in METHODS:
-                raise UserError(
-                    f"there is no method {name!r}{near_matches(name, METHODS)}; expected {_listed(METHODS)}"
-                )
+        known = SETS[self.set].methods
+        for name in self._wanted:
+            if name not in known:
+                what = f"there is no method {name!r}" + (f" for {self.set}" if name in METHODS else "")
+                raise UserError(f"{what}{near_matches(name, known)}; expected {_listed(known)}")
         least = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "history": 0, "history_gap": 1}
         for name, fewest in least.items():
             value = getattr(self, name)
@@ -157,8 +168,25 @@ class BenchmarkConfig:
     @property
     def chosen(self) -> list[str]:
         """The methods to run, in the tables' order; the experts are always among them."""
-        wanted = {name.strip() for name in self.methods.split(",")} | {REFERENCE}
-        return [name for name in METHODS if name in wanted]
+        return [name for name in SETS[self.set].methods if name in self._wanted or name == REFERENCE]
+
+    @property
+    def _wanted(self) -> list[str]:
+        if self.methods is None:
+            return list(SETS[self.set].methods)
+        return [name.strip() for name in self.methods.split(",")]
+
+    @property
+    def turn(self) -> int | None:
+        """Steps that an expert drives before the other one takes over; None where each has episodes of its own."""
+        return max(1, self.steps // 4) if SETS[self.set].turns else None
+
+    @property
+    def demonstrations(self) -> tuple[str, ...]:
+        """What `generate` is asked for: experts and their episodes."""
+        if self.turn is None:
+            return tuple(f"{expert}={self.episodes}" for expert in self.experts)
+        return (f"{'+'.join(self.experts)}@{self.turn}={self.episodes * len(self.experts)}",)
 
     @property
     def full(self) -> bool:
@@ -170,8 +198,10 @@ class BenchmarkConfig:
     def train_settings(self) -> dict[str, Any]:
         """What all methods have in common, as fields of TrainConfig."""
         chosen = SETS[self.set]
-        memory = {"history": self.history, "history_gap": self.history_gap}
-        return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations, **memory}
+        common: dict[str, Any] = {"history": self.history, "history_gap": self.history_gap}
+        if chosen.turns:
+            common |= {"segment": SEGMENT, "find_switches": True}
+        return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations, **common}
 
 
 def _listed(known: Any) -> str:

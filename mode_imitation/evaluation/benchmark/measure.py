@@ -15,6 +15,7 @@ from mode_imitation.evaluation.closed_loop import Drive, PolicyController, drive
 from mode_imitation.evaluation.clustering import compare_with_labels, sort_dataset
 from mode_imitation.evaluation.leak import measure_leak
 from mode_imitation.evaluation.metrics import Confusion, clustering_scores
+from mode_imitation.evaluation.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
@@ -43,6 +44,8 @@ def measure_policy(
     goal_expert: str,
     sampled: bool,
     switching_layouts: int,
+    segment: int | None = None,
+    codes: Mapping[int, np.ndarray] | None = None,
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, Any]:
@@ -59,18 +62,29 @@ def measure_policy(
         goal_expert: whose mode is left and taken up again.
         sampled: whether the modes that stand for goal seekers are also driven with sampled actions.
         switching_layouts: how many of the layouts are used for switching.
+        segment: steps that share a code, where not all of an episode do, as in training.
+        codes: what training settled on for the steps of its episodes, see `turns.codes_of_steps`; where experts take
+            turns these are compared with who drove.
         seed: of sampled actions.
         progress: advanced by steps.
 
     Returns:
-        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching, outside.
+        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching, outside; and turns
+        where experts take turns.
     """
     if dataset.labels is None:
         raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
     found = sort_dataset(policy.model, dataset)
-    agreement = compare_with_labels(found, dataset.labels, n_modes=policy.n_modes, held_out=held_out)
-    assert agreement.episodes is not None  # no expert of a set takes turns
-    matching = match_experts(agreement.episodes)
+    turning = take_turns(dataset)
+    agreement = compare_with_labels(
+        found,
+        dataset.labels,
+        n_modes=policy.n_modes,
+        held_out=held_out,
+        of_window=drivers_of_windows(dataset, found, policy.model.config.window.span) if turning else None,
+    )
+    units = agreement.episodes or agreement.windows
+    matching = match_experts(units)
     unseen = [dataset.episodes[index] for index in held_out] or list(dataset.episodes)
     policy.reset(seed)
     driven = run_modes(policy, env, layouts, n_steps, progress=progress)
@@ -97,13 +111,14 @@ def measure_policy(
         "n_modes": policy.n_modes,
         "shares": policy.shares.tolist(),
         "clustering": agreement.scores,
-        "confusion": agreement.episodes.as_dict(),
+        "confusion": units.as_dict(),
         "matching": matching,
-        "leak": measure_leak(policy.model, unseen, pool=pool).as_dict(),
+        "leak": measure_leak(policy.model, unseen, pool=pool, segment=segment).as_dict(),
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,
         "outside": outside,
+        **({"turns": turn_scores(codes or {}, dataset)} if turning else {}),
     }
 
 
@@ -141,12 +156,13 @@ def measure_experts(
     return {"drives": {"mean": driven}, "switching": switching, "outside": outside}
 
 
-def match_experts(episodes: Confusion) -> dict[str, int]:
-    """The mode that most of each expert's episodes have; two experts that were merged share one.
+def match_experts(units: Confusion) -> dict[str, int]:
+    """The mode that most of each expert's episodes have, of its windows where experts take turns; two experts that were
+    merged share one.
 
     Decided from the data's codes alone, never by how a mode drives.
     """
-    return {label: int(row.argmax()) for label, row in zip(episodes.labels, episodes.counts, strict=True)}
+    return {label: int(row.argmax()) for label, row in zip(units.labels, units.counts, strict=True)}
 
 
 def figures_of(drives: Sequence[Drive]) -> dict[str, list[float]]:

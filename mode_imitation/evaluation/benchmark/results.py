@@ -35,6 +35,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "format_version": FORMAT,
         "set": config.set,
         "experts": list(config.experts),
+        "turn": config.turn,
         "codes": SETS[config.set].codes,
         "iterations": config.train_settings()["iterations"],
         "episodes": config.episodes,
@@ -121,15 +122,24 @@ def as_markdown(results: Mapping[str, Any], pictures: Sequence[str]) -> str:
     return "\n".join([*lines, results["platform"], ""])
 
 
+def _demonstrations(results: Mapping[str, Any]) -> str:
+    experts, episodes = results["experts"], results["episodes"]
+    if results.get("turn"):
+        names, count = " and ".join(experts), episodes * len(experts)
+        return f"{names} take turns, {results['turn']} steps each: {count} episodes"
+    return f"{', '.join(experts)}: {episodes} episodes each"
+
+
 def headline(results: Mapping[str, Any]) -> list[str]:
     """What was compared, in a few sentences."""
     by_the_clock = results["cells_by_the_clock"]
     lines = [
-        f"{', '.join(results['experts'])}: {results['episodes']} episodes each, {results['codes']} codes, "
+        f"{_demonstrations(results)}, {results['codes']} codes, "
         f"{results['seeds']} training seed{'s' * (results['seeds'] != 1)}, "
         f"{results['layouts']} layouts of the list {results['layout_block']} (switching: the first "
         f"{results['switching_layouts']}), intervals of 95% over seeds and layouts.",
-        "An expert's mode is the one that most of its demonstrations have, by the data's codes alone.",
+        f"An expert's mode is the one that most of its {'windows' if results.get('turn') else 'demonstrations'} have, "
+        "by the data's codes alone.",
         f"Training and driving took {results['core_minutes']} minutes of one core's time"
         + (f", {by_the_clock} cells of it by the clock of a shared machine." if by_the_clock else "."),
     ]

@@ -139,7 +139,7 @@ def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
     # Noise and the other disturbances as they come.
     wanted = GenerateConfig(
         out=f"pointgoal1/{config.set}-experts{config.away}{size}-v0",
-        expert=tuple(f"{expert}={config.episodes}" for expert in config.experts),
+        expert=config.demonstrations,
         env=ENV_ID,
         steps=config.steps,
         root=root,

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from mode_imitation.evaluation.benchmark.config import REFERENCE
 from mode_imitation.evaluation.benchmark.differences import DEFAULT
+from mode_imitation.evaluation.switches import NEAR
 
 MEAN_OVER_SEEDS = "means over seeds [least, largest]"
 AGREEMENT = {"NMI": "nmi", "ARI": "ari", "homogeneity": "homogeneity", "completeness": "completeness"}
@@ -13,6 +14,8 @@ WINDOWS = {"nmi": "window_nmi", "ari": "window_ari"}
 STEERING = {
     "coverage": ("coverage", 2),
     "within 5%": ("coverage_within_5_percent", 2),
+    "coverage, also sampled": ("coverage_also_sampled", 2),
+    "within 5%, also sampled": ("coverage_within_5_percent_also_sampled", 2),
     "fidelity": ("fidelity", 2),
     "its NMI": ("fidelity_nmi", 2),
     "leak (nat)": ("leak", 3),
@@ -21,6 +24,21 @@ STEERING = {
     "processor (s)": ("processor_seconds", 0),
 }
 """Column: row of the results, and its decimals."""
+RIGHT = {
+    "right_per_step_in_arena": "undisturbed steps, in the arena",
+    "right_per_step": "overall",
+    "all_right_per_step_in_arena": "all steps, in the arena",
+    "all_right_per_step": "overall",
+}
+"""Row: column."""
+SWITCHES = {
+    "true ones": ("true", 0),
+    "found": ("found", 0),
+    "share of the true ones found": ("recall", 2),
+    "share of the found ones that are true": ("precision", 2),
+    "median distance (steps)": ("median_distance_steps", 1),
+}
+"""Column: figure and its decimals."""
 TIMES = {"training (s)": "training", "driving (s)": "evaluation"}
 CLOSED_LOOP = {
     "goals": ("goals", 2, 3),
@@ -44,7 +62,9 @@ class Table(NamedTuple):
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """Everything that is printed, in order."""
     methods, experts = results["methods"], results["experts"]
-    found = [_discovery(methods, len(experts)), _windows(methods), _steering(methods)]
+    taking_turns = any("turns" in entry for entry in methods.values())
+    first = [_turns(methods, len(experts)), _switches(methods)] if taking_turns else [_discovery(methods, len(experts))]
+    found = [*first, _windows(methods), _steering(methods)]
     for expert in experts:
         found += [_closed_loop(methods, expert), _over_the_expert(methods, expert)]
     if any(entry["switching"] for entry in methods.values()):
@@ -69,6 +89,31 @@ def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
         if "clustering" in entry
     ]
     return Table(f"Discovery: trajectories, {MEAN_OVER_SEEDS}", columns, rows)
+
+
+def _turns(methods: Mapping[str, Any], n_experts: int) -> Table:
+    columns = ("method", "modes found", f"exactly {n_experts}", *RIGHT.values())
+    rows = [
+        (
+            method,
+            " ".join(map(str, entry["n_modes"])),
+            f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}",
+            *(_seeds(entry["turns"][name]) for name in RIGHT),
+        )
+        for method, entry in methods.items()
+        if "turns" in entry
+    ]
+    return Table(f"Share of the training steps with a mode of the expert that drove, {MEAN_OVER_SEEDS}", columns, rows)
+
+
+def _switches(methods: Mapping[str, Any]) -> Table:
+    rows = [
+        (method, *(_seeds(entry["turns"][f"switches_{name}"], digits) for name, digits in SWITCHES.values()))
+        for method, entry in methods.items()
+        if "turns" in entry
+    ]
+    title = f"Switches between experts: found within {NEAR} steps, {MEAN_OVER_SEEDS}"
+    return Table(title, ("method", *SWITCHES), rows)
 
 
 def _windows(methods: Mapping[str, Any]) -> Table:

@@ -12,6 +12,8 @@ EXACT_SHARE = {"two": 0.9, "four": 0.9, "six": 0.8}
 GOAL_RATIO = {"mean": 0.96, "sampled": 0.95}
 """Lower bound of the goal mode's goals over its expert's, with two and four experts."""
 SIX_RATIO = 0.9
+RIGHT_PER_STEP = 0.92
+"""Of the steps in the arena, where experts take turns."""
 SWITCHED = 0.9
 """Of the experts' goals in the last segment."""
 
@@ -35,7 +37,7 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
     """Every target of a set, met or missed.
 
     Args:
-        name: "two", "four" or "six".
+        name: of the set.
         methods: what `aggregate` returns.
         experts: names.
 
@@ -46,6 +48,8 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
     if ours is None:
         return []
     ceiling = methods.get(CEILING)
+    if "turns" in ours:
+        return [*_right_per_step(ours), *_switching(ours), _leak(ours)]
     targets = [_exact(name, ours, len(experts)), *(_window_nmi(ours) if name == "two" else [])]
     for drawn in ("mean", "sampled"):
         for expert in seekers(experts):
@@ -74,6 +78,21 @@ def _exact(name: str, ours: Mapping[str, Any], n_experts: int) -> Target:
         f"{ours['exact']} of {runs}",
         ours["exact"] >= wanted * runs,
     )
+
+
+def _right_per_step(ours: Mapping[str, Any]) -> list[Target]:
+    targets = []
+    for key, label in (("", "undisturbed steps"), ("all_", "all steps")):
+        found = ours["turns"][f"{key}right_per_step_in_arena"]
+        targets.append(
+            Target(
+                f"right mode per step in the arena, {label}, mean over seeds",
+                f">= {RIGHT_PER_STEP}",
+                f"{found['mean']:.3f}, least {found['least']:.3f}" if found else "not measured",
+                found["mean"] >= RIGHT_PER_STEP if found else None,
+            )
+        )
+    return targets
 
 
 def _window_nmi(ours: Mapping[str, Any]) -> list[Target]:
@@ -115,7 +134,12 @@ def _beside_ceiling(ours: Mapping[str, Any], ceiling: Mapping[str, Any], expert:
 
 def _coverage(ours: Mapping[str, Any]) -> list[Target]:
     targets = []
-    for key, label in (("coverage", ""), ("coverage_within_5_percent", ", widened by 5%")):
+    for key, label in (
+        ("coverage", ""),
+        ("coverage_within_5_percent", ", widened by 5%"),
+        ("coverage_also_sampled", "; its actions sampled or not"),
+        ("coverage_within_5_percent_also_sampled", ", widened by 5%; its actions sampled or not"),
+    ):
         found = ours.get(key)
         targets.append(
             Target(

@@ -31,6 +31,7 @@ def do_cell(cell: Cell) -> None:
     from mode_imitation.evaluation.benchmark.config import REFERENCE
     from mode_imitation.evaluation.benchmark.measure import measure_experts, measure_policy
     from mode_imitation.evaluation.layouts import check_disjoint
+    from mode_imitation.evaluation.turns import codes_of_steps
     from mode_imitation.simulation import make_vec
     from mode_imitation.steering.policy import load_policy
     from mode_imitation.training.run_folder import load_run
@@ -60,15 +61,18 @@ def do_cell(cell: Cell) -> None:
         write_text(cell.run / CODE_FILE, code_digest())
     started = time.monotonic()
     run = load_run(cell.run)
+    policy = load_policy(run)
     env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1)
     try:
         figures = measure_policy(
-            load_policy(run),
+            policy,
             dataset,
             env,
             layouts,
             job["steps"],
             pool=run.info["config"]["pool"],
+            segment=run.info["config"]["segment"],
+            codes=codes_of_steps(run.info, dataset, policy.model.config.window.span),
             held_out=run.info["held_out_episodes"],
             sampled=job["sampled"],
             **common,

@@ -1,0 +1,185 @@
+"""The benchmark of experts that take turns: its data, its methods, and how its figures are joined and shown."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
+from synthetic import two_laws
+from test_baselines import TINY
+
+from mode_imitation.cli import main
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.errors import UserError
+from mode_imitation.evaluation.baselines.given_codes import Setup
+from mode_imitation.evaluation.baselines.methods import labelled_turns, train_method
+from mode_imitation.evaluation.benchmark import aggregate, run
+from mode_imitation.evaluation.benchmark.config import SEGMENT, SETS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.results import headline
+from mode_imitation.evaluation.benchmark.tables import tables
+from mode_imitation.evaluation.benchmark.targets import judge
+from mode_imitation.evaluation.turns import codes_of_steps, turn_scores
+from mode_imitation.plots.benchmark import TURNS, plot_agreement
+from mode_imitation.training.run_folder import load_run
+
+STEPS = 60
+
+
+def taking_turns(shuffled: bool = False) -> TrajectoryDataset:
+    """Eight episodes whose law changes in the middle; `shuffled` says of each step what is true of another one."""
+    dataset = two_laws(n_each=4, steps=STEPS, switch=True)
+    rng = np.random.default_rng(0)
+    episodes = []
+    for index, episode in enumerate(dataset.episodes):
+        acting = np.array(["back", "forth"])[(index + (np.arange(STEPS) >= STEPS // 2)) % 2]
+        episodes.append(replace(episode, expert="back+forth", acting=rng.permutation(acting) if shuffled else acting))
+    return replace(dataset, episodes=tuple(episodes))
+
+
+def test_the_data_are_as_many_episodes_as_of_two_experts_and_turns_a_quarter_of_them() -> None:
+    config = BenchmarkConfig(set="turns")
+    assert config.demonstrations == ("goal_seeking+forward_moving@250=120",)
+    assert BenchmarkConfig(set="turns", steps=120, episodes=2).demonstrations == ("goal_seeking+forward_moving@30=4",)
+    assert (config.turn, BenchmarkConfig(set="two").turn) == (250, None)
+    assert config.train_settings().items() >= {"segment": SEGMENT, "find_switches": True}.items()
+    # What is no part of the other sets' settings does not make other cells of them.
+    assert set(BenchmarkConfig(set="two").train_settings()) == {"codes", "iterations", "history", "history_gap"}
+
+
+def test_a_set_has_its_own_methods(capsys: pytest.CaptureFixture) -> None:
+    assert BenchmarkConfig(set="turns").chosen == list(SETS["turns"].methods)
+    assert BenchmarkConfig(set="turns", methods="segments").chosen == ["experts", "segments"]
+    for words, told in (
+        (["turns", "--methods", "bc"], "there is no method 'bc' for turns"),
+        (["two", "--methods", "segments"], "there is no method 'segments' for two"),
+        (["two", "--methods", "kmean"], "there is no method 'kmean'"),
+    ):
+        assert main(["benchmark", *words]) == 2
+        line = capsys.readouterr().err
+        assert told in line
+        assert line.count("\n") == 1
+
+
+def test_labelled_turns_are_units_with_the_drivers_codes() -> None:
+    dataset = taking_turns()
+    setup, codes = labelled_turns(Setup(dataset, TINY))
+    assert setup.given is not None
+    named: list[list[str]] = [[] for _ in setup.split[0]]
+    for length, row, code in zip(*setup.given, codes.tolist(), strict=True):
+        named[row] += [("back", "forth")[code]] * length
+    for row, index in enumerate(setup.split[0]):
+        assert named[row] == dataset.episodes[index].acting.tolist()
+
+
+@pytest.mark.parametrize("method", SETS["turns"].methods[1:])
+def test_shuffled_turns_change_no_weight_except_where_labels_are_given(method: str, tmp_path: Path) -> None:
+    config = replace(TINY, segment=20, find_switches=True)
+    for name, data in (("as-is", taking_turns()), ("shuffled", taking_turns(shuffled=True))):
+        train_method(method, data, config, tmp_path / name)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("as-is", "shuffled")]
+    assert (weights[0] == weights[1]) is (method != "true-label")
+
+
+def test_every_method_leaves_a_code_for_every_training_step(tmp_path: Path) -> None:
+    dataset, config = taking_turns(), replace(TINY, segment=20, find_switches=True)
+    for method in ("true-label", "segments", "kmeans"):
+        train_method(method, dataset, config, tmp_path / method)
+        found = load_run(tmp_path / method)
+        codes = codes_of_steps(found.info, dataset, config.window.span)
+        assert {index: len(own) for index, own in codes.items()} == dict.fromkeys(
+            found.info["training_episodes"], STEPS
+        )
+        assert len(found.info["assignment"]) == len(found.info["training_episodes"])
+        if method == "true-label":
+            scores = turn_scores(codes, dataset)
+            assert scores is not None
+            assert scores["right_per_step"] == 1.0
+            assert (scores["switches"]["recall"], scores["switches"]["precision"]) == (1.0, 1.0)
+
+
+def test_experts_beyond_the_codes_are_counted_by_who_drove(tmp_path: Path) -> None:
+    dataset = taking_turns()
+    names = np.array(["a", "b", "c", "d"])[np.arange(STEPS) // (STEPS // 4)]
+    many = replace(dataset, episodes=tuple(replace(episode, acting=names) for episode in dataset.episodes))
+    with pytest.raises(UserError, match="there are 4 experts and only 3 codes"):
+        train_method("true-label", many, TINY, tmp_path / "run")
+
+
+def turning_cell(seed: int, right: float = 0.97, n_modes: int = 2) -> dict[str, Any]:
+    scores = {"right_per_step": right - 0.01, "right_per_step_in_arena": right + 0.001 * seed}
+    switches = {"true": 300, "found": 310 + seed, "recall": 0.8, "precision": 0.75, "median_distance_steps": 0.0}
+    turns = scores | {"all_steps": {name: value - 0.02 for name, value in scores.items()}, "switches": switches}
+    cell = a_cell(0.0, seed)
+    return cell | {"n_modes": n_modes, "turns": turns, "clustering": cell["clustering"] | {"episode": None}}
+
+
+def made_up(right: float = 0.97) -> dict[str, Any]:
+    ours, segments = [turning_cell(seed, right) for seed in range(3)], [turning_cell(0, 0.8, 3)]
+    theirs = [an_experts_cell(seed) for seed in (7, 8)]
+    methods = aggregate.aggregate({"experts": theirs, "ours": ours, "segments": segments}, EXPERTS)
+    targets = [target.as_dict() for target in judge("turns", methods, EXPERTS)]
+    return {"methods": methods, "experts": list(EXPERTS), "differences": [], "targets": targets, "turn": 250}
+
+
+def test_turns_are_means_over_seeds() -> None:
+    methods = made_up()["methods"]
+    found = methods["ours"]["turns"]
+    assert found["right_per_step_in_arena"]["values"] == [0.97, 0.971, 0.972]
+    assert found["right_per_step"]["mean"] == pytest.approx(0.96)
+    assert found["all_right_per_step_in_arena"]["mean"] == pytest.approx(0.951)
+    assert (found["switches_found"]["least"], found["switches_found"]["largest"]) == (310, 312)
+    assert (methods["ours"]["exact"], methods["segments"]["exact"]) == (3, 0)
+    assert methods["ours"]["clustering"]["episode_nmi"] is None
+
+
+def test_targets_of_turns_are_met_or_missed_by_their_figures() -> None:
+    met = {target["name"]: target["met"] for target in made_up()["targets"]}
+    missed = {target["name"]: target["met"] for target in made_up(right=0.93)["targets"]}
+    undisturbed, every = (
+        f"right mode per step in the arena, {steps}, mean over seeds" for steps in ("undisturbed steps", "all steps")
+    )
+    assert (met[undisturbed], met[every]) == (True, True)
+    assert (missed[undisturbed], missed[every]) == (True, False)  # .931 and .911 of .92
+
+
+def test_tables_and_picture_have_steps_in_place_of_trajectories() -> None:
+    results = made_up()
+    first, second, *others = tables(results)
+    assert first.rows[0] == (
+        "ours",
+        "2 2 2",
+        "3 of 3",
+        "0.971 [0.970, 0.972]",
+        "0.960 [0.960, 0.960]",
+        "0.951 [0.950, 0.952]",
+        "0.940 [0.940, 0.940]",
+    )
+    assert second.rows[1] == (
+        *("segments", "300 [300, 300]", "310 [310, 310]"),
+        *("0.80 [0.80, 0.80]", "0.75 [0.75, 0.75]", "0.0 [0.0, 0.0]"),
+    )
+    assert not any("trajectories" in table.title for table in others)
+    figure = plot_agreement(results)
+    assert figure is not None
+    assert [ax.get_title(loc="left") for ax in figure.axes] == list(TURNS.values())
+    dots = np.asarray(figure.axes[0].collections[0].get_offsets())
+    assert dots[:, 0].tolist() == pytest.approx([0.97, 0.971, 0.972])
+
+
+def test_the_benchmark_of_turns_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(run, "run_cells", in_this_process)
+    words = "--seeds 1 --methods true-label --episodes 2 --steps 240 --layouts 2 --iterations 3 --layout-block tuning"
+    assert main(["benchmark", "turns", *words.split(), "--jobs", "1", "--out", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "goal_seeking and forward_moving take turns, 60 steps each: 4 episodes" in printed
+    results = json.loads((tmp_path / "turns" / "results.json").read_text())
+    found = results["methods"]["true-label"]["turns"]
+    assert found["all_right_per_step"]["values"] == [1.0]
+    assert found["switches_true"]["values"] == [4 * 3]
+    assert headline(results)[0].startswith("A TRIAL")
+    assert "](agreement.png)" in (tmp_path / "turns" / "results.md").read_text()
