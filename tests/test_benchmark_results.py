@@ -130,6 +130,9 @@ def test_coverage_is_the_share_of_experts_that_a_cell_matches() -> None:
     spoilt = cell | {"drives": cell["drives"] | {"mean": cell["drives"]["mean"] | {"1": goals}}}
     methods = aggregate.aggregate({"experts": reference, "ours": [cell, spoilt]}, EXPERTS)
     assert methods["ours"]["coverage_within_5_percent"]["values"] == [1.0, 0.5]
+    # The spoilt mode matches where its actions are sampled; who was never driven so has no such figure.
+    assert methods["ours"]["coverage_within_5_percent_also_sampled"]["values"] == [1.0, 1.0]
+    assert "coverage_also_sampled" not in methods["experts"]
 
 
 def test_pictures_show_every_method_and_expert() -> None:

@@ -10,19 +10,22 @@ import pytest
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
 from synthetic import two_laws
 from test_baselines import TINY
+from test_turns import turns_dataset
+from tiny_runs import random_model
 
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.baselines.given_codes import Setup
 from mode_imitation.evaluation.baselines.methods import labelled_turns, train_method
-from mode_imitation.evaluation.benchmark import aggregate, run
+from mode_imitation.evaluation.benchmark import aggregate, measure, run
 from mode_imitation.evaluation.benchmark.config import SEGMENT, SETS, BenchmarkConfig
 from mode_imitation.evaluation.benchmark.results import headline
 from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.evaluation.turns import codes_of_steps, turn_scores
 from mode_imitation.plots.benchmark import TURNS, plot_agreement
+from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import load_run
 
 STEPS = 60
@@ -42,11 +45,25 @@ def taking_turns(shuffled: bool = False) -> TrajectoryDataset:
 def test_the_data_are_as_many_episodes_as_of_two_experts_and_turns_a_quarter_of_them() -> None:
     config = BenchmarkConfig(set="turns")
     assert config.demonstrations == ("goal_seeking+forward_moving@250=120",)
-    assert BenchmarkConfig(set="turns", steps=120, episodes=2).demonstrations == ("goal_seeking+forward_moving@30=4",)
+    assert BenchmarkConfig(set="turns", steps=240, episodes=2).demonstrations == ("goal_seeking+forward_moving@60=4",)
     assert (config.turn, BenchmarkConfig(set="two").turn) == (250, None)
     assert config.train_settings().items() >= {"segment": SEGMENT, "find_switches": True}.items()
     # What is no part of the other sets' settings does not make other cells of them.
     assert set(BenchmarkConfig(set="two").train_settings()) == {"codes", "iterations", "history", "history_gap"}
+
+
+def test_no_segment_begins_where_a_turn_does() -> None:
+    turn, steps = BenchmarkConfig(set="turns").turn, BenchmarkConfig(set="turns").steps
+    assert turn is not None
+    assert all(start % SEGMENT for start in range(turn, steps, turn))
+
+
+@pytest.mark.parametrize("steps", [100, 236, 242])
+def test_turns_shorter_than_a_segment_or_uneven_are_refused(steps: int, capsys: pytest.CaptureFixture) -> None:
+    assert main(["benchmark", "turns", "--steps", str(steps)]) == 2
+    line = capsys.readouterr().err
+    assert f"--steps is {steps}; for turns expected 240 to 1000, a multiple of 4" in line
+    assert line.count("\n") == 1
 
 
 def test_a_set_has_its_own_methods(capsys: pytest.CaptureFixture) -> None:
@@ -147,7 +164,8 @@ def test_targets_of_turns_are_met_or_missed_by_their_figures() -> None:
 
 def test_tables_and_picture_have_steps_in_place_of_trajectories() -> None:
     results = made_up()
-    first, second, *others = tables(results)
+    first, second = tables(results)[:2]
+    assert not any("trajectories" in table.title for table in tables(results))
     assert first.rows[0] == (
         "ours",
         "2 2 2",
@@ -161,7 +179,6 @@ def test_tables_and_picture_have_steps_in_place_of_trajectories() -> None:
         *("segments", "300 [300, 300]", "310 [310, 310]"),
         *("0.80 [0.80, 0.80]", "0.75 [0.75, 0.75]", "0.0 [0.0, 0.0]"),
     )
-    assert not any("trajectories" in table.title for table in others)
     figure = plot_agreement(results)
     assert figure is not None
     assert [ax.get_title(loc="left") for ax in figure.axes] == list(TURNS.values())
@@ -178,8 +195,30 @@ def test_the_benchmark_of_turns_from_end_to_end(
     printed = capsys.readouterr().out
     assert "goal_seeking and forward_moving take turns, 60 steps each: 4 episodes" in printed
     results = json.loads((tmp_path / "turns" / "results.json").read_text())
+    assert (tmp_path / "turns" / "results.md").read_text().startswith("# Mode benchmark, experts that take turns\n")
     found = results["methods"]["true-label"]["turns"]
     assert found["all_right_per_step"]["values"] == [1.0]
     assert found["switches_true"]["values"] == [4 * 3]
     assert headline(results)[0].startswith("A TRIAL")
     assert "](agreement.png)" in (tmp_path / "turns" / "results.md").read_text()
+
+
+def test_leak_is_judged_in_segments_and_no_turns_go_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = turns_dataset()
+    seen: dict[str, Any] = {}
+
+    def watched(*_: Any, **settings: Any) -> None:
+        seen.update(settings)
+        raise InterruptedError
+
+    monkeypatch.setattr(measure, "measure_leak", watched)
+    monkeypatch.setattr(measure, "run_modes", lambda *_, **__: {})
+    monkeypatch.setattr(measure, "excursions", lambda *_: [])
+    env: Any = None
+    common: dict[str, Any] = {"pool": 2, "held_out": [], "goal_expert": "a", "sampled": False, "switching_layouts": 0}
+    policy, codes = Policy(random_model()), {0: np.zeros(40, dtype=np.int64)}
+    with pytest.raises(InterruptedError):
+        measure.measure_policy(policy, dataset, env, [], 5, **common, segment=20, codes=codes)
+    assert seen["segment"] == 20
+    with pytest.raises(ValueError, match="give the codes"):
+        measure.measure_policy(policy, dataset, env, [], 5, **common)

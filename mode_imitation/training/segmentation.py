@@ -206,12 +206,14 @@ def units_of_codes(codes: np.ndarray, lengths: np.ndarray, shortest: int) -> tup
 
 
 def stretches_by_episode(data: TrainingData, codes: Tensor) -> list[list[list[int]]]:
-    """(U,) codes -> of every episode the first step and the code of each of its units, in order."""
+    """(U,) codes -> of every episode the first step and the code of each of its stretches, in order."""
     starts = np.cumsum(data.unit_lengths) - data.unit_lengths
     found: list[list[list[int]]] = [[] for _ in range(int(data.episode_of_unit.max()) + 1)]
     first: dict[int, int] = {}
     for start, episode, code in zip(starts.tolist(), data.episode_of_unit.tolist(), codes.tolist(), strict=True):
-        found[episode].append([start - first.setdefault(episode, start), code])
+        step = start - first.setdefault(episode, start)
+        if not found[episode] or found[episode][-1][1] != code:  # neighbours of one code are one stretch
+            found[episode].append([step, code])
     return found
 
 

@@ -1,4 +1,4 @@
-"""Phase 2 alone: the same mode model, trained in the same way, on codes of trajectories that came from elsewhere.
+"""Phase 2 alone: the same mode model, trained in the same way, on codes that came from elsewhere.
 
 Every baseline but the original method ends here, so that all policies have had the same network, the same data, and
 the same number of gradient samples.

@@ -1,4 +1,4 @@
-"""k-means codes of whole trajectories, their number chosen without labels."""
+"""k-means codes of trajectories, or of their segments, their number chosen without labels."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ STARTS = 20
 
 
 def trajectory_codes(setup: Setup) -> Tensor:
-    """(U,) int64, a cluster for each training trajectory; between 2 and K of them.
+    """(U,) int64, a cluster for each training trajectory, or segment of one; between 2 and K of them.
 
     Of the clusterings into 2, 3, ... K the one is taken under which actions are likeliest, cross-fitted: the very score
     by which the project's own method chooses among its restarts. (The silhouette takes 2 clusters of four experts.)

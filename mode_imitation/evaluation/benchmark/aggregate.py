@@ -32,9 +32,10 @@ CLUSTERING = {
 """Row: where `compare_with_labels` has it."""
 RIGHT = ("right_per_step_in_arena", "right_per_step")
 SWITCHES = ("true", "found", "recall", "precision", "median_distance_steps")
+MEAN_ACTIONS = ("mean",)
 COVERAGES = {
-    "coverage": (0.0, ("mean",)),
-    "coverage_within_5_percent": (0.05, ("mean",)),
+    "coverage": (0.0, MEAN_ACTIONS),
+    "coverage_within_5_percent": (0.05, MEAN_ACTIONS),
     "coverage_also_sampled": (0.0, ("mean", "sampled")),
     "coverage_within_5_percent_also_sampled": (0.05, ("mean", "sampled")),
 }
@@ -107,7 +108,7 @@ def clustering(cells: Cells, n_experts: int) -> dict[str, Any]:
 
 
 def turns(scores: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Of experts that take turns, over seeds: see `turns.turn_scores`; `all_` counts disturbed steps too."""
+    """Of experts that take turns, over seeds: what `turn_scores` counts; "all_" stands for disturbed steps too."""
     found = {name: _over_seeds([one[name] for one in scores]) for name in RIGHT}
     found |= {f"all_{name}": _over_seeds([one["all_steps"][name] for one in scores]) for name in RIGHT}
     return found | {f"switches_{name}": _over_seeds([one["switches"][name] for one in scores]) for name in SWITCHES}
@@ -198,20 +199,26 @@ def coverage(
     reference: Cells,
     experts: Sequence[str],
     margin: float = 0.0,
-    drawn: Sequence[str] = ("mean",),
+    drawn: Sequence[str] = MEAN_ACTIONS,
 ) -> float:
     """Share of the experts that some mode matches: its mean cost and its mean path length over the layouts both lie in
-    the 95% interval of the expert's means, widened by `margin` of those means. `drawn`: by which actions it may be
-    driven, the mean or sampled ones.
+    the 95% interval of the expert's means, widened by `margin` of those means.
 
     The interval tells only how well the expert's mean is known. It shrinks as layouts are added, and a policy without
     the expert's action noise drives paths that differ by a few percent; hence the second row with a margin.
+
+    Args:
+        cell: of one method.
+        reference: the experts' cells.
+        experts: names.
+        margin: a share.
+        drawn: by which actions a mode may be driven, "mean" or "sampled" ones.
     """
     return float(np.mean([any_mode_matches(cell, reference, expert, margin, drawn) for expert in experts]))
 
 
 def any_mode_matches(
-    cell: Figures, reference: Cells, expert: str, margin: float = 0.0, drawn: Sequence[str] = ("mean",)
+    cell: Figures, reference: Cells, expert: str, margin: float = 0.0, drawn: Sequence[str] = MEAN_ACTIONS
 ) -> bool:
     """Whether some mode of a cell matches an expert, see `coverage`."""
     bounds = {}

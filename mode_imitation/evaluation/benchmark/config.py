@@ -53,18 +53,26 @@ SETS = {
     "four": ExpertSet((GOAL_EXPERT, *OTHERS[:3]), 8, 16000),
     "six": ExpertSet((GOAL_EXPERT, *OTHERS), 12, 16000),
     "turns": ExpertSet(
-        (GOAL_EXPERT, *OTHERS[:1]), 4, 8000, True, ("experts", "true-label", "ours", "segments", "kmeans")
+        (GOAL_EXPERT, *OTHERS[:1]),
+        4,
+        8000,
+        turns=True,
+        methods=("experts", "true-label", "ours", "segments", "kmeans"),
     ),
 }
-SEGMENT = 50
-"""Steps that have one code before switches are looked for, where experts take turns."""
+SEGMENT = 60
+"""Steps that have one code before switches are looked for, where experts take turns. No divisor of a turn of 250, so
+that segments do not begin where turns do: what is cut there by chance would find every switch."""
+FEWEST_TURNING_STEPS = 4 * SEGMENT
+"""Of an episode in which experts take turns: a turn is to be no shorter than a segment."""
 
 METHODS = {
     "experts": "the experts themselves; their seeds are those of their action noise",
     "true-label": "the ceiling: the same policy, given the experts' labels as codes",
     "ours": "modes discovered without labels; where experts take turns, with the search for switches",
-    "segments": f"the same without that search: a code for every {SEGMENT} steps",
-    "kmeans": "k-means codes of trajectories, their number chosen by cross-fitted likelihood (as in BeT, 2206.11251)",
+    "segments": f"ours without the search for switches: a code for every {SEGMENT} steps",
+    "kmeans": "k-means codes of trajectories (of segments, where experts take turns), their number chosen by "
+    "cross-fitted likelihood (as in BeT, 2206.11251)",
     "categorical-vae": "a categorical latent per trajectory (arXiv 1903.10304)",
     "original": "the original ratio/distances method, literally",
     "bc": "behaviour cloning without context",
@@ -90,9 +98,8 @@ class BenchmarkConfig:
     layouts: int = LAYOUTS
     """Layouts that every mode and every expert drives; training and trials never see them."""
     methods: str | None = None
-    """What is compared, with commas between; left out, all that the set has: experts, true-label, ours, kmeans,
-    categorical-vae, original, bc; turns has experts, true-label, ours, segments, kmeans. The experts are always
-    driven."""
+    """What is compared, with commas between: experts (always driven), true-label, ours, kmeans, categorical-vae,
+    original, bc; for turns experts, true-label, ours, segments, kmeans. Left out, all of them."""
     out: Path = Path("runs/benchmark")
     """Folder; every finished cell (method and seed) is kept there, so that the same command goes on where it was."""
     jobs: int | None = None
@@ -103,7 +110,7 @@ class BenchmarkConfig:
     """The list of layouts: `tuning` for trials; the default is for final runs alone, and `confirmation` for what is
     settled, with results of its own."""
     episodes: int = EPISODES
-    """Demonstrations of each expert; fewer are for trials."""
+    """Demonstrations of each expert, or as many for each to take its turns in; fewer are for trials."""
     steps: int = STEPS
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
@@ -144,6 +151,10 @@ class BenchmarkConfig:
             )
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
+        if self.turn is not None and (self.steps < FEWEST_TURNING_STEPS or self.steps % 4):
+            raise UserError(
+                f"--steps is {self.steps}; for {self.set} expected {FEWEST_TURNING_STEPS} to {STEPS}, a multiple of 4"
+            )
 
     @property
     def experts(self) -> tuple[str, ...]:
@@ -179,7 +190,7 @@ class BenchmarkConfig:
     @property
     def turn(self) -> int | None:
         """Steps that an expert drives before the other one takes over; None where each has episodes of its own."""
-        return max(1, self.steps // 4) if SETS[self.set].turns else None
+        return self.steps // 4 if SETS[self.set].turns else None
 
     @property
     def demonstrations(self) -> tuple[str, ...]:

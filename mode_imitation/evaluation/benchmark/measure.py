@@ -76,6 +76,8 @@ def measure_policy(
         raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
     found = sort_dataset(policy.model, dataset)
     turning = take_turns(dataset)
+    if turning and not codes:
+        raise ValueError("experts take turns in these data: give the codes of the steps")
     agreement = compare_with_labels(
         found,
         dataset.labels,
@@ -118,7 +120,7 @@ def measure_policy(
         "fidelity": fidelity,
         "switching": switching,
         "outside": outside,
-        **({"turns": turn_scores(codes or {}, dataset)} if turning else {}),
+        **({"turns": turn_scores(codes, dataset)} if turning and codes else {}),
     }
 
 

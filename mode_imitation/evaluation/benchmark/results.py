@@ -108,7 +108,8 @@ def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
 
 def as_markdown(results: Mapping[str, Any], pictures: Sequence[str]) -> str:
     """The page: what was run, tables, figures, versions."""
-    lines = [f"# Mode benchmark, {results['set']} experts", "", *headline(results), ""]
+    what = "experts that take turns" if results.get("turn") else f"{results['set']} experts"
+    lines = [f"# Mode benchmark, {what}", "", *headline(results), ""]
     lines += ["```bash", results["command"], "```", ""]
     for table in tables(results):
         lines += [f"## {table.title}", "", "| " + " | ".join(table.columns) + " |"]
@@ -143,6 +144,11 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         f"Training and driving took {results['core_minutes']} minutes of one core's time"
         + (f", {by_the_clock} cells of it by the clock of a shared machine." if by_the_clock else "."),
     ]
+    if results.get("turn"):
+        lines.append(
+            "A step is right if its code stands for the expert that drove it; a code stands for the expert that drove "
+            "most of its undisturbed steps. The policy that is given the labels is right throughout."
+        )
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the demonstrations' later bursts drive away.")
     if results.get("history"):

@@ -26,9 +26,9 @@ STEERING = {
 """Column: row of the results, and its decimals."""
 RIGHT = {
     "right_per_step_in_arena": "undisturbed steps, in the arena",
-    "right_per_step": "overall",
+    "right_per_step": "undisturbed steps",
     "all_right_per_step_in_arena": "all steps, in the arena",
-    "all_right_per_step": "overall",
+    "all_right_per_step": "all steps",
 }
 """Row: column."""
 SWITCHES = {
@@ -62,9 +62,9 @@ class Table(NamedTuple):
 def tables(results: Mapping[str, Any]) -> list[Table]:
     """Everything that is printed, in order."""
     methods, experts = results["methods"], results["experts"]
-    taking_turns = any("turns" in entry for entry in methods.values())
-    first = [_turns(methods, len(experts)), _switches(methods)] if taking_turns else [_discovery(methods, len(experts))]
-    found = [*first, _windows(methods), _steering(methods)]
+    found = [_discovery(methods, len(experts)), _windows(methods), _steering(methods)]
+    if results.get("turn"):
+        found[:1] = [_turns(methods, len(experts)), _switches(methods)]
     for expert in experts:
         found += [_closed_loop(methods, expert), _over_the_expert(methods, expert)]
     if any(entry["switching"] for entry in methods.values()):

@@ -137,8 +137,8 @@ def _coverage(ours: Mapping[str, Any]) -> list[Target]:
     for key, label in (
         ("coverage", ""),
         ("coverage_within_5_percent", ", widened by 5%"),
-        ("coverage_also_sampled", "; its actions sampled or not"),
-        ("coverage_within_5_percent_also_sampled", ", widened by 5%; its actions sampled or not"),
+        ("coverage_also_sampled", "; goal seekers' modes by sampled actions, too"),
+        ("coverage_within_5_percent_also_sampled", ", widened by 5%; goal seekers' modes by sampled actions, too"),
     ):
         found = ours.get(key)
         targets.append(
