@@ -188,7 +188,8 @@ def test_figures_are_those_of_the_drives_in_order() -> None:
 def test_an_expert_is_matched_where_a_modes_mean_cost_and_path_lie_in_its_interval() -> None:
     reference = [an_experts_cell(seed) for seed in (7, 8)]
     cell = a_cell(0.0, 1)
-    assert aggregate.coverage(reference[0], reference, EXPERTS, 0.01) == 1.0
+    bounds = aggregate.bounds_of(reference, EXPERTS)
+    assert aggregate.coverage(reference[0], bounds, 0.01) == 1.0
     for figure, expert, mode in itertools.product(("cost", "path_length"), EXPERTS, ("0", "1")):
         interval = bootstrap_crossed(aggregate.table(reference, expert, figure, "mean"), trained=False)
         assert interval is not None
@@ -201,8 +202,8 @@ def test_an_expert_is_matched_where_a_modes_mean_cost_and_path_lie_in_its_interv
                 assert other_interval is not None
                 changed["drives"]["mean"][mode][other] = [other_interval.mean]
             changed["drives"]["mean"][mode][figure] = [value]
-            assert aggregate.any_mode_matches(changed, reference, expert) is inside
-            assert aggregate.any_mode_matches(changed, reference, expert, margin=0.05)
+            assert aggregate.any_mode_matches(changed, bounds[expert]) is inside
+            assert aggregate.any_mode_matches(changed, bounds[expert], margin=0.05)
 
 
 def test_a_cells_entropy_weighs_its_modes_by_their_shares() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from mode_imitation.evaluation.benchmark.behaviour import BehaviourClassifier, behaviour_entropy
 from mode_imitation.evaluation.benchmark.config import REFERENCE, seekers
-from mode_imitation.evaluation.statistics import bootstrap_crossed, iqm
+from mode_imitation.evaluation.statistics import Interval, bootstrap_crossed, iqm
 
 DSRL_RANGE = (0.012, 30.07)
 """Least and largest return on PointGoal1 in DSRL (arXiv 2306.09303), which normalised returns refer to."""
@@ -32,6 +32,7 @@ CLUSTERING = {
 """Row: where `compare_with_labels` has it."""
 RIGHT = ("right_per_step_in_arena", "right_per_step")
 SWITCHES = ("true", "found", "recall", "precision", "median_distance_steps")
+MATCHED = ("cost", "path_length")
 MEAN_ACTIONS = ("mean",)
 COVERAGES = {
     "coverage": (0.0, MEAN_ACTIONS),
@@ -43,6 +44,8 @@ COVERAGES = {
 which actions it may be driven. Modes of goal seekers alone are driven by sampled ones, and of some methods only."""
 
 Figures = Mapping[str, Any]
+Bounds = Mapping[str, Interval]
+"""Figure: the expert's own interval."""
 Cells = Sequence[Figures]
 """What was measured with each seed, in the seeds' order."""
 
@@ -59,6 +62,7 @@ def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, A
     """
     reference = cells.get(REFERENCE, ())
     classify = None
+    bounds = bounds_of(reference, experts) if reference else {}
     if reference:
         pooled = {name: _joined([cell["drives"]["mean"][name] for cell in reference]) for name in experts}
         classify = BehaviourClassifier(pooled)
@@ -81,7 +85,7 @@ def aggregate(cells: Mapping[str, Cells], experts: Sequence[str]) -> dict[str, A
         if reference:
             for key, (margin, drawn) in COVERAGES.items():
                 if all(actions in cell["drives"] for cell in found for actions in drawn):
-                    entry[key] = _over_seeds([coverage(cell, reference, experts, margin, drawn) for cell in found])
+                    entry[key] = _over_seeds([coverage(cell, bounds, margin, drawn) for cell in found])
         if classify is not None and len(experts) > 1:
             spread = [entropies(cell, classify, experts) for cell in found]
             entry["entropy"] = _over_seeds([value["entropy"] for value in spread])
@@ -194,12 +198,17 @@ def leaving(cells: Cells, name: str) -> dict[str, Any]:
     }
 
 
+def bounds_of(reference: Cells, experts: Sequence[str]) -> dict[str, Bounds]:
+    """Of every expert the intervals of the figures that a mode has to match, see `coverage`."""
+    found = {}
+    for expert in experts:
+        intervals = {name: bootstrap_crossed(table(reference, expert, name, "mean"), trained=False) for name in MATCHED}
+        found[expert] = {name: interval for name, interval in intervals.items() if interval is not None}
+    return found
+
+
 def coverage(
-    cell: Figures,
-    reference: Cells,
-    experts: Sequence[str],
-    margin: float = 0.0,
-    drawn: Sequence[str] = MEAN_ACTIONS,
+    cell: Figures, bounds: Mapping[str, Bounds], margin: float = 0.0, drawn: Sequence[str] = MEAN_ACTIONS
 ) -> float:
     """Share of the experts that some mode matches: its mean cost and its mean path length over the layouts both lie in
     the 95% interval of the expert's means, widened by `margin` of those means.
@@ -209,26 +218,23 @@ def coverage(
 
     Args:
         cell: of one method.
-        reference: the experts' cells.
-        experts: names.
+        bounds: the experts' own, see `bounds_of`.
         margin: a share.
         drawn: by which actions a mode may be driven, "mean" or "sampled" ones.
     """
-    return float(np.mean([any_mode_matches(cell, reference, expert, margin, drawn) for expert in experts]))
+    return float(np.mean([any_mode_matches(cell, own, margin, drawn) for own in bounds.values()]))
 
 
-def any_mode_matches(
-    cell: Figures, reference: Cells, expert: str, margin: float = 0.0, drawn: Sequence[str] = MEAN_ACTIONS
-) -> bool:
-    """Whether some mode of a cell matches an expert, see `coverage`."""
-    bounds = {}
-    for figure in ("cost", "path_length"):
-        interval = bootstrap_crossed(table(reference, expert, figure, "mean"), trained=False)
-        assert interval is not None
-        extra = margin * abs(interval.mean)
-        bounds[figure] = (interval.low - extra, interval.high + extra)
+def any_mode_matches(cell: Figures, bounds: Bounds, margin: float = 0.0, drawn: Sequence[str] = MEAN_ACTIONS) -> bool:
+    """Whether some mode of a cell matches the expert whose bounds these are, see `coverage`."""
+
+    def inside(name: str, values: Sequence[float]) -> bool:
+        own = bounds[name]
+        extra = margin * abs(own.mean)
+        return own.low - extra <= float(np.mean(values)) <= own.high + extra
+
     return any(
-        all(low <= float(np.mean(figures[name])) <= high for name, (low, high) in bounds.items())
+        all(inside(name, figures[name]) for name in bounds)
         for actions in drawn
         for figures in cell["drives"][actions].values()
     )
