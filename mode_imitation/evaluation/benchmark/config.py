@@ -110,7 +110,8 @@ class BenchmarkConfig:
     """The list of layouts: `tuning` for trials; the default is for final runs alone, and `confirmation` for what is
     settled, with results of its own."""
     episodes: int = EPISODES
-    """Demonstrations of each expert, or as many for each to take its turns in; fewer are for trials."""
+    """Demonstrations of each expert; for turns, whose episodes are shared, as many times the experts. Fewer are for
+    trials."""
     steps: int = STEPS
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
