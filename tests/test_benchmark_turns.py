@@ -196,6 +196,8 @@ def test_the_benchmark_of_turns_from_end_to_end(
     assert "goal_seeking and forward_moving take turns, 60 steps each: 4 episodes" in printed
     results = json.loads((tmp_path / "turns" / "results.json").read_text())
     assert (tmp_path / "turns" / "results.md").read_text().startswith("# Mode benchmark, experts that take turns\n")
+    (cell,) = (tmp_path / "turns" / "cells").glob("true-label-*/cell.json")
+    assert json.loads(cell.read_text())["job"]["turn"] == 60
     found = results["methods"]["true-label"]["turns"]
     assert found["all_right_per_step"]["values"] == [1.0]
     assert found["switches_true"]["values"] == [4 * 3]
@@ -203,7 +205,7 @@ def test_the_benchmark_of_turns_from_end_to_end(
     assert "](agreement.png)" in (tmp_path / "turns" / "results.md").read_text()
 
 
-def test_leak_is_judged_in_segments_and_no_turns_go_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_leak_is_judged_within_turns_and_none_go_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = turns_dataset()
     seen: dict[str, Any] = {}
 
@@ -218,7 +220,7 @@ def test_leak_is_judged_in_segments_and_no_turns_go_unjudged(monkeypatch: pytest
     common: dict[str, Any] = {"pool": 2, "held_out": [], "goal_expert": "a", "sampled": False, "switching_layouts": 0}
     policy, codes = Policy(random_model()), {0: np.zeros(40, dtype=np.int64)}
     with pytest.raises(InterruptedError):
-        measure.measure_policy(policy, dataset, env, [], 5, **common, segment=20, codes=codes)
+        measure.measure_policy(policy, dataset, env, [], 5, **common, turn=20, codes=codes)
     assert seen["segment"] == 20
     with pytest.raises(ValueError, match="give the codes"):
         measure.measure_policy(policy, dataset, env, [], 5, **common)

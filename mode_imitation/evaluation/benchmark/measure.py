@@ -44,7 +44,7 @@ def measure_policy(
     goal_expert: str,
     sampled: bool,
     switching_layouts: int,
-    segment: int | None = None,
+    turn: int | None = None,
     codes: Mapping[int, np.ndarray] | None = None,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -62,7 +62,8 @@ def measure_policy(
         goal_expert: whose mode is left and taken up again.
         sampled: whether the modes that stand for goal seekers are also driven with sampled actions.
         switching_layouts: how many of the layouts are used for switching.
-        segment: steps that share a code, where not all of an episode do, as in training.
+        turn: steps that an expert drives before another one takes over, within which leak is judged; segments, some of
+            which hold a change of driver, would make it look larger.
         codes: what training settled on for the steps of its episodes, see `turns.codes_of_steps`; where experts take
             turns these are compared with who drove.
         seed: of sampled actions.
@@ -115,7 +116,7 @@ def measure_policy(
         "clustering": agreement.scores,
         "confusion": units.as_dict(),
         "matching": matching,
-        "leak": measure_leak(policy.model, unseen, pool=pool, segment=segment).as_dict(),
+        "leak": measure_leak(policy.model, unseen, pool=pool, segment=turn).as_dict(),
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,

@@ -110,6 +110,8 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
         "switching_layouts": min(config.layouts, SWITCHING_LAYOUTS),
         "steps": config.steps,
     }
+    if config.turn is not None:
+        common["turn"] = config.turn
     cells = []
     for seed in range(config.seeds):
         for method in config.chosen:

@@ -71,7 +71,7 @@ def do_cell(cell: Cell) -> None:
             layouts,
             job["steps"],
             pool=run.info["config"]["pool"],
-            segment=run.info["config"]["segment"],
+            turn=job.get("turn"),
             codes=codes_of_steps(run.info, dataset, policy.model.config.window.span),
             held_out=run.info["held_out_episodes"],
             sampled=job["sampled"],
