@@ -74,7 +74,14 @@ def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path,
 
 
 def labelled_turns(setup: Setup) -> tuple[Setup, Tensor]:
-    """Every turn of an expert as a unit, and (U,) whose it is, for the policy that is given the labels."""
+    """Every turn of an expert as a unit, for the policy that is given the labels.
+
+    Args:
+        setup: whose dataset says of every step who drove.
+
+    Returns:
+        The same data and settings in units of turns, and (U,) int64, whose each of them is.
+    """
     names = sorted(drivers(setup.dataset))
     lengths: list[int] = []
     episodes: list[int] = []

@@ -1,6 +1,6 @@
 """The benchmark's results as tables of text, for the terminal and for results.md."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from mode_imitation.evaluation.benchmark.config import REFERENCE
@@ -78,32 +78,28 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
 
 def _discovery(methods: Mapping[str, Any], n_experts: int) -> Table:
     columns = ("method", "modes found", f"exactly the {n_experts}", *AGREEMENT)
-    rows = [
-        (
-            method,
-            " ".join(map(str, entry["n_modes"])),
-            f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}",
-            *(_seeds(entry["clustering"].get(f"episode_{score}")) for score in AGREEMENT.values()),
-        )
-        for method, entry in methods.items()
-        if "clustering" in entry
-    ]
-    return Table(f"Discovery: trajectories, {MEAN_OVER_SEEDS}", columns, rows)
+    scores = [f"episode_{score}" for score in AGREEMENT.values()]
+    return Table(f"Discovery: trajectories, {MEAN_OVER_SEEDS}", columns, _found(methods, "clustering", scores))
 
 
 def _turns(methods: Mapping[str, Any], n_experts: int) -> Table:
     columns = ("method", "modes found", f"exactly {n_experts}", *RIGHT.values())
-    rows = [
+    title = f"Share of the training steps with a mode of the expert that drove, {MEAN_OVER_SEEDS}"
+    return Table(title, columns, _found(methods, "turns", RIGHT))
+
+
+def _found(methods: Mapping[str, Any], place: str, scores: Collection[str]) -> list[tuple[str, ...]]:
+    """A row for every method that has these scores: the modes of its runs, how many runs are exact, the scores."""
+    return [
         (
             method,
             " ".join(map(str, entry["n_modes"])),
             f"{entry['exact']} of {entry['seeds'] + entry.get('failed', 0)}",
-            *(_seeds(entry["turns"][name]) for name in RIGHT),
+            *(_seeds(entry[place].get(name)) for name in scores),
         )
         for method, entry in methods.items()
-        if "turns" in entry
+        if place in entry
     ]
-    return Table(f"Share of the training steps with a mode of the expert that drove, {MEAN_OVER_SEEDS}", columns, rows)
 
 
 def _switches(methods: Mapping[str, Any]) -> Table:

@@ -81,33 +81,29 @@ def _exact(name: str, ours: Mapping[str, Any], n_experts: int) -> Target:
 
 
 def _right_per_step(ours: Mapping[str, Any]) -> list[Target]:
-    targets = []
-    for key, label in (("", "undisturbed steps"), ("all_", "all steps")):
-        found = ours["turns"][f"{key}right_per_step_in_arena"]
-        targets.append(
-            Target(
-                f"right mode per step in the arena, {label}, mean over seeds",
-                f">= {RIGHT_PER_STEP}",
-                f"{found['mean']:.3f}, least {found['least']:.3f}" if found else "not measured",
-                found["mean"] >= RIGHT_PER_STEP if found else None,
-            )
+    return [
+        _over_seeds(
+            f"right mode per step in the arena, {label}", ours["turns"][f"{key}right_per_step_in_arena"], RIGHT_PER_STEP
         )
-    return targets
+        for key, label in (("", "undisturbed steps"), ("all_", "all steps"))
+    ]
 
 
 def _window_nmi(ours: Mapping[str, Any]) -> list[Target]:
-    targets = []
-    for key, label, wanted in (("window_nmi", "overall", 0.95), ("window_nmi_in_arena", "in the arena", 0.9)):
-        found = ours["clustering"][key]
-        targets.append(
-            Target(
-                f"window NMI {label}, mean over seeds",
-                f">= {wanted}",
-                f"{found['mean']:.3f}, least {found['least']:.3f}" if found else "not measured",
-                found["mean"] >= wanted if found else None,
-            )
-        )
-    return targets
+    return [
+        _over_seeds(f"window NMI {label}", ours["clustering"][key], wanted)
+        for key, label, wanted in (("window_nmi", "overall", 0.95), ("window_nmi_in_arena", "in the arena", 0.9))
+    ]
+
+
+def _over_seeds(name: str, found: Mapping[str, Any] | None, wanted: float) -> Target:
+    """A figure of one number a seed, whose mean is to reach `wanted`."""
+    return Target(
+        f"{name}, mean over seeds",
+        f">= {wanted}",
+        f"{found['mean']:.3f}, least {found['least']:.3f}" if found else "not measured",
+        found["mean"] >= wanted if found else None,
+    )
 
 
 def _ratio(name: str, ours: Mapping[str, Any], expert: str, drawn: str) -> Target:
