@@ -21,6 +21,7 @@ from mode_imitation.training.segmentation import (
     MERGED_BEFORE,
     SIGHTED_ROUNDS,
     SWITCH_COST,
+    UNION_LOSS,
     SwitchSearch,
     blinded,
     lidar_columns,
@@ -83,6 +84,33 @@ def test_one_expert_in_two_codes_is_merged_and_two_experts_are_not() -> None:
     assert loss is not None
     assert loss > 0.2
     assert merge_once(model, data, torch.zeros_like(merged), CONFIG, generator)[1] is None
+
+
+def test_experts_that_differ_outside_of_the_arena_alone_are_not_merged() -> None:
+    dataset = two_laws(n_each=20, steps=STEPS, disturbed=False)
+    # Both answer like the first, but where the second observation is large, in one step of sixteen.
+    plus = [episode for episode in dataset.episodes if episode.expert == "plus"]
+    seen = [episode.observations[:-1, 1] for episode in plus]
+    outside = [values > np.quantile(np.concatenate(seen), 15 / 16) for values in seen]
+    other = [
+        replace(episode, actions=np.where(out[:, None], -episode.actions, episode.actions))
+        for episode, out in zip(plus, outside, strict=True)
+    ]
+    both = replace(dataset, episodes=(*plus, *other))
+    model, data = prepared(dataset=both)
+    codes = torch.arange(2).repeat_interleave(len(plus) * STEPS)
+    out = torch.from_numpy(np.concatenate([*outside, *outside]))
+    assert len(data.trainable) == len(codes)
+    data.trainable_in_arena = torch.arange(len(codes))[~out]
+    kept, loss = merge_once(model, data, codes, CONFIG, torch.Generator().manual_seed(0))
+    assert torch.equal(kept, codes)
+    assert loss is not None
+    assert loss > 2 * UNION_LOSS
+    # Averaged over all steps the difference all but drowns, which is what is judged where hardly any lies outside.
+    data.trainable_in_arena = data.trainable
+    _, thinned = merge_once(model, data, codes, CONFIG, torch.Generator().manual_seed(0))
+    assert thinned is not None
+    assert thinned < loss / 4
 
 
 def test_scores_come_from_policies_that_never_saw_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:

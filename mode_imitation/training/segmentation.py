@@ -32,6 +32,8 @@ SWITCH_COST = 15.0
 SURPRISE = 5.0
 UNION_LOSS = 0.08
 """Nats per step that one policy for two codes may lose against two, for the codes to become one."""
+FEWEST_PART = 0.02
+"""Share of the undisturbed steps that have to lie in the arena, and outside of it, for that part to be judged alone."""
 
 
 BLIND_ROUNDS, SIGHTED_ROUNDS = 3, 4
@@ -119,8 +121,9 @@ def merge_once(
     """Join the two codes that one policy explains best together, if it does so as well as two policies.
 
     Returns:
-        (S,) codes, and what that union loses, nats per step in the arena or overall, whichever is more; None where
-        there is one code only.
+        (S,) codes, and what that union loses, nats per step in the arena or outside of it, whichever is more: two
+        experts may differ in the one place alone, and steps in the other would thin that. None where there is one code
+        only.
     """
     used = codes.unique().tolist()
     # The same split and the same fit for every candidate.
@@ -231,11 +234,13 @@ def _likelihood(model: ModeModel, data: TrainingData, codes: Tensor, config: Tra
 
 
 def _means(data: TrainingData, scores: Tensor, used: Tensor, codes: Tensor) -> Tensor:
-    """(2,) mean score of the undisturbed steps under their codes: of those in the arena (of all where there are none),
-    and of all."""
+    """(2,) mean score of the undisturbed steps under their codes: of those in the arena, and of those outside; of all
+    in the place of a part that has hardly any."""
     own = scores.gather(1, torch.searchsorted(used, codes)[:, None])[:, 0]
-    inside = data.trainable_in_arena if len(data.trainable_in_arena) else data.trainable
-    return torch.stack([own[inside].mean(), own[data.trainable].mean()])
+    outside = data.trainable[~torch.isin(data.trainable, data.trainable_in_arena)]
+    enough = FEWEST_PART * len(data.trainable)
+    parts = (part if len(part) >= max(enough, 1) else data.trainable for part in (data.trainable_in_arena, outside))
+    return torch.stack([own[part].mean() for part in parts])
 
 
 def _steps_as_units(data: TrainingData) -> TrainingData:
