@@ -68,6 +68,7 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
     assert [(config.out, config.burst_away) for config in made] == [(names[0], 0.0), (names[1], 0.2)]
     assert (plain.name, away.name) == ("two", "two-away20")
     assert BenchmarkConfig(set="two", burst_away=0.125, history=2).name == "two-away12p5-history2x5"
+    assert BenchmarkConfig(set="two", lidar_directions=True, history=2).name == "two-directions-history2x5"
     assert command_of(away).endswith("--burst-away 0.2")
     assert "burst" not in command_of(plain)
 
@@ -114,12 +115,19 @@ def test_cells_from_before_there_was_a_history_are_still_good(tmp_path: Path) ->
     assert len({cell.run for cell in [before, *gaps]}) == 3
 
 
-def test_the_original_method_has_no_history_whatever_is_asked_for(tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", [{"history": 4}, {"lidar_directions": True}, {"history": 4, "history_gap": 6}])
+def test_the_original_method_has_no_options_whatever_is_asked_for(tmp_path: Path, option: dict[str, Any]) -> None:
     def folders(method: str) -> int:
-        jobs = ({"method": method, "seed": 0, "train": {"history": history}} for history in (0, 4))
+        jobs = ({"method": method, "seed": 0, "train": {"codes": 4} | chosen} for chosen in ({}, option))
         return len({make_cell(tmp_path, job, "checksum").run for job in jobs})
 
     assert (folders("ours"), folders("original")) == (2, 1)
+
+
+def test_cells_from_before_there_were_mean_directions_are_still_good(tmp_path: Path) -> None:
+    job = {"method": "ours", "seed": 0, "train": {"codes": 4, "history": 2}}
+    without = job | {"train": job["train"] | {"lidar_directions": False}}
+    assert make_cell(tmp_path, job, "data").run == make_cell(tmp_path, without, "data").run
 
 
 def test_two_benchmarks_do_not_work_in_one_folder(

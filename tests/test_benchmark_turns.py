@@ -19,7 +19,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.evaluation.baselines.given_codes import Setup
 from mode_imitation.evaluation.baselines.methods import labelled_turns, train_method
 from mode_imitation.evaluation.benchmark import aggregate, measure, run
-from mode_imitation.evaluation.benchmark.config import SEGMENT, SETS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.config import OPTIONAL, SEGMENT, SETS, BenchmarkConfig
 from mode_imitation.evaluation.benchmark.results import headline
 from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
@@ -49,7 +49,7 @@ def test_the_data_are_as_many_episodes_as_of_two_experts_and_turns_a_quarter_of_
     assert (config.turn, BenchmarkConfig(set="two").turn) == (250, None)
     assert config.train_settings().items() >= {"segment": SEGMENT, "find_switches": True}.items()
     # What is no part of the other sets' settings does not make other cells of them.
-    assert set(BenchmarkConfig(set="two").train_settings()) == {"codes", "iterations", "history", "history_gap"}
+    assert set(BenchmarkConfig(set="two").train_settings()) == {"codes", "iterations", *OPTIONAL}
 
 
 def test_no_segment_begins_where_a_turn_does() -> None:

@@ -1,3 +1,6 @@
+import cmath
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +13,7 @@ from mode_imitation.model.actor import log_density
 from mode_imitation.model.codebook import Codebook
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.normalizer import DELTA_LIMIT, RELATIVE_SCALE, Normalizer
+from mode_imitation.model.normalizer import DELTA_LIMIT, RELATIVE_SCALE, Normalizer, mean_direction
 from mode_imitation.model.objective import Windows
 
 
@@ -153,6 +156,36 @@ def test_relative_readings_do_not_depend_on_the_distance(scale: float, readings:
     values = torch.tensor([readings], dtype=torch.float64)
     near, far = (normalizer.actor_inputs(factor * values)[:, 3:] for factor in (1.0, scale))
     torch.testing.assert_close(near, far)
+
+
+def test_the_mean_direction_is_that_of_the_sectors_weighted_with_their_readings() -> None:
+    # Four sectors with their middles at 45, 135, 225 and 315 degrees to the left of straight ahead.
+    half = math.sqrt(0.5)
+    readings = [[1.0, 0.0, 0.0, 0.0], [0.2, 0.2, 0.0, 0.0], [0.3, 0.0, 0.0, 0.1], [0.0, 0.0, 0.5, 0.0], [0.0] * 4]
+    expected = [[half, half, 1], [0, half, 1], [half, half / 2, 1], [-half, -half, 1], [0, 0, 0]]
+    torch.testing.assert_close(mean_direction(torch.tensor(readings)), torch.tensor(expected))
+
+
+@given(st.lists(st.just(0.0) | st.floats(1e-6, 1), min_size=16, max_size=16), st.integers(0, 15), st.floats(1e-3, 1))
+def test_mean_directions_turn_with_the_world_and_do_not_depend_on_how_much_is_seen(
+    readings: list[float], sectors: int, scale: float
+) -> None:
+    values = torch.tensor(readings, dtype=torch.float64)
+    ahead, left, seen = mean_direction(values).tolist()
+    assert math.hypot(ahead, left) <= 1 + 1e-9
+    assert seen == float(any(readings))
+    turned = torch.tensor(complex(ahead, left) * cmath.rect(1, sectors * 2 * math.pi / 16))
+    found = mean_direction(scale * values.roll(sectors)).double()
+    torch.testing.assert_close(found[:2], torch.view_as_real(turned.to(torch.complex128)))
+
+
+def test_mean_directions_follow_each_lidar_in_the_actors_inputs() -> None:
+    lidars = ((0, 3), (3, 5))
+    values = torch.rand(7, 6, generator=torch.Generator().manual_seed(0))
+    seen, plain = (Normalizer(6, 1, lidars, directions=wanted).actor_inputs(values) for wanted in (True, False))
+    expected = [plain[:, :9], 2 * mean_direction(values[:, :3]), plain[:, 9:], 2 * mean_direction(values[:, 3:5])]
+    torch.testing.assert_close(seen, torch.cat(expected, dim=-1))
+    assert make_model(lidars=lidars[:1], directions=True).config.actor_inputs == 3 + 3 + 3
 
 
 def test_a_lidar_adds_inputs_to_the_actor_alone() -> None:

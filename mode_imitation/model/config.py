@@ -42,6 +42,8 @@ class ModelConfig:
     lidars: tuple[tuple[int, int], ...] = ()
     """Columns [start, stop) of the observation that are one lidar each, of which the actor sees the relative readings
     too, see Normalizer.actor_inputs."""
+    directions: bool = False
+    """Whether the actor is shown the mean direction of what each of them sees, too."""
     history: int = 0
     """Earlier observations of the same episode that the actor sees beside the current one."""
     history_gap: int = 5
@@ -76,7 +78,9 @@ class ModelConfig:
     @property
     def actor_inputs(self) -> int:
         """Numbers that the actor sees beside the context."""
-        return (1 + self.history) * (self.obs_dim + sum(stop - start for start, stop in self.lidars))
+        return (1 + self.history) * (
+            self.obs_dim + sum(stop - start + 3 * self.directions for start, stop in self.lidars)
+        )
 
     @property
     def memory(self) -> Memory:

@@ -58,7 +58,7 @@ class ModeModel(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         self.config = config
         features = feature_dim(config.window, config.obs_dim, config.act_dim)
-        self.normalizer = Normalizer(config.obs_dim, config.act_dim, config.lidars, config.history)
+        self.normalizer = Normalizer(config.obs_dim, config.act_dim, config.lidars, config.history, config.directions)
         self.encoder = Encoder(features, config.encoder_hidden, config.code_dim, generator)
         self.codebook = Codebook(config.n_codes, config.code_dim, config.codebook, generator)
         self.decoder = Decoder(features, config.window.horizon, config.encoder_hidden, config.code_dim, generator)

@@ -1,5 +1,7 @@
 """Input normalisation as part of the model, so that it travels with the weights."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -7,6 +9,8 @@ STATE_LIMIT = 10.0
 DELTA_LIMIT = 5.0
 RELATIVE_SCALE = 3.0
 """Brings relative lidar readings, most of which are 0, to a spread of about 1."""
+DIRECTION_SCALE = 2.0
+"""Does so with mean directions, which lie in the unit circle."""
 
 
 class Normalizer(nn.Module):
@@ -21,9 +25,17 @@ class Normalizer(nn.Module):
     act_mean: Tensor
     act_scale: Tensor
 
-    def __init__(self, obs_dim: int, act_dim: int, lidars: tuple[tuple[int, int], ...] = (), history: int = 0) -> None:
+    def __init__(
+        self,
+        obs_dim: int,
+        act_dim: int,
+        lidars: tuple[tuple[int, int], ...] = (),
+        history: int = 0,
+        directions: bool = False,
+    ) -> None:
         super().__init__()
         self.lidars = lidars
+        self.directions = directions
         self.history = history
         self.register_buffer("obs_mean", torch.zeros(obs_dim))
         self.register_buffer("obs_scale", torch.ones(obs_dim))
@@ -46,8 +58,8 @@ class Normalizer(nn.Module):
 
     def actor_inputs(self, observations: Tensor) -> Tensor:
         """(..., obs_dim) raw -> (..., obs_dim + columns of the lidars): normalised, then every lidar relative to its
-        largest reading. With a history (..., 1 + history, obs_dim), the newest first, of which each gives as many
-        numbers, one after another.
+        largest reading; with `directions` three numbers more for each lidar, see `mean_direction`. With a history
+        (..., 1 + history, obs_dim), the newest first, of which each gives as many numbers, one after another.
 
         Near the end of a lidar's reach all readings are close to 0, and a network can hardly tell in which direction
         the object lies; relative readings say it at any distance. Nothing in reach leaves zeros.
@@ -57,6 +69,8 @@ class Normalizer(nn.Module):
             readings = observations[..., start:stop]
             largest = readings.amax(-1, keepdim=True)
             parts.append(RELATIVE_SCALE * readings / torch.where(largest > 0, largest, 1.0))
+            if self.directions:
+                parts.append(DIRECTION_SCALE * mean_direction(readings))
         inputs = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
         return inputs.flatten(-2) if self.history else inputs
 
@@ -67,6 +81,20 @@ class Normalizer(nn.Module):
     def actions(self, actions: Tensor) -> Tensor:
         """(..., act_dim) raw -> normalised."""
         return (actions - self.act_mean) / self.act_scale
+
+
+def mean_direction(readings: Tensor) -> Tensor:
+    """(..., N) readings of a lidar -> (..., 3): where what it sees lies on average, ahead and to the left in [-1, 1],
+    and whether it sees anything, 0 or 1. Nothing in reach leaves zeros.
+
+    The N sectors go once around to the left and begin straight ahead, as safety-gymnasium's do; each counts as its
+    middle, weighted with its reading. An average over sectors generalises to arrangements that the data does not show.
+    """
+    sectors = torch.arange(readings.shape[-1], dtype=readings.dtype, device=readings.device)
+    angles = (sectors + 0.5) * (2 * math.pi / len(sectors))
+    around = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    total = readings.sum(-1, keepdim=True)
+    return torch.cat([readings @ around / torch.where(total > 0, total, 1.0), (total > 0).to(readings.dtype)], dim=-1)
 
 
 def _scale(values: Tensor) -> Tensor:

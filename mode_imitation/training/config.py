@@ -127,6 +127,8 @@ class TrainConfig:
     """Widths of the actor's hidden layers."""
     relative_lidar: bool = True
     """Whether the actor also sees each lidar relative to its largest reading: directions, however far things are."""
+    lidar_directions: bool = False
+    """Whether the actor is also shown the mean direction of what each lidar sees; needs relative_lidar."""
     history: int = 0
     """Earlier observations of the episode that the actor sees beside the current one, for experts that remember. Codes
     are found without them."""
@@ -168,6 +170,8 @@ class TrainConfig:
             raise UserError("find_switches needs segments to start from, and refine; give --segment 50, say")
         if self.history and not self.refine:
             raise UserError("history needs refine: the actor is shown earlier observations in the second phase only")
+        if self.lidar_directions and not self.relative_lidar:
+            raise UserError("lidar_directions needs relative_lidar; leave out one of the two options")
         for name in NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -217,6 +221,7 @@ class TrainConfig:
             sigma=self.sigma,
             actor_hidden=self.actor_hidden,
             lidars=tuple((part.start, part.stop) for part in lidars) if self.relative_lidar else (),
+            directions=self.lidar_directions,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -260,6 +265,7 @@ class TrainConfig:
             confidence_weight=0.0,
             revive_below=0.0,
             relative_lidar=False,
+            lidar_directions=False,
             discovery_iterations=8000,
             restarts=1,
         )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_json
+from mode_imitation.evaluation.benchmark.config import OPTIONAL
 from mode_imitation.versions import digest_of_code, platform_name, versions
 
 FORMAT = 1
@@ -112,14 +113,18 @@ def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
 
 
 def in_effect(job: dict[str, Any]) -> dict[str, Any]:
-    """The job less the settings of a history that there is none of: cells from before there were any are still good.
+    """The job less the settings that change nothing: cells from before there was a choice are still good.
 
-    The original method has none, whatever is asked for.
+    The original method has neither a history nor mean directions, whatever is asked for.
     """
     train = job.get("train")
-    if train is None or (train.get("history") and job["method"] != "original"):
+    if train is None:
         return job
-    return job | {"train": {name: value for name, value in train.items() if not name.startswith("history")}}
+    idle = set(OPTIONAL)
+    if job["method"] != "original":
+        idle -= {"history", "history_gap"} if train.get("history") else set()
+        idle -= {"lidar_directions"} if train.get("lidar_directions") else set()
+    return job | {"train": {name: value for name, value in train.items() if name not in idle}}
 
 
 def code_digest() -> str:

@@ -86,6 +86,10 @@ REFERENCE_SEEDS = 3
 """Of the experts' action noise, at most: nothing is trained with them."""
 
 
+OPTIONAL = ("lidar_directions", "history", "history_gap")
+"""Settings of the actor that the original method does not have."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
     """Which experts, how many seeds and layouts, and where it goes."""
@@ -118,13 +122,15 @@ class BenchmarkConfig:
     """Of the second phase, for every method; left out, 16000 for four and six and 8000 for the others."""
     burst_away: float = 0.0
     """Share of the demonstrations' later bursts that drive away, see `generate`; such data has results of its own."""
+    lidar_directions: bool = False
+    """Show every policy but the original method's the mean direction of what each lidar sees, too."""
     history: int = 0
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
     compare_default: bool = False
-    """Run the same methods without --burst-away and --history as well, and report what these change: differences with
-    intervals, in which layouts and seeds are drawn again together."""
+    """Run the same methods without --burst-away, --lidar-directions and --history as well, and report what these
+    change: differences with intervals, in which layouts and seeds are drawn again together."""
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
@@ -146,9 +152,10 @@ class BenchmarkConfig:
         held_out_layouts(self.layouts, self.layout_block)
         if not 0 <= self.burst_away <= 1:
             raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
-        if self.compare_default and not (self.away or self.history):
+        if self.compare_default and not (self.away or self.history or self.lidar_directions):
             raise UserError(
-                "--compare-default compares with the default, and this is it; give --burst-away or --history"
+                "--compare-default compares with the default, and this is it; give --burst-away, --lidar-directions "
+                "or --history"
             )
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
@@ -165,7 +172,8 @@ class BenchmarkConfig:
     def name(self) -> str:
         """Of the results: other data, another actor or the layouts to confirm on have results of their own."""
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
-        return self.set + self.away + memory + (f"-{CONFIRMING}" if self.layout_block == CONFIRMING else "")
+        seen = "-directions" if self.lidar_directions else ""
+        return self.set + self.away + seen + memory + (f"-{CONFIRMING}" if self.layout_block == CONFIRMING else "")
 
     @property
     def away(self) -> str:
@@ -175,7 +183,7 @@ class BenchmarkConfig:
     @property
     def default(self) -> "BenchmarkConfig":
         """The same benchmark on the set's usual data, with the usual actor."""
-        return replace(self, burst_away=0.0, history=0, compare_default=False)
+        return replace(self, burst_away=0.0, lidar_directions=False, history=0, compare_default=False)
 
     @property
     def chosen(self) -> list[str]:
@@ -210,7 +218,7 @@ class BenchmarkConfig:
     def train_settings(self) -> dict[str, Any]:
         """What all methods have in common, as fields of TrainConfig."""
         chosen = SETS[self.set]
-        common: dict[str, Any] = {"history": self.history, "history_gap": self.history_gap}
+        common: dict[str, Any] = {name: getattr(self, name) for name in OPTIONAL}
         if chosen.turns:
             common |= {"segment": SEGMENT, "find_switches": True}
         return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations, **common}

@@ -41,6 +41,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "episodes": config.episodes,
         "steps": config.steps,
         "burst_away": config.burst_away,
+        "lidar_directions": config.lidar_directions,
         "history": config.history,
         "layouts": config.layouts,
         "layout_block": config.layout_block,
@@ -81,7 +82,8 @@ def command_of(config: BenchmarkConfig) -> str:
         value = getattr(config, name)
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
-    return " ".join(words + ["--compare-default"] * config.compare_default)
+    flags = ["--lidar-directions"] * config.lidar_directions + ["--compare-default"] * config.compare_default
+    return " ".join(words + flags)
 
 
 def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -151,6 +153,8 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         )
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the demonstrations' later bursts drive away.")
+    if results.get("lidar_directions"):
+        lines.insert(1, "Policies are shown the mean direction of what each lidar sees, too.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
     if results["trial"]:

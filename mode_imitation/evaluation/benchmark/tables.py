@@ -218,7 +218,10 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Table]:
     """Ours minus the other methods, then every method minus itself without options: a column a method."""
     titles = {
         False: ("Differences: ours minus each other method", "minus"),
-        True: ("Differences: each method minus itself without --burst-away and --history", "method"),
+        True: (
+            "Differences: each method minus itself without --burst-away, --lidar-directions and --history",
+            "method",
+        ),
     }
     found = []
     for options_are_compared, (title, heads) in titles.items():
