@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mode_imitation.errors import UserError
-from mode_imitation.training.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
+from mode_imitation.training.hidden_markov import forward_backward, lasting_path, runs_of, sticky_transitions, viterbi
 
 
 def random_chain(seed: int, n_states: int, lengths: list[int]) -> tuple[np.ndarray, ...]:
@@ -55,6 +55,31 @@ def test_the_path_is_the_best_of_every_path(seed: int, n_states: int, lengths: l
     for row, length in enumerate(lengths):
         paths = every_path(evidence[row, :length], transitions, start)
         assert tuple(found[row, :length]) == max(paths, key=lambda path: paths[path])
+        assert (found[row, length:] == found[row, length - 1]).all()
+
+
+@given(
+    seed=SEEDS,
+    n_states=STATES,
+    lengths=st.lists(st.integers(1, 8), min_size=1, max_size=3),
+    shortest=st.integers(1, 9),
+    cost=st.floats(0, 3),
+)
+def test_the_lasting_path_is_the_best_of_those_whose_stretches_last(
+    seed: int, n_states: int, lengths: list[int], shortest: int, cost: float
+) -> None:
+    evidence, _, start, ends = random_chain(seed, n_states, lengths)
+    found = lasting_path(evidence, cost, shortest, ends)
+    change = np.where(np.eye(n_states, dtype=bool), 0.0, -cost)
+    for row, length in enumerate(lengths):
+        paths = every_path(evidence[row, :length], change, np.zeros_like(start))
+        lasting = {
+            path: value
+            for path, value in paths.items()
+            if all(last - first >= shortest for first, last in runs_of(np.array(path))[1:-1])
+        }
+        assert tuple(found[row, :length]) in lasting
+        assert paths[tuple(found[row, :length])] == pytest.approx(max(lasting.values()))
         assert (found[row, length:] == found[row, length - 1]).all()
 
 

@@ -15,6 +15,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training import session
 from mode_imitation.training.batches import TrainingData
+from mode_imitation.training.hidden_markov import runs_of
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.segmentation import (
     BLIND_ROUNDS,
@@ -135,7 +136,7 @@ def test_scores_come_from_policies_that_never_saw_the_episode(monkeypatch: pytes
 def test_the_codes_are_the_best_path_of_every_episode(seed: int) -> None:
     _, data = prepared()
     scores = torch.from_numpy(np.random.default_rng(seed).normal(scale=4, size=(len(TRUTH), 2)))
-    codes = most_probable_codes(data, scores, torch.tensor([1, 2]))
+    codes = most_probable_codes(data, scores, torch.tensor([1, 2]), 1)
     for episode in range(2):
         part = slice(episode * STEPS, (episode + 1) * STEPS)
         value = path_value(scores[part], codes[part] - 1)
@@ -145,6 +146,18 @@ def test_the_codes_are_the_best_path_of_every_episode(seed: int) -> None:
                 other = (codes[part] - 1).clone()
                 other[flipped] = 1 - other[flipped]
                 assert path_value(scores[part], other) <= value + 1e-6
+
+
+def test_a_code_lasts_as_long_as_a_segment() -> None:
+    _, data = prepared()
+    scores = torch.from_numpy(np.random.default_rng(0).normal(scale=30, size=(len(TRUTH), 2)))
+
+    def lengths(shortest: int) -> list[int]:
+        codes = most_probable_codes(data, scores, torch.tensor([1, 2]), shortest).view(-1, STEPS)
+        return [last - first for row in codes for first, last in runs_of(row.numpy())[1:-1]]
+
+    assert min(lengths(1)) == 1
+    assert min(lengths(20)) == 20
 
 
 def path_value(scores: torch.Tensor, codes: torch.Tensor) -> float:

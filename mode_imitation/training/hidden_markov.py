@@ -94,6 +94,54 @@ def viterbi(evidence: np.ndarray, transitions: np.ndarray, start: np.ndarray, le
     return path
 
 
+def lasting_path(evidence: np.ndarray, cost: float, shortest: int, lengths: np.ndarray) -> np.ndarray:
+    """The best path of states in which each stretch of one state has at least `shortest` steps, but for the first and
+    the last, which the sequence's ends may have cut.
+
+    Args:
+        evidence, lengths: as in `forward_backward`.
+        cost: of every change of state, in the evidence's unit.
+        shortest: steps, at least 1.
+
+    Returns:
+        (E, T) int64; beyond a sequence's end its last state goes on.
+    """
+    n_sequences, n_steps, n_states = evidence.shape
+    total = np.concatenate([np.zeros((n_sequences, 1, n_states)), evidence.cumsum(axis=1)], axis=1)
+    another = np.where(np.eye(n_states, dtype=bool), -np.inf, 0.0)
+    # Of paths over the steps before t: the best whose last stretch is of this state, and long enough or the first one;
+    # and the state before that stretch where it has just become long enough, else -1.
+    best = np.full((n_sequences, n_steps + 1, n_states), -np.inf)
+    before = np.full((n_sequences, n_steps + 1, n_states), -1)
+    best[:, 1] = total[:, 1]
+    for t in range(2, n_steps + 1):
+        best[:, t] = best[:, t - 1] + evidence[:, t - 1]
+        if t > shortest:
+            ways = best[:, t - shortest, :, None] + another  # (E, S, S)
+            begun = ways.max(axis=1) - cost + total[:, t] - total[:, t - shortest]
+            before[:, t] = np.where(begun > best[:, t], ways.argmax(axis=1), -1)
+            best[:, t] = np.maximum(best[:, t], begun)
+    path = np.empty((n_sequences, n_steps), dtype=np.int64)
+    for row, length in enumerate(np.asarray(lengths).tolist()):
+        end, state = length, int(best[row, length].argmax())
+        # A last stretch that is cut short: from each step on at which one could begin.
+        cuts = np.arange(max(1, length - shortest + 1), length)
+        if len(cuts) and n_states > 1:
+            ways = best[row, cuts, :, None] + another  # (steps, S, S)
+            cut = ways.max(axis=1) - cost + total[row, length] - total[row, cuts]
+            if cut.max() > best[row, length].max():
+                step, last = np.unravel_index(cut.argmax(), cut.shape)
+                end, state = int(cuts[step]), int(ways[step, :, last].argmax())
+                path[row, end:] = last
+        if end == length:
+            path[row, end:] = state
+        while end > 0:
+            steps, earlier = (shortest, before[row, end, state]) if before[row, end, state] >= 0 else (1, state)
+            path[row, end - steps : end] = state
+            end, state = end - steps, int(earlier)
+    return path
+
+
 def runs_of(states: np.ndarray) -> list[tuple[int, int]]:
     """(T,) states -> (first, last + 1) of every stretch of equal ones, in order."""
     edges = np.flatnonzero(states[1:] != states[:-1]) + 1

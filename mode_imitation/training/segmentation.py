@@ -1,7 +1,9 @@
 """Experts that switch in mid-episode: from codes of segments on a fixed grid to a code for every step.
 
 A hard EM over steps. The M-step fits a policy to the codes as they are; the E-step gives every episode the most
-probable path of codes, where a change of code costs SWITCH_COST nats. Three things keep it from confirming itself:
+probable path of codes, where a change of code costs SWITCH_COST nats and each code lasts as long as a segment of the
+grid: an expert that drives straight ahead at times is not to share a code, for that while, with one that always does.
+Three things keep it from confirming itself:
 
 - it is cross-fitted: each episode is scored by a policy that was fitted to other episodes;
 - the first rounds are blind: their policies see the lidars only. What an agent feels of its own motion (speed, turning)
@@ -25,7 +27,7 @@ from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import fit_twins, step_log_density
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.hidden_markov import runs_of, viterbi
+from mode_imitation.training.hidden_markov import lasting_path, runs_of
 
 SWITCH_COST = 15.0
 """Nats that a change of code costs on a path; the evidence of a step is at most SURPRISE nats either way."""
@@ -36,7 +38,7 @@ FEWEST_PART = 0.02
 """Share of the undisturbed steps that have to lie in the arena, and outside of it, for that part to be judged alone."""
 
 
-BLIND_ROUNDS, SIGHTED_ROUNDS = 3, 4
+BLIND_ROUNDS, SIGHTED_ROUNDS = 5, 4
 MERGED_BEFORE = 2
 """Sighted rounds before which codes are merged."""
 MOST_SIGHTED = SIGHTED_ROUNDS + MERGED_BEFORE - 1
@@ -71,7 +73,7 @@ class SwitchSearch:
             model: its normaliser and sizes are used; it is not changed.
             data: S steps; its units are not used.
             slices: sensors by name; without a lidar among them the blind rounds see everything.
-            config: scoring_iterations, scoring_batch, learning_rate, actor_hidden.
+            config: segment, scoring_iterations, scoring_batch, learning_rate, actor_hidden.
         """
         self.model, self.data, self.config = model, data, config
         self.blind = blinded(model, lidar_columns(slices, model.config.obs_dim))
@@ -89,7 +91,7 @@ class SwitchSearch:
             return new, {"kind": kind, "merged": merged, "loss": loss, "n_codes": len(new.unique())}
         model, config = (self.model, sighted) if kind == "sighted" else (self.blind, self.config)
         scores, used = step_scores(model, self.data, codes, config, generator)
-        new = most_probable_codes(self.data, scores, used)
+        new = most_probable_codes(self.data, scores, used, self.config.segment or 1)
         return new, {
             "kind": kind,
             "nll": -float(_means(self.data, scores, used, new)[0]),
@@ -165,16 +167,14 @@ def step_scores(
     return scores, used
 
 
-def most_probable_codes(data: TrainingData, scores: Tensor, used: Tensor) -> Tensor:
-    """(S, C) scores -> (S,) codes on the most probable path of each episode."""
+def most_probable_codes(data: TrainingData, scores: Tensor, used: Tensor, shortest: int) -> Tensor:
+    """(S, C) scores -> (S,) codes on the most probable path of each episode, on which a code lasts `shortest` steps."""
     lengths = np.bincount(data.episode_of_unit, weights=data.unit_lengths).astype(np.int64)
     flat = scores.double().cpu().numpy()
     padded = np.zeros((len(lengths), lengths.max(), flat.shape[1]))
     inside = np.arange(lengths.max()) < lengths[:, None]
     padded[inside] = flat
-    costs = np.full((flat.shape[1],) * 2, -SWITCH_COST)
-    np.fill_diagonal(costs, 0.0)
-    path = viterbi(padded, costs, np.zeros(flat.shape[1]), lengths)
+    path = lasting_path(padded, SWITCH_COST, shortest, lengths)
     return used[torch.from_numpy(path[inside]).to(used.device)]
 
 
