@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.training import session
+from mode_imitation.training import segmentation, session
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.hidden_markov import runs_of
 from mode_imitation.training.run_folder import load_run
@@ -87,38 +87,57 @@ def test_one_expert_in_two_codes_is_merged_and_two_experts_are_not() -> None:
     assert merge_once(model, data, torch.zeros_like(merged), CONFIG, generator)[1] is None
 
 
-def test_experts_that_differ_outside_of_the_arena_alone_are_not_merged() -> None:
+RARE = 1 / 24
+"""Share of the steps in which the experts of the next tests differ at all."""
+
+
+def nearly_alike() -> tuple[ModeModel, TrainingData, torch.Tensor, torch.Tensor]:
+    """Two experts that answer alike but in rare steps; their codes, and which steps those are."""
     dataset = two_laws(n_each=20, steps=STEPS, disturbed=False)
-    # Both answer like the first, but where the second observation is large, in one step of sixteen.
     plus = [episode for episode in dataset.episodes if episode.expert == "plus"]
     seen = [episode.observations[:-1, 1] for episode in plus]
-    outside = [values > np.quantile(np.concatenate(seen), 15 / 16) for values in seen]
+    rare = [values > np.quantile(np.concatenate(seen), 1 - RARE) for values in seen]
     other = [
-        replace(episode, actions=np.where(out[:, None], -episode.actions, episode.actions))
-        for episode, out in zip(plus, outside, strict=True)
+        replace(episode, actions=np.where(there[:, None], -episode.actions, episode.actions))
+        for episode, there in zip(plus, rare, strict=True)
     ]
-    both = replace(dataset, episodes=(*plus, *other))
-    model, data = prepared(dataset=both)
+    model, data = prepared(dataset=replace(dataset, episodes=(*plus, *other)))
     codes = torch.arange(2).repeat_interleave(len(plus) * STEPS)
-    out = torch.from_numpy(np.concatenate([*outside, *outside]))
-    assert len(data.trainable) == len(codes)
-    data.trainable_in_arena = torch.arange(len(codes))[~out]
-    kept, loss = merge_once(model, data, codes, CONFIG, torch.Generator().manual_seed(0))
-    assert torch.equal(kept, codes)
-    assert loss is not None
+    return model, data, codes, torch.from_numpy(np.concatenate([*rare, *rare]))
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_experts_that_differ_in_the_arena_alone_or_outside_of_it_alone_are_not_merged(inside: bool) -> None:
+    model, data, codes, rare = nearly_alike()
+
+    def merged() -> tuple[bool, float]:
+        united, loss = merge_once(model, data, codes, CONFIG, torch.Generator().manual_seed(0))
+        assert loss is not None
+        return len(united.unique()) == 1, loss
+
+    data.trainable_in_arena = torch.arange(len(codes))[rare if inside else ~rare]
+    apart, loss = merged()
+    assert not apart
     assert loss > 2 * UNION_LOSS
-    # Averaged over all steps the difference all but drowns, which is what is judged where hardly any lies outside.
+    # Over all steps, which are judged where everything lies in one place, the difference is not seen.
     data.trainable_in_arena = data.trainable
-    _, thinned = merge_once(model, data, codes, CONFIG, torch.Generator().manual_seed(0))
-    assert thinned is not None
-    assert thinned < loss / 4
+    assert merged()[0]
+
+
+@pytest.mark.parametrize(("more", "apart"), [(1.05, True), (0.95, False)])
+def test_a_part_that_has_hardly_any_steps_is_not_judged_alone(
+    more: float, apart: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, data, codes, rare = nearly_alike()
+    data.trainable_in_arena = torch.arange(len(codes))[~rare]
+    monkeypatch.setattr(segmentation, "FEWEST_PART", float(rare.float().mean()) / more)
+    united, _ = merge_once(model, data, codes, CONFIG, torch.Generator().manual_seed(0))
+    assert (len(united.unique()) == 2) is apart
 
 
 def test_scores_come_from_policies_that_never_saw_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
     model, data = prepared()
     fitted: list[torch.Tensor] = []
-    from mode_imitation.training import segmentation
-
     original = segmentation.fit_twins
 
     def watched(model, data, codes, half, config, generator):
@@ -148,13 +167,16 @@ def test_the_codes_are_the_best_path_of_every_episode(seed: int) -> None:
                 assert path_value(scores[part], other) <= value + 1e-6
 
 
-def test_a_code_lasts_as_long_as_a_segment() -> None:
-    _, data = prepared()
+def test_a_code_lasts_as_long_as_a_segment(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = prepared()
     scores = torch.from_numpy(np.random.default_rng(0).normal(scale=30, size=(len(TRUTH), 2)))
 
-    def lengths(shortest: int) -> list[int]:
-        codes = most_probable_codes(data, scores, torch.tensor([1, 2]), shortest).view(-1, STEPS)
-        return [last - first for row in codes for first, last in runs_of(row.numpy())[1:-1]]
+    monkeypatch.setattr(segmentation, "step_scores", lambda *arguments: (scores, torch.tensor([0, 1])))
+
+    def lengths(segment: int) -> list[int]:
+        search = SwitchSearch(model, data, None, replace(CONFIG, segment=segment))
+        codes, _ = search.round("sighted", torch.from_numpy(TRUTH), torch.Generator())
+        return [last - first for row in codes.view(-1, STEPS) for first, last in runs_of(row.numpy())[1:-1]]
 
     assert min(lengths(1)) == 1
     assert min(lengths(20)) == 20
@@ -180,12 +202,14 @@ def test_a_blind_model_is_told_nothing_of_what_it_may_not_see() -> None:
 
 def test_blind_rounds_come_first_and_merging_before_each_sighted_one() -> None:
     rounds: list[dict] = []
-    while (kind := next_round(rounds)) is not None:
+    while (kind := next_round(rounds, blind=True) or next_round(rounds, blind=False)) is not None:
         rounds.append({"kind": kind, "merged": kind == "merge" and len(rounds) == BLIND_ROUNDS})
     kinds = [entry["kind"] for entry in rounds]
     started = ["blind"] * BLIND_ROUNDS + ["merge", "merge", "sighted"]
     more = ["merge", "sighted"] * (MERGED_BEFORE - 1) + ["sighted"] * (SIGHTED_ROUNDS - MERGED_BEFORE)
     assert kinds == started + more
+    # A search that an earlier version began with fewer blind rounds goes on all the same.
+    assert next_round(rounds[: BLIND_ROUNDS - 2], blind=False) == "merge"
 
 
 CODES = st.lists(st.lists(st.integers(0, 2), min_size=4, max_size=20), min_size=1, max_size=4)
@@ -240,18 +264,35 @@ class Killed(Exception):
     """Stands for the end of the process."""
 
 
-@pytest.mark.parametrize("writes", [3, 4, 5, 6, 9, 12, 13, 14, 16, 18])
-def test_a_search_that_dies_around_any_checkpoint_ends_with_the_same_weights(
-    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: int
-) -> None:
-    original, count = session.save_checkpoint, 0
+AFTER_BLIND = BLIND_ROUNDS
+MOMENTS = [
+    ("switching", 0, 0, True),
+    ("switching", 0, 1, False),
+    ("switching", 0, 1, True),
+    ("switching", 0, AFTER_BLIND, True),
+    ("discovery", 1, AFTER_BLIND, True),
+    ("switching", 1, 2, False),
+    ("switching", 1, AFTER_BLIND, False),
+    ("sharpening", 1, AFTER_BLIND, True),
+    ("sharpening", 1, AFTER_BLIND + 1, False),
+    ("sharpening", 1, AFTER_BLIND + 1, True),
+    ("sharpening", 1, AFTER_BLIND + 4, False),
+    ("refinement", 1, AFTER_BLIND + 6, True),
+]
+"""Stage, restart and rounds done at a checkpoint, and whether it is still written."""
 
-    def dying(*arguments) -> None:
-        nonlocal count
-        count += 1
-        if count < writes or writes % 2:
-            original(*arguments)
-        if count == writes:
+
+@pytest.mark.parametrize(("stage", "restart", "n_rounds", "written"), MOMENTS)
+def test_a_search_that_dies_around_any_checkpoint_ends_with_the_same_weights(
+    uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage, restart, n_rounds, written
+) -> None:
+    original = session.save_checkpoint
+
+    def dying(path: Path, state: session.TrainingState, *others) -> None:
+        last = (state.stage, state.restart, len(state.rounds)) == (stage, restart, n_rounds)
+        if written or not last:
+            original(path, state, *others)
+        if last:
             raise Killed
 
     with monkeypatch.context() as patched:

@@ -91,7 +91,8 @@ class TrainConfig:
     pool: int = 8
     """Windows of one trajectory (or segment) whose distances are averaged before a code is chosen; 1: no averaging."""
     segment: int | None = None
-    """Steps of a segment with a code of its own, for experts that switch in mid-episode; None: whole trajectories."""
+    """Steps of a segment with a code of its own, for experts that switch in mid-episode; None: whole trajectories. With
+    find_switches no code lasts less, but for the first and the last of an episode."""
     find_switches: bool = False
     """Look for the steps at which experts switch, from the codes of the segments on: slower, for data in which they do
     so in mid-episode. Give --segment the shortest time that an expert is thought to last."""

@@ -96,7 +96,7 @@ def viterbi(evidence: np.ndarray, transitions: np.ndarray, start: np.ndarray, le
 
 def lasting_path(evidence: np.ndarray, cost: float, shortest: int, lengths: np.ndarray) -> np.ndarray:
     """The best path of states in which each stretch of one state has at least `shortest` steps, but for the first and
-    the last, which the sequence's ends may have cut.
+    the last, which the sequence's ends may have cut; of equally good ones one whose changes come early.
 
     Args:
         evidence, lengths: as in `forward_backward`.

@@ -1,9 +1,9 @@
 """Experts that switch in mid-episode: from codes of segments on a fixed grid to a code for every step.
 
 A hard EM over steps. The M-step fits a policy to the codes as they are; the E-step gives every episode the most
-probable path of codes, where a change of code costs SWITCH_COST nats and each code lasts as long as a segment of the
-grid: an expert that drives straight ahead at times is not to share a code, for that while, with one that always does.
-Three things keep it from confirming itself:
+probable path of codes, where a change of code costs SWITCH_COST nats and no code lasts less than a segment of the grid
+but the first and the last of an episode: an expert that drives straight ahead for a while is not to have a code for
+that while, with an expert that always does. Three things keep it from confirming itself:
 
 - it is cross-fitted: each episode is scored by a policy that was fitted to other episodes;
 - the first rounds are blind: their policies see the lidars only. What an agent feels of its own motion (speed, turning)
@@ -35,7 +35,7 @@ SURPRISE = 5.0
 UNION_LOSS = 0.08
 """Nats per step that one policy for two codes may lose against two, for the codes to become one."""
 FEWEST_PART = 0.02
-"""Share of the undisturbed steps that have to lie in the arena, and outside of it, for that part to be judged alone."""
+"""A part (in the arena, outside of it) with a smaller share of the undisturbed steps is not judged alone."""
 
 
 BLIND_ROUNDS, SIGHTED_ROUNDS = 5, 4
@@ -49,12 +49,16 @@ SIGHTED_SHARE = 1.5
 Kind = Literal["blind", "merge", "sighted"]
 
 
-def next_round(rounds: Sequence[Mapping[str, Any]]) -> Kind | None:
-    """What follows the rounds that are done: blind ones, then sighted ones, the first of them after merging; None at
-    the end."""
+def next_round(rounds: Sequence[Mapping[str, Any]], *, blind: bool) -> Kind | None:
+    """What follows the rounds that are done; None at the end.
+
+    Args:
+        rounds: `kind` of each, and `merged` of those that merge.
+        blind: whether the search is at the blind rounds still; then come sighted ones, the first of them after merging.
+    """
     kinds = [entry["kind"] for entry in rounds]
-    if len(kinds) < BLIND_ROUNDS:
-        return "blind"
+    if blind:
+        return "blind" if len(kinds) < BLIND_ROUNDS else None
     sighted, last = kinds.count("sighted"), rounds[-1]
     if sighted == SIGHTED_ROUNDS:
         return None
@@ -76,12 +80,14 @@ class SwitchSearch:
             config: segment, scoring_iterations, scoring_batch, learning_rate, actor_hidden.
         """
         self.model, self.data, self.config = model, data, config
+        self.shortest = config.segment or 1
         self.blind = blinded(model, lidar_columns(slices, model.config.obs_dim))
 
     def round(self, kind: Kind, codes: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Any]]:
         """One round: (S,) codes of the steps -> (S,), and its figures.
 
-        `nll` is in nats per undisturbed step in the arena under the new codes, by policies that never saw the episode;
+        `nll` is in nats per undisturbed step in the arena (of all, where hardly any is) under the new codes, by
+        policies that never saw the episode;
         `changed` the share of the steps that got another code; `loss` what the best union of two codes loses.
         """
         sighted = replace(self.config, scoring_iterations=round(SIGHTED_SHARE * self.config.scoring_iterations))
@@ -91,7 +97,7 @@ class SwitchSearch:
             return new, {"kind": kind, "merged": merged, "loss": loss, "n_codes": len(new.unique())}
         model, config = (self.model, sighted) if kind == "sighted" else (self.blind, self.config)
         scores, used = step_scores(model, self.data, codes, config, generator)
-        new = most_probable_codes(self.data, scores, used, self.config.segment or 1)
+        new = most_probable_codes(self.data, scores, used, self.shortest)
         return new, {
             "kind": kind,
             "nll": -float(_means(self.data, scores, used, new)[0]),
@@ -124,8 +130,8 @@ def merge_once(
 
     Returns:
         (S,) codes, and what that union loses, nats per step in the arena or outside of it, whichever is more: two
-        experts may differ in the one place alone, and steps in the other would thin that. None where there is one code
-        only.
+        experts may differ in one of the places only, which an average over both would hide. None where there is one
+        code only.
     """
     used = codes.unique().tolist()
     # The same split and the same fit for every candidate.
@@ -168,7 +174,8 @@ def step_scores(
 
 
 def most_probable_codes(data: TrainingData, scores: Tensor, used: Tensor, shortest: int) -> Tensor:
-    """(S, C) scores -> (S,) codes on the most probable path of each episode, on which a code lasts `shortest` steps."""
+    """(S, C) scores -> (S,) codes on the most probable path of each episode, on which a code lasts at least `shortest`
+    steps, but for the first and the last of the episode."""
     lengths = np.bincount(data.episode_of_unit, weights=data.unit_lengths).astype(np.int64)
     flat = scores.double().cpu().numpy()
     padded = np.zeros((len(lengths), lengths.max(), flat.shape[1]))
@@ -234,8 +241,8 @@ def _likelihood(model: ModeModel, data: TrainingData, codes: Tensor, config: Tra
 
 
 def _means(data: TrainingData, scores: Tensor, used: Tensor, codes: Tensor) -> Tensor:
-    """(2,) mean score of the undisturbed steps under their codes: of those in the arena, and of those outside; of all
-    in the place of a part that has hardly any."""
+    """(2,) mean score of the undisturbed steps under their codes: of those in the arena, and of those outside; where
+    one of them is hardly any, of all in its place."""
     own = scores.gather(1, torch.searchsorted(used, codes)[:, None])[:, 0]
     outside = data.trainable[~torch.isin(data.trainable, data.trainable_in_arena)]
     enough = FEWEST_PART * len(data.trainable)

@@ -53,7 +53,7 @@ def search_switches(session: TrainingSession, generator: torch.Generator, *, bli
     assert state.codes is not None
     most = BLIND_ROUNDS if blind else MOST_SIGHTED + len(state.codes.unique())
     with progress("blind rounds" if blind else "merging, sighted rounds", most, "rounds") as bar:
-        while (kind := next_round(state.rounds)) is not None and (kind == "blind") == blind:
+        while (kind := next_round(state.rounds, blind=blind)) is not None:
             state.codes, figures = search.round(kind, state.codes, generator)
             state.rounds.append(figures)
             state.iteration += 1
