@@ -105,13 +105,15 @@ def test_without_a_history_the_actor_is_asked_about_the_states_of_the_windows() 
     assert torch.equal(asked.actions, windows.actions[rows, transitions])
 
 
-def test_every_earlier_observation_is_given_as_the_current_one_is() -> None:
+@pytest.mark.parametrize("directions", [False, True])
+def test_every_earlier_observation_is_given_as_the_current_one_is(directions: bool) -> None:
     lidars = ((1, 4),)
-    now, before = Normalizer(OBS_DIM, 2, lidars), Normalizer(OBS_DIM, 2, lidars, MEMORY.history)
+    now, before = (Normalizer(OBS_DIM, 2, lidars, history, directions) for history in (0, MEMORY.history))
     seen = torch.rand(7, 2, 1 + MEMORY.history, OBS_DIM, generator=torch.Generator().manual_seed(0))
     expected = torch.cat([now.actor_inputs(seen[:, :, index]) for index in range(1 + MEMORY.history)], dim=-1)
     assert torch.equal(before.actor_inputs(seen), expected)
-    assert ModelConfig(OBS_DIM, 2, 4, lidars=lidars, **HISTORY).actor_inputs == expected.shape[-1]
+    config = ModelConfig(OBS_DIM, 2, 4, lidars=lidars, directions=directions, **HISTORY)
+    assert config.actor_inputs == expected.shape[-1]
 
 
 def test_a_history_that_is_added_is_not_heeded_yet() -> None:

@@ -8,12 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from experts.lidar import centroid
 from mode_imitation.errors import UserError
 from mode_imitation.model.actor import log_density
 from mode_imitation.model.codebook import Codebook
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.normalizer import DELTA_LIMIT, RELATIVE_SCALE, Normalizer, mean_direction
+from mode_imitation.model.normalizer import DELTA_LIMIT, DIRECTION_SCALE, RELATIVE_SCALE, Normalizer, mean_direction
 from mode_imitation.model.objective import Windows
 
 
@@ -174,16 +175,27 @@ def test_mean_directions_turn_with_the_world_and_do_not_depend_on_how_much_is_se
     ahead, left, seen = mean_direction(values).tolist()
     assert math.hypot(ahead, left) <= 1 + 1e-9
     assert seen == float(any(readings))
-    turned = torch.tensor(complex(ahead, left) * cmath.rect(1, sectors * 2 * math.pi / 16))
-    found = mean_direction(scale * values.roll(sectors)).double()
-    torch.testing.assert_close(found[:2], torch.view_as_real(turned.to(torch.complex128)))
+    turned = complex(ahead, left) * cmath.rect(1, sectors * 2 * math.pi / 16)
+    found = mean_direction(scale * values.roll(sectors)).tolist()
+    assert found == pytest.approx([turned.real, turned.imag, seen])
+
+
+def test_the_mean_direction_is_the_one_that_the_experts_read() -> None:
+    readings = np.random.default_rng(0).random((50, 16)) * (np.random.default_rng(1).random((50, 16)) < 0.2)
+    readings[0] = 0
+    direction, seen = centroid(readings)
+    found = mean_direction(torch.from_numpy(readings)).numpy()
+    np.testing.assert_allclose(found[:, :2], direction, atol=1e-12)
+    np.testing.assert_array_equal(found[:, 2], seen)
+    assert not seen.all()
 
 
 def test_mean_directions_follow_each_lidar_in_the_actors_inputs() -> None:
     lidars = ((0, 3), (3, 5))
     values = torch.rand(7, 6, generator=torch.Generator().manual_seed(0))
     seen, plain = (Normalizer(6, 1, lidars, directions=wanted).actor_inputs(values) for wanted in (True, False))
-    expected = [plain[:, :9], 2 * mean_direction(values[:, :3]), plain[:, 9:], 2 * mean_direction(values[:, 3:5])]
+    first, second = (DIRECTION_SCALE * mean_direction(values[:, start:stop]) for start, stop in lidars)
+    expected = [plain[:, :9], first, plain[:, 9:], second]
     torch.testing.assert_close(seen, torch.cat(expected, dim=-1))
     assert make_model(lidars=lidars[:1], directions=True).config.actor_inputs == 3 + 3 + 3
 

@@ -43,7 +43,7 @@ class ModelConfig:
     """Columns [start, stop) of the observation that are one lidar each, of which the actor sees the relative readings
     too, see Normalizer.actor_inputs."""
     directions: bool = False
-    """Whether the actor is shown the mean direction of what each of them sees, too."""
+    """Whether the actor is also shown the mean direction of what each lidar sees."""
     history: int = 0
     """Earlier observations of the same episode that the actor sees beside the current one."""
     history_gap: int = 5

@@ -129,7 +129,8 @@ class TrainConfig:
     relative_lidar: bool = True
     """Whether the actor also sees each lidar relative to its largest reading: directions, however far things are."""
     lidar_directions: bool = False
-    """Whether the actor is also shown the mean direction of what each lidar sees; needs relative_lidar."""
+    """Whether the actor is also shown the mean direction of what each lidar sees, for the way back from where little is
+    in sight; needs relative_lidar."""
     history: int = 0
     """Earlier observations of the episode that the actor sees beside the current one, for experts that remember. Codes
     are found without them."""
@@ -172,7 +173,9 @@ class TrainConfig:
         if self.history and not self.refine:
             raise UserError("history needs refine: the actor is shown earlier observations in the second phase only")
         if self.lidar_directions and not self.relative_lidar:
-            raise UserError("lidar_directions needs relative_lidar; leave out one of the two options")
+            raise UserError(
+                "lidar_directions needs relative_lidar; leave out --no-relative-lidar or --lidar-directions"
+            )
         for name in NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and not value >= 0:

@@ -123,7 +123,7 @@ class BenchmarkConfig:
     burst_away: float = 0.0
     """Share of the demonstrations' later bursts that drive away, see `generate`; such data has results of its own."""
     lidar_directions: bool = False
-    """Show every policy but the original method's the mean direction of what each lidar sees, too."""
+    """Show every policy but the original method's the mean direction of what each lidar sees, see `train`."""
     history: int = 0
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
     history_gap: int = 5

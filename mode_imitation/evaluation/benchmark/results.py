@@ -154,7 +154,7 @@ def headline(results: Mapping[str, Any]) -> list[str]:
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the demonstrations' later bursts drive away.")
     if results.get("lidar_directions"):
-        lines.insert(1, "Policies are shown the mean direction of what each lidar sees, too.")
+        lines.insert(1, "Policies but the original's are also shown the mean direction of what each lidar sees.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
     if results["trial"]:

@@ -19,9 +19,12 @@ SUMMARY = "sweep.json"
 
 def cell_key(dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> str:
     """sha256 of everything that decides a cell's content; labels count too, for the evaluation that is kept with it."""
+    settings = training.to_dict()
+    if not training.lidar_directions:
+        del settings["lidar_directions"]  # cells from before there was a choice are still good
     parts = {
         "format": FORMAT_VERSION,
-        "training": training.to_dict(),
+        "training": settings,
         "most_codes": most_codes,
         "dataset": dataset.checksum,
         "labels": dataset.labels,
