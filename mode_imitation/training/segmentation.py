@@ -87,8 +87,8 @@ class SwitchSearch:
         """One round: (S,) codes of the steps -> (S,), and its figures.
 
         `nll` is in nats per undisturbed step in the arena (of all, where hardly any is) under the new codes, by
-        policies that never saw the episode;
-        `changed` the share of the steps that got another code; `loss` what the best union of two codes loses.
+        policies that never saw the episode; `changed` the share of the steps that got another code; `loss` what the
+        best union of two codes loses.
         """
         sighted = replace(self.config, scoring_iterations=round(SIGHTED_SHARE * self.config.scoring_iterations))
         if kind == "merge":
