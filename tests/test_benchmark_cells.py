@@ -130,6 +130,24 @@ def test_cells_from_before_there_were_mean_directions_are_still_good(tmp_path: P
     assert make_cell(tmp_path, job, "data").run == make_cell(tmp_path, without, "data").run
 
 
+def test_exact_physics_have_results_of_their_own_and_change_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = SimpleNamespace(name="two", checksum="checksum")
+    monkeypatch.setattr(run, "prepare_data", lambda config: data)
+    config = BenchmarkConfig(set="two", seeds=1, layouts=2, out=tmp_path)
+    exact = dataclasses.replace(config, exact_physics=True)
+    sleeping, awake = run.plan_cells(config), run.plan_cells(exact)
+    assert {cell.job.get("sleeping_vases") for cell in sleeping} == {True}
+    assert not {"sleeping_vases"} & set().union(*(cell.job for cell in awake)), "cells from before vases slept are good"
+    assert [cell.run for cell in sleeping] == [cell.run for cell in awake]
+    assert not {cell.folder for cell in sleeping} & {cell.folder for cell in awake}
+    assert (config.name, exact.name) == ("two", "two-exact")
+    assert command_of(exact).endswith("--exact-physics")
+    monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: False)
+    assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in awake]
+
+
 def test_two_benchmarks_do_not_work_in_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:

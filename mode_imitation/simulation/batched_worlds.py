@@ -16,6 +16,7 @@ from mode_imitation.simulation.library_worlds import close_builders
 from mode_imitation.simulation.lidar import pseudo_lidar
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.shim import import_mujoco
+from mode_imitation.simulation.sleep import allow_sleep, awake
 from mode_imitation.simulation.substeps import fastest_exact
 from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName
 from mode_imitation.simulation.world_arrays import WorldArrays, sizes_of
@@ -55,6 +56,8 @@ class BatchedWorlds:
         max_episode_steps: int,
         threads: int = 1,
         arrays: WorldArrays | None = None,
+        *,
+        sleeping_vases: bool = False,
     ) -> None:
         self.builders = [build_task(name.env_id) for _ in range(n_worlds)]
         for builder in self.builders:
@@ -65,6 +68,7 @@ class BatchedWorlds:
         self._advance = fastest_exact(name.env_id)
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._threads = threads
+        self._sleeping_vases = sleeping_vases
         self._layout: Layout | None = None
         self._last_distances = np.zeros(n_worlds)
         self._draws_owed = np.zeros(n_worlds, dtype=np.int64)
@@ -142,6 +146,8 @@ class BatchedWorlds:
             self._sensors = np.zeros((self.n_worlds, model.nsensordata))
             self._velocities = np.zeros((self.n_worlds, model.nv))
             self._ball_rotations = np.zeros((self.n_worlds, len(self._layout.balls), 9))
+        if self._sleeping_vases:
+            allow_sleep(model)
         layout = self._layout
         balls = [
             (self._ball_rotations[world, ball], data.sensordata[start : start + 4])
@@ -225,7 +231,8 @@ class BatchedWorlds:
         self._pay_draws(world)
         task.update_layout()
         try:
-            task.update_world()
+            with awake(task.model):
+                task.update_world()
         except ResamplingError:
             return False
         finally:

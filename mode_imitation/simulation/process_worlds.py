@@ -38,6 +38,7 @@ class ProcessWorlds:
         path: str,
         threads: int,
         processes: int,
+        sleeping_vases: bool = False,
         patience_s: float = 0.0,
     ) -> None:
         """
@@ -48,6 +49,7 @@ class ProcessWorlds:
             path: "batched" or "library".
             threads: of each process.
             processes: this one included; at most one a world.
+            sleeping_vases: see `make_vec`.
             patience_s: see `Ear`; only where each process has a core.
         """
         if os.name != "posix":
@@ -60,7 +62,13 @@ class ProcessWorlds:
         handle = open_shared(sizes)
         self.arrays: WorldArrays = map_shared(sizes, handle)
         try:
-            job = {"env_id": name.env_id, "path": path, "threads": threads, "max_episode_steps": max_episode_steps}
+            job = {
+                "env_id": name.env_id,
+                "path": path,
+                "threads": threads,
+                "max_episode_steps": max_episode_steps,
+                "sleeping_vases": sleeping_vases,
+            }
             for first, stop in pairwise(self._bounds[1:]):
                 group = start_process(MODULE, inherited=(handle,))
                 self._groups.append(group)

@@ -28,6 +28,7 @@ def make_vec(
     threads: int | None = None,
     processes: int | None = 1,
     max_episode_steps: int | None = None,
+    sleeping_vases: bool = False,
     autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
 ) -> "NavigationVectorEnv":
     """N worlds of one navigation task, stepped together.
@@ -45,10 +46,14 @@ def make_vec(
             has 2 worlds. With more than one there is no `tasks`; nothing else differs, and what the worlds show is
             the same to the bit.
         max_episode_steps: steps after which an episode is truncated; None for the task's own.
+        sleeping_vases: let vases that nobody touches sleep, for about twice the speed. Until the robot touches one it
+            moves as without, to the last bit, and what the lidar sees of a vase differs by some 1e-9; from then on an
+            episode is as likely as the one without, but another one. Batched path, mujoco >= 3.4.
         autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
     Raises:
-        UserError: unknown task, a count below 1, a path that the task does not have, or no simulator.
+        UserError: unknown task, a count below 1, a path that the task does not have, vases that cannot sleep, or no
+            simulator.
     """
     return NavigationVectorEnv(
         env_id,
@@ -57,6 +62,7 @@ def make_vec(
         threads=threads,
         processes=processes,
         max_episode_steps=max_episode_steps,
+        sleeping_vases=sleeping_vases,
         autoreset_mode=autoreset_mode,
     )
 
@@ -78,6 +84,7 @@ class NavigationVectorEnv(VectorEnv):
         threads: int | None,
         processes: int | None,
         max_episode_steps: int | None,
+        sleeping_vases: bool,
         autoreset_mode: AutoresetMode,
     ) -> None:
         name = parse_env_id(env_id)
@@ -94,7 +101,16 @@ class NavigationVectorEnv(VectorEnv):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         builder = build_task(env_id)
-        made = make_worlds(name, builder, self.num_envs, path, threads, processes, self.max_episode_steps)
+        made = make_worlds(
+            name,
+            builder,
+            self.num_envs,
+            path,
+            threads,
+            processes,
+            self.max_episode_steps,
+            sleeping_vases=sleeping_vases,
+        )
         self.path, self.threads, self.processes, self._worlds = made
         x_min, y_min, x_max, y_max = map(float, builder.task.placements_conf.extents)
         self._arena = (x_min, y_min, x_max, y_max)

@@ -9,6 +9,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.simulation.batched_worlds import BatchedWorlds, is_batchable
 from mode_imitation.simulation.library_worlds import LibraryWorlds
 from mode_imitation.simulation.process_worlds import ProcessWorlds
+from mode_imitation.simulation.sleep import can_sleep
 from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName
 from mode_imitation.simulation.world_arrays import Worlds, sizes_of
 
@@ -51,6 +52,8 @@ def make_worlds(
     threads: int | None,
     processes: int | None,
     max_episode_steps: int,
+    *,
+    sleeping_vases: bool = False,
 ) -> Made:
     """N worlds of a task, stepped as `make_vec` was asked to.
 
@@ -58,7 +61,7 @@ def make_worlds(
         builder: one of the library's environments of this task.
 
     Raises:
-        UserError: unknown path, or one that the task does not have.
+        UserError: unknown path, or one that the task does not have, or vases cannot sleep here.
     """
     if path not in ("auto", "batched", "library"):
         raise UserError(f"unknown path {path!r}; expected auto, batched or library")
@@ -67,6 +70,10 @@ def make_worlds(
         raise UserError(
             f"{name.env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
         )
+    if sleeping_vases and not batchable:
+        raise UserError("vases sleep on the batched path only; expected sleeping_vases=False, or a task that has that path")
+    if sleeping_vases and not can_sleep():
+        raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or sleeping_vases=False")
     threads, processes = spread(n_worlds, threads, processes, threadable=batchable)
     kind: Literal["batched", "library"] = "batched" if batchable else "library"
     if processes > 1:
@@ -76,11 +83,12 @@ def make_worlds(
             max_episode_steps,
             path=kind,
             threads=threads,
+            sleeping_vases=sleeping_vases,
             processes=processes,
             patience_s=PATIENCE_S if processes <= cores() else 0.0,
         )
     elif batchable:
-        worlds = BatchedWorlds(name, n_worlds, max_episode_steps, threads)
+        worlds = BatchedWorlds(name, n_worlds, max_episode_steps, threads, sleeping_vases=sleeping_vases)
     else:
         worlds = LibraryWorlds(name, n_worlds, max_episode_steps)
     return Made(kind, threads, processes, worlds)

@@ -104,12 +104,14 @@ def open_arrays(*, sizes: dict[str, int], handle: int, first: int, stop: int) ->
     return arrays
 
 
-def make_group(*, env_id: str, path: str, threads: int, max_episode_steps: int, arrays: WorldArrays) -> Worlds:
+def make_group(
+    *, env_id: str, path: str, threads: int, max_episode_steps: int, sleeping_vases: bool, arrays: WorldArrays
+) -> Worlds:
     """As many worlds as there are in the arrays."""
     name, n_worlds = parse_env_id(env_id), len(arrays.rewards)
     if path == "library":
         return LibraryWorlds(name, n_worlds, max_episode_steps, arrays)
-    return BatchedWorlds(name, n_worlds, max_episode_steps, threads, arrays)
+    return BatchedWorlds(name, n_worlds, max_episode_steps, threads, arrays, sleeping_vases=sleeping_vases)
 
 
 if __name__ == "__main__":

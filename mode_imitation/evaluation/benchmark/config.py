@@ -128,6 +128,8 @@ class BenchmarkConfig:
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
+    exact_physics: bool = False
+    """Integrate vases that nobody touches, too, as the library does: nearly twice the time, results of their own."""
     compare_default: bool = False
     """Run the same methods without --burst-away, --lidar-directions and --history as well, and report what these
     change: differences with intervals, in which layouts and seeds are drawn again together."""
@@ -173,7 +175,8 @@ class BenchmarkConfig:
         """Of the results: other data, another actor or the layouts to confirm on have results of their own."""
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
         seen = "-directions" if self.lidar_directions else ""
-        return self.set + self.away + seen + memory + (f"-{CONFIRMING}" if self.layout_block == CONFIRMING else "")
+        block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""
+        return self.set + self.away + seen + memory + "-exact" * self.exact_physics + block
 
     @property
     def away(self) -> str:

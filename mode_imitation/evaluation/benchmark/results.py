@@ -10,7 +10,7 @@ from mode_imitation.evaluation.benchmark.aggregate import aggregate
 from mode_imitation.evaluation.benchmark.cells import Cell
 from mode_imitation.evaluation.benchmark.config import METHODS, SETS, SWITCHING_LAYOUTS, BenchmarkConfig
 from mode_imitation.evaluation.benchmark.differences import between_methods, to_default
-from mode_imitation.evaluation.benchmark.run import Finished
+from mode_imitation.evaluation.benchmark.run import Finished, vases_sleep
 from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.versions import platform_name, versions
@@ -43,6 +43,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "burst_away": config.burst_away,
         "lidar_directions": config.lidar_directions,
         "history": config.history,
+        "sleeping_vases": vases_sleep(config),
         "layouts": config.layouts,
         "layout_block": config.layout_block,
         "seeds": config.seeds,
@@ -82,8 +83,8 @@ def command_of(config: BenchmarkConfig) -> str:
         value = getattr(config, name)
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
-    flags = ["--lidar-directions"] * config.lidar_directions + ["--compare-default"] * config.compare_default
-    return " ".join(words + flags)
+    flags = ("lidar_directions", "exact_physics", "compare_default")
+    return " ".join(words + [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)])
 
 
 def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -157,6 +158,8 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         lines.insert(1, "Policies but the original's are also shown the mean direction of what each lidar sees.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
+    if results.get("sleeping_vases"):
+        lines.insert(-1, "While policies and experts drove, vases that nobody touched slept.")
     if results["trial"]:
         lines.insert(0, "A TRIAL: cut short, or on layouts that were tuned on. Not a result.")
     return lines

@@ -112,6 +112,8 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
     }
     if config.turn is not None:
         common["turn"] = config.turn
+    if vases_sleep(config):
+        common["sleeping_vases"] = True
     cells = []
     for seed in range(config.seeds):
         for method in config.chosen:
@@ -125,6 +127,13 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
             job = {"method": method, "seed": seed, **common, **own}
             cells.append(make_cell(root, job, None if method == REFERENCE else dataset.checksum))
     return cells
+
+
+def vases_sleep(config: BenchmarkConfig) -> bool:
+    """Whether they do where policies and experts drive; nowhere else, the demonstrations are the library's."""
+    from mode_imitation.simulation.sleep import can_sleep
+
+    return can_sleep() and not config.exact_physics
 
 
 def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
