@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(not can_sleep(), reason="this mujoco cannot let 
 
 
 def drive(env_id: str, towards: str, *, seeds: list[int], actions: np.ndarray | None = None, **options: Any) -> Any:
-    """One episode of every world: what was shown, vases' places, awake trees; actions towards goal or vase are noted."""
+    """One episode of every world: what was shown, vases' places, awake trees, actions (noted) and slices."""
     env = make_vec(env_id, len(seeds), path="batched", **options)
     env.reset(seed=seeds)
     rng, shown, vases, awake, taken = np.random.default_rng(0), [], [], [], []
@@ -32,7 +32,9 @@ def drive(env_id: str, towards: str, *, seeds: list[int], actions: np.ndarray | 
         outcome = [arrays.observations, arrays.rewards, arrays.costs, arrays.goals_met, arrays.positions]
         shown.append([part.copy() for part in outcome])
         if env.processes == 1:
-            vases.append([[task.data.body(f"vase{i}").xpos.copy() for i in range(task.vases.num)] for task in env.tasks])
+            vases.append(
+                [[task.data.body(f"vase{i}").xpos.copy() for i in range(task.vases.num)] for task in env.tasks]
+            )
             awake.append([task.data.ntree_awake for task in env.tasks])
     slices = env.observation_slices
     env.close()
@@ -64,7 +66,9 @@ def test_a_robot_moves_to_the_last_bit_as_if_no_vase_slept_until_it_touches_one(
     for name, part in slices.items():
         lidar[part] = name.endswith("_lidar")
     np.testing.assert_array_equal(seen[untouched][:, ~lidar], seen_asleep[untouched][:, ~lidar])
-    np.testing.assert_allclose(seen[untouched][:, lidar], seen_asleep[untouched][:, lidar], rtol=0, atol=LIDAR_TOLERANCE)
+    np.testing.assert_allclose(
+        seen[untouched][:, lidar], seen_asleep[untouched][:, lidar], rtol=0, atol=LIDAR_TOLERANCE
+    )
     for ours, theirs in zip(outcomes, outcomes_asleep, strict=True):
         np.testing.assert_array_equal(ours[untouched], theirs[untouched])
     goals = outcomes[2]

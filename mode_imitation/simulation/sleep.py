@@ -1,4 +1,4 @@
-"""Vases that nobody touches may sleep: twice as many steps a second, and a robot that drives as it would, until a touch.
+"""Vases that nobody touches may sleep: twice as many steps a second, and a robot that drives as it would till a touch.
 
 A vase that stands there takes two thirds of the physics of a step: it never comes quite to rest, and its contacts with
 the floor are solved anew in every substep. MuJoCo can put to sleep what is at rest, and wakes what is touched. As long
@@ -34,7 +34,7 @@ def allow_sleep(model: Any) -> None:
 
 @contextmanager
 def awake(model: Any) -> Iterator[None]:
-    """Compute everything, also where things that never move are: they are taken for asleep, but goals are put elsewhere."""
+    """Compute everything, also where things stand that never move: they count as asleep, but goals are put elsewhere."""
     allowed = model.opt.enableflags & _SLEEP
     model.opt.enableflags &= ~_SLEEP
     try:

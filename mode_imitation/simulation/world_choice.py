@@ -71,7 +71,9 @@ def make_worlds(
             f"{name.env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
         )
     if sleeping_vases and not batchable:
-        raise UserError("vases sleep on the batched path only; expected sleeping_vases=False, or a task that has that path")
+        raise UserError(
+            "vases sleep on the batched path only; expected sleeping_vases=False, or a task that has that path"
+        )
     if sleeping_vases and not can_sleep():
         raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or sleeping_vases=False")
     threads, processes = spread(n_worlds, threads, processes, threadable=batchable)
