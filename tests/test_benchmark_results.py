@@ -5,6 +5,8 @@ import pytest
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 
 from mode_imitation.evaluation.benchmark import aggregate
+from mode_imitation.evaluation.benchmark.config import BenchmarkConfig
+from mode_imitation.evaluation.benchmark.results import time_of
 from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.plots.benchmark import (
@@ -78,6 +80,25 @@ def made_up_results() -> dict:
     methods = aggregate.aggregate({"experts": theirs, "true-label": cells, "ours": cells}, EXPERTS)
     targets = [target.as_dict() for target in judge("two", methods, EXPERTS)]
     return {"methods": methods, "experts": list(EXPERTS), "differences": [], "targets": targets}
+
+
+def test_the_time_to_keep_is_that_of_the_whole_set_and_of_nothing_else() -> None:
+    (kept,), (exceeded,) = (time_of(BenchmarkConfig(set="two"), 60 * minutes) for minutes in (59.9, 60.1))
+    assert (kept.met, exceeded.met) == (True, False)
+    assert (kept.found, exceeded.found) == ("59.9 min", "60.1 min")
+    others = [
+        {"set": "four"},
+        {"seeds": 6},
+        {"layouts": 100},
+        {"methods": "ours"},
+        {"steps": 500},
+        {"exact_physics": True},
+        {"lidar_directions": True},
+        {"burst_away": 0.25},
+        {"history": 4},
+    ]
+    for options in others:
+        assert time_of(BenchmarkConfig(**({"set": "two"} | options)), 60.0) == [], options
 
 
 def test_tables_show_every_method_and_expert() -> None:

@@ -34,7 +34,7 @@ def allow_sleep(model: Any) -> None:
 
 @contextmanager
 def awake(model: Any) -> Iterator[None]:
-    """Compute everything, also where things stand that never move: they count as asleep, but goals are put elsewhere."""
+    """Compute everything, also where things stand that never move: these count as asleep, but goals are moved."""
     allowed = model.opt.enableflags & _SLEEP
     model.opt.enableflags &= ~_SLEEP
     try:

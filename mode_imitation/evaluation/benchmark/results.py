@@ -2,17 +2,25 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_json, write_text
 from mode_imitation.evaluation.benchmark.aggregate import aggregate
 from mode_imitation.evaluation.benchmark.cells import Cell
-from mode_imitation.evaluation.benchmark.config import METHODS, SETS, SWITCHING_LAYOUTS, BenchmarkConfig
+from mode_imitation.evaluation.benchmark.config import (
+    LAYOUTS,
+    METHODS,
+    SEEDS,
+    SETS,
+    SWITCHING_LAYOUTS,
+    BenchmarkConfig,
+)
 from mode_imitation.evaluation.benchmark.differences import between_methods, to_default
 from mode_imitation.evaluation.benchmark.run import Finished, vases_sleep
 from mode_imitation.evaluation.benchmark.tables import tables
-from mode_imitation.evaluation.benchmark.targets import judge
+from mode_imitation.evaluation.benchmark.targets import CORE_MINUTES, Target, judge, within_time
 from mode_imitation.versions import platform_name, versions
 
 FORMAT = 1
@@ -53,7 +61,9 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "cells_by_the_clock": by_the_clock,
         "methods": methods,
         "differences": [difference.as_dict() for difference in differences],
-        "targets": [target.as_dict() for target in judge(config.set, methods, config.experts)],
+        "targets": [
+            target.as_dict() for target in (*judge(config.set, methods, config.experts), *time_of(config, spent))
+        ],
         "failed": finished.failed,
         "notes": finished.notes,
         "command": command_of(config),
@@ -62,6 +72,19 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         # Of the cells, which may be older than the code that writes this.
         "code": sorted(set().union(*(cell.codes() for cell in finished.cells if cell.read() is not None))),
     }
+
+
+def time_of(config: BenchmarkConfig, spent: float) -> list[Target]:
+    """Whether a set that has a time to keep kept it; nothing where more or less was run than that time is meant for.
+
+    Args:
+        spent: seconds of processor time of all cells.
+    """
+    whole = config.chosen == list(SETS[config.set].methods) and (config.seeds, config.layouts) == (SEEDS, LAYOUTS)
+    plain = config == replace(config.default, exact_physics=False)
+    if config.set not in CORE_MINUTES or not (config.full and whole and plain):
+        return []
+    return [within_time(CORE_MINUTES[config.set], spent / 60)]
 
 
 def _by_method(config: BenchmarkConfig, cells: Sequence[Cell]) -> dict[str, list[dict[str, Any]]]:

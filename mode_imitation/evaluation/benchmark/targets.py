@@ -17,6 +17,9 @@ RIGHT_PER_STEP = 0.92
 SWITCHED = 0.9
 """Of the experts' goals in the last segment."""
 
+CORE_MINUTES = {"two": 60.0}
+"""Processor time of all cells with five seeds and 200 layouts: half an hour on two cores."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -67,6 +70,13 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
         seconds = ours["seconds"]["training"]
         targets.append(Target("training of one seed", "<= 120 s", f"{seconds:.0f} s", seconds <= 120))
     return targets
+
+
+def within_time(wanted: float, minutes: float) -> Target:
+    """Whether all cells together took no longer than `wanted` minutes of one core's time."""
+    return Target(
+        "processor time of all cells", f"<= {wanted:.0f} min of one core", f"{minutes:.1f} min", minutes <= wanted
+    )
 
 
 def _exact(name: str, ours: Mapping[str, Any], n_experts: int) -> Target:
