@@ -12,7 +12,11 @@ from mode_imitation.errors import UserError
 
 AWAY = (0.75, 1.5)
 """Least and most steps of a burst that drives away, as multiples of a burst's most. With once to twice, five of sixty
-goal seekers ended out of reach of everything; with this, one or two."""
+goal seekers ended out of reach of everything; with this, none to three."""
+AWAY_THROTTLE = 0.5
+"""Least size of the action of a burst that drives away; what hardly moves shows no way back."""
+COURSES = {"Point": (1.0, 0.0), "Car": (1.0, 1.0)}
+"""Robot: the action that drives it straight on."""
 NEAR_FIRST = 0.2
 """Share of the episode, from its beginning, in which no burst drives away: who is driven out of reach before having
 shown anything may never come back, and lost experts are alike. Of one such episode, two experts would have chosen every
@@ -37,6 +41,8 @@ class Disturbance:
     """Share of the bursts that drive away, of those that begin after NEAR_FIRST of the episode: they last AWAY times
     the longest time and hold a course, so that data show the way back from where sensors hardly reach. An expert
     without memory does not always find it."""
+    course: tuple[float, ...] | None = None
+    """The action that drives the robot straight on, see COURSES; None where that is not known."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.probability <= 1:
@@ -79,14 +85,18 @@ class Disturbance:
         return int(rng.integers(self.shortest, self.longest, endpoint=True)), rng.uniform(-1.0, 1.0, act_dim)
 
     def _away(self, act_dim: int, rng: np.random.Generator) -> tuple[int, np.ndarray]:
-        """Steps and action (A,) of a burst that drives away.
+        """Steps and action (A,) of a burst that drives away, forwards or backwards.
 
-        Half of them hold the first number alone, which drives a Point straight on, half of them hold all numbers equal,
-        which drives a Car straight on.
+        Where the course is not known, half of them are a Point's, of the first number alone, and half of them a Car's,
+        of equal numbers.
         """
-        action = np.full(act_dim, rng.uniform(-1.0, 1.0))
-        if rng.random() < 0.5:
-            action[1:] = 0.0
+        size = rng.uniform(AWAY_THROTTLE, 1.0) * rng.choice([-1.0, 1.0])
+        straight = np.ones(act_dim)
+        if self.course is not None:
+            straight[:] = self.course
+        elif rng.random() < 0.5:
+            straight[1:] = 0.0
+        action = size * straight
         least, most = (max(1, round(times * self.longest)) for times in AWAY)
         return int(rng.integers(least, most, endpoint=True)), action
 

@@ -4,10 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from experts_scene import random_observations, setting_of
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experts.disturbance import NEAR_FIRST, Disturbance
+from experts.disturbance import AWAY_THROTTLE, COURSES, NEAR_FIRST, Disturbance
+from experts.drives import make_drive
 from mode_imitation.errors import UserError
 
 
@@ -66,6 +68,23 @@ def test_bursts_that_drive_away_last_longer_and_hold_a_course() -> None:
     all_equal = np.array([len(set(action)) == 1 for _, action in held])
     assert (first_alone ^ all_equal).all()
     assert 0.35 < first_alone.mean() < 0.65
+    throttles = np.array([action[0] for _, action in held])
+    assert np.abs(throttles).min() >= AWAY_THROTTLE
+    assert 0.35 < (throttles > 0).mean() < 0.65
+
+
+@pytest.mark.parametrize("robot", COURSES)
+def test_a_robot_is_driven_away_on_its_own_straight_course(robot: str) -> None:
+    disturbance = Disturbance(probability=0.01, noise=0.0, away=1.0, course=COURSES[robot])
+    mask, actions = disturbance.draw(10_000, 2, np.random.default_rng(5))
+    held = np.array([actions[start] for start, _ in runs(mask) if start >= NEAR_FIRST * len(mask)])
+    assert len(held) > 20
+    np.testing.assert_array_equal(held, held[:, :1] * np.array(COURSES[robot]))
+    setting = setting_of(robot)
+    observations = random_observations(setting, 3, np.random.default_rng(0))
+    straight_on = make_drive(setting, "forward_moving").straight(observations, 1.0)
+    np.testing.assert_array_equal(straight_on, straight_on[:, :1] * np.array(COURSES[robot]))
+    assert (straight_on[:, 0] > 0).all()
 
 
 @pytest.mark.parametrize("n_steps", [100, 1000])

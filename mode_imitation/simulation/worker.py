@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from experts.disturbance import Disturbance
+from experts.disturbance import COURSES, Disturbance
 from experts.protocol import ExpertSetting
 from experts.registry import expert_label, make_expert
 from mode_imitation.data.episodes import Episode
@@ -42,7 +42,7 @@ class Driver:
             config.steps,
             [np.random.default_rng([config.seed, index]) for index in indices],
             action_noise=config.action_noise,
-            disturbance=disturbance_of(config),
+            disturbance=disturbance_of(config, self.env.robot),
         )
         seeds = [training_layout_seed(config.seed, index) for index in indices]
         episodes = rollout(self.env, controller, seeds, config.steps, progress=_Advance(advance))
@@ -59,8 +59,8 @@ def expert_setting(env: NavigationVectorEnv) -> ExpertSetting:
     return ExpertSetting(env.robot, env.observation_slices, env.time_step, act_dim)
 
 
-def disturbance_of(config: GenerateConfig) -> Disturbance | None:
-    """The bursts of random action that the options ask for."""
+def disturbance_of(config: GenerateConfig, robot: str | None = None) -> Disturbance | None:
+    """The bursts of random action that the options ask for, for a robot (`env.robot`) if it is known yet."""
     if not config.disturbances:
         return None
     return Disturbance(
@@ -70,6 +70,7 @@ def disturbance_of(config: GenerateConfig) -> Disturbance | None:
         at_start=config.burst_at_start,
         noise=config.action_noise,
         away=config.burst_away,
+        course=COURSES.get(robot) if robot else None,
     )
 
 
