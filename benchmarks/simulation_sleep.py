@@ -58,7 +58,7 @@ def main() -> None:
                 spent[sleeping].append(seconds)
         ratios = np.array(spent[False]) / np.array(spent[True])
         pairs = list(zip(found[False], found[True], strict=True))
-        other = sum(np.abs(a.observations - b.observations).max() > ANOTHER for a, b in pairs)
+        other = sum(len(a) != len(b) or np.abs(a.observations - b.observations).max() > ANOTHER for a, b in pairs)
         print(
             f"{expert}: {np.median(ratios):.2f} times as fast [{ratios.min():.2f}, {ratios.max():.2f}]; "
             f"another episode in {other} of {len(layouts)} layouts"

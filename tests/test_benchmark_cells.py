@@ -14,7 +14,7 @@ from mode_imitation.cli import main
 from mode_imitation.errors import UserError
 from mode_imitation.evaluation.benchmark import cells as cells_module
 from mode_imitation.evaluation.benchmark import run
-from mode_imitation.evaluation.benchmark.cells import CELL, Cell, make_cell
+from mode_imitation.evaluation.benchmark.cells import CELL, TIME_FILE, Cell, make_cell
 from mode_imitation.evaluation.benchmark.config import METHODS, SETS, BenchmarkConfig
 from mode_imitation.evaluation.benchmark.pool import run_cells
 from mode_imitation.evaluation.benchmark.results import command_of
@@ -135,6 +135,7 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
 ) -> None:
     data = SimpleNamespace(name="two", checksum="checksum")
     monkeypatch.setattr(run, "prepare_data", lambda config: data)
+    monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: True)
     config = BenchmarkConfig(set="two", seeds=1, layouts=2, out=tmp_path)
     exact = dataclasses.replace(config, exact_physics=True)
     sleeping, awake = run.plan_cells(config), run.plan_cells(exact)
@@ -146,6 +147,7 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
     assert command_of(exact).endswith("--exact-physics")
     monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: False)
     assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in awake]
+    assert command_of(config).endswith("--exact-physics"), "what it says makes the same figures where vases can sleep"
 
 
 def test_two_benchmarks_do_not_work_in_one_folder(
@@ -309,6 +311,14 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     # The policies are runs like any other.
     (trained,) = (out / "two" / "runs").glob("bc-*")
     assert load_run(trained).info["source"]["root"] == str(out / "data")
+    # A training whose processor time nobody knows is told.
+    bc = json.loads(cells[0].read_text())
+    assert not bc["figures"]["trained_by_the_clock"], "its policy was there, with the time that it took"
+    assert "their training, by the clock" not in printed
+    (trained / TIME_FILE).unlink()
+    Cell(cells[0].parent, tmp_path, job).fail("the disk was full")
+    assert main(more) == 0
+    assert "1 cells of it, or their training, by the clock" in capsys.readouterr().out
     # Code that has changed is told, and decides nothing.
     assert "another state" not in printed
     (code,) = (out / "two" / "runs").glob("true-label-*/code.txt")

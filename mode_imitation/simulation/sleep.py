@@ -2,9 +2,10 @@
 
 A vase that stands there takes two thirds of the physics of a step: it never comes quite to rest, and its contacts with
 the floor are solved anew in every substep. MuJoCo can put to sleep what is at rest, and wakes what is touched. As long
-as the robot touches no vase, it moves as if none slept, to the last bit; a sleeping vase stands a few 1e-9 m from where
-it would stand. What happens once a vase is pushed is as likely as what would have happened, but not the same: that
-motion is chaotic. So vases sleep only where a figure is a mean over many layouts, and never where data are made.
+as the robot touches no vase, the same actions move it as if none slept, to the last bit; a sleeping vase stands a few
+1e-9 m from where it would stand, which the lidar shows. What happens once a vase is pushed is as likely as what would
+have happened, but not the same: that motion is chaotic. So vases sleep only where a figure is a mean over many layouts,
+and never where data are made.
 """
 
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from mode_imitation.simulation.shim import import_mujoco
 mujoco = import_mujoco()
 
 REST = 1e-8
-"""Metres (radians) per second below which a vase sleeps: reached some .3 s after a reset, when it has settled."""
+"""Metres per second (rotations times the vase's size) below which a vase sleeps: reached some .3 s after a reset, when
+it has settled."""
 
 _SLEEP = int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0))
 
@@ -27,7 +29,10 @@ def can_sleep() -> bool:
 
 
 def allow_sleep(model: Any) -> None:
-    """Let what is at rest sleep; what has an actuator never does."""
+    """Let what is at rest sleep; what has an actuator never does.
+
+    What never moves counts as asleep: whoever puts it elsewhere does so, and calls mj_forward, within `awake`.
+    """
     model.opt.enableflags |= _SLEEP
     model.opt.sleep_tolerance = REST
 

@@ -46,9 +46,10 @@ def make_vec(
             has 2 worlds. With more than one there is no `tasks`; nothing else differs, and what the worlds show is
             the same to the bit.
         max_episode_steps: steps after which an episode is truncated; None for the task's own.
-        sleeping_vases: let vases that nobody touches sleep, for about twice the speed. Until the robot touches one it
-            moves as without, to the last bit, and what the lidar sees of a vase differs by some 1e-9; from then on an
-            episode is as likely as the one without, but another one. Batched path, mujoco >= 3.4.
+        sleeping_vases: let vases that nobody touches sleep, for about twice the speed. Until the robot touches one the
+            same actions move it as without, to the last bit, and what the lidar sees of a vase differs by some 1e-9;
+            from then on an episode is as likely as the one without, but another one. Batched path, mujoco >= 3.4.
+            Who moves things in `tasks` does so within `simulation.sleep.awake(task.model)`.
         autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
     Raises:

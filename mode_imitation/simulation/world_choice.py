@@ -72,7 +72,8 @@ def make_worlds(
         )
     if sleeping_vases and not batchable:
         raise UserError(
-            "vases sleep on the batched path only; expected sleeping_vases=False, or a task that has that path"
+            f"vases sleep on the batched path only; expected sleeping_vases=False, or path='auto' and one of "
+            f"{', '.join(BATCHED_ENV_IDS)}"
         )
     if sleeping_vases and not can_sleep():
         raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or sleeping_vases=False")

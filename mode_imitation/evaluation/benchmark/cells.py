@@ -21,6 +21,8 @@ from mode_imitation.versions import digest_of_code, platform_name, versions
 FORMAT = 1
 """Raised whenever the figures in a cell change their meaning."""
 CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
+TIME_FILE = "processor_seconds.txt"
+"""In the run's folder: what its training took, where one process did it from beginning to end."""
 CELLS, RUNS = "cells", "runs"
 BENCHMARK = "evaluation/benchmark"
 TRAINED_BY = ("method", "seed", "train")

@@ -129,7 +129,8 @@ class BenchmarkConfig:
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
     exact_physics: bool = False
-    """Integrate vases that nobody touches, too, as the library does: nearly twice the time, results of their own."""
+    """Integrate vases that nobody touches, too, as the library does: nearly twice the time for driving, and results of
+    their own."""
     compare_default: bool = False
     """Run the same methods without --burst-away, --lidar-directions and --history as well, and report what these
     change: differences with intervals, in which layouts and seeds are drawn again together."""
@@ -172,7 +173,7 @@ class BenchmarkConfig:
 
     @property
     def name(self) -> str:
-        """Of the results: other data, another actor or the layouts to confirm on have results of their own."""
+        """Of the results: other data, another actor, other physics or the layouts to confirm on have their own."""
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
         seen = "-directions" if self.lidar_directions else ""
         block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""

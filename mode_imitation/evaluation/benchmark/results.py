@@ -35,10 +35,11 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
     methods = aggregate(by_method, config.experts)
     for method, entry in methods.items():
         entry["failed"] = sum(cell.method == method and cell.failure() is not None for cell in finished.cells)
-    # Cells of an earlier version say only how long they took, beside whatever else the machine did.
+    # Some say only how long they, or their training, took beside whatever else the machine did.
     every = [figures for cells in by_method.values() for figures in cells]
     spent = sum(figures.get("processor_seconds", sum(figures["seconds"].values())) for figures in every)
-    by_the_clock = sum("processor_seconds" not in figures for figures in every)
+    by_the_clock = sum("processor_seconds" not in one or one.get("trained_by_the_clock", False) for one in every)
+    told = [] if by_the_clock or finished.failed else time_of(config, spent)
     return {
         "format_version": FORMAT,
         "set": config.set,
@@ -61,9 +62,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "cells_by_the_clock": by_the_clock,
         "methods": methods,
         "differences": [difference.as_dict() for difference in differences],
-        "targets": [
-            target.as_dict() for target in (*judge(config.set, methods, config.experts), *time_of(config, spent))
-        ],
+        "targets": [target.as_dict() for target in (*judge(config.set, methods, config.experts), *told)],
         "failed": finished.failed,
         "notes": finished.notes,
         "command": command_of(config),
@@ -106,8 +105,12 @@ def command_of(config: BenchmarkConfig) -> str:
         value = getattr(config, name)
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
-    flags = ("lidar_directions", "exact_physics", "compare_default")
-    return " ".join(words + [f"--{name.replace('_', '-')}" for name in flags if getattr(config, name)])
+    flags = {
+        "--lidar-directions": config.lidar_directions,
+        "--exact-physics": not vases_sleep(config),
+        "--compare-default": config.compare_default,
+    }
+    return " ".join(words + [flag for flag, given in flags.items() if given])
 
 
 def write_results(results: Mapping[str, Any], folder: Path) -> list[Path]:
@@ -168,7 +171,11 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         f"An expert's mode is the one that most of its {'windows' if results.get('turn') else 'demonstrations'} have, "
         "by the data's codes alone.",
         f"Training and driving took {results['core_minutes']} minutes of one core's time"
-        + (f", {by_the_clock} cells of it by the clock of a shared machine." if by_the_clock else "."),
+        + (
+            f", {by_the_clock} cells of it, or their training, by the clock of a shared machine."
+            if by_the_clock
+            else "."
+        ),
     ]
     if results.get("turn"):
         lines.append(

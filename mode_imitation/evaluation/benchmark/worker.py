@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_text
-from mode_imitation.evaluation.benchmark.cells import CODE_FILE, LOG, Cell, code_digest
+from mode_imitation.evaluation.benchmark.cells import CODE_FILE, LOG, TIME_FILE, Cell, code_digest
 from mode_imitation.evaluation.cell_processes import one_line
 from mode_imitation.processes import open_messages, open_replies
 
@@ -57,10 +57,13 @@ def do_cell(cell: Cell) -> None:
 
     dataset = load_dataset(job["dataset"]["name"], job["dataset"]["root"])
     check_disjoint(layouts, dataset.layout_seeds)
+    from_the_beginning = not cell.run.exists()
     trained = train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run, job["dataset"])
     if trained:
         write_text(cell.run / CODE_FILE, code_digest())
-    started = time.monotonic()
+    if trained and from_the_beginning:
+        write_text(cell.run / TIME_FILE, f"{time.process_time() - processor:.2f}")
+    started, processor = time.monotonic(), time.process_time()
     run = load_run(cell.run)
     policy = load_policy(run)
     env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1, sleeping_vases=sleeping)
@@ -84,9 +87,19 @@ def do_cell(cell: Cell) -> None:
         "training": round(sum(run.info["summary"]["seconds"].values()), 2),
         "evaluation": round(time.monotonic() - started, 2),
     }
-    # What an earlier call trained took as long as it says.
-    spent = time.process_time() - processor + (0.0 if trained else seconds["training"])
-    cell.write(figures | {"seconds": seconds, "processor_seconds": round(spent, 2)})
+    training = time_of_training(cell.run)
+    # A training that was taken up again says how long it took by the clock alone.
+    spent = time.process_time() - processor + (seconds["training"] if training is None else training)
+    times = {"seconds": seconds, "processor_seconds": round(spent, 2), "trained_by_the_clock": training is None}
+    cell.write(figures | times)
+
+
+def time_of_training(run: Path) -> float | None:
+    """Seconds of processor time; None where no single process trained it from beginning to end."""
+    try:
+        return float((run / TIME_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def main() -> None:
