@@ -62,15 +62,26 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
     made: list[GenerateConfig] = []
     monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
     monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
-    plain, away = (BenchmarkConfig(set="two", out=tmp_path, burst_away=share) for share in (0.0, 0.2))
+    usual = GenerateConfig(expert=(), out="any/any-v0").burst_away
+    plain, away = (BenchmarkConfig(set="two", out=tmp_path, burst_away=share) for share in (usual, 0.2))
     names = [run.prepare_data(config).name for config in (plain, away)]
     assert names == ["pointgoal1/two-experts-v0", "pointgoal1/two-experts-away20-v0"]
-    assert [(config.out, config.burst_away) for config in made] == [(names[0], 0.0), (names[1], 0.2)]
-    assert (plain.name, away.name) == ("two", "two-away20")
+    assert [(config.out, config.burst_away) for config in made] == [(names[0], usual), (names[1], 0.2)]
+    assert (BenchmarkConfig(set="two").name, plain.name, away.name) == ("two", "two", "two-away20")
     assert BenchmarkConfig(set="two", burst_away=0.125, history=2).name == "two-away12p5-history2x5"
-    assert BenchmarkConfig(set="two", lidar_directions=True, history=2).name == "two-directions-history2x5"
+    assert BenchmarkConfig(set="two", lidar_directions=False, burst_away=0.0).name == "two-away0-nodirections"
     assert command_of(away).endswith("--burst-away 0.2")
     assert "burst" not in command_of(plain)
+
+
+def test_where_experts_take_turns_no_burst_drives_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[GenerateConfig] = []
+    monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
+    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    for share in (0.2, 0.5):
+        config = BenchmarkConfig(set="turns", out=tmp_path / str(share), burst_away=share)
+        assert run.prepare_data(config).name == "pointgoal1/turns-experts-v0"
+        assert (made[-1].burst_away, config.name) == (0.0, "turns")
 
 
 def made_by(config: GenerateConfig) -> SimpleNamespace:

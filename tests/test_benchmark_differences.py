@@ -120,7 +120,7 @@ def test_without_options_there_is_nothing_to_compare(capsys: pytest.CaptureFixtu
     assert main(["benchmark", "two", "--compare-default"]) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
-    assert "and this is it; give --burst-away, --lidar-directions or --history" in error
-    config = BenchmarkConfig(set="six", history=4, burst_away=0.2, lidar_directions=True, compare_default=True)
+    assert "and this is it; give --burst-away, --no-lidar-directions or --history" in error
+    config = BenchmarkConfig(set="six", history=4, burst_away=0.2, lidar_directions=False, compare_default=True)
     assert config.default == BenchmarkConfig(set="six")
-    assert command_of(config).endswith("--burst-away 0.2 --history 4 --lidar-directions --compare-default")
+    assert command_of(config).endswith("--burst-away 0.2 --history 4 --no-lidar-directions --compare-default")

@@ -93,7 +93,7 @@ def test_the_time_to_keep_is_that_of_the_whole_set_and_of_nothing_else() -> None
         {"methods": "ours"},
         {"steps": 500},
         {"exact_physics": True},
-        {"lidar_directions": True},
+        {"lidar_directions": False},
         {"burst_away": 0.25},
         {"history": 4},
     ]

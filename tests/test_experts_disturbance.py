@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from experts.disturbance import AWAY_THROTTLE, COURSES, NEAR_FIRST, Disturbance
 from experts.drives import make_drive
 from mode_imitation.errors import UserError
+from mode_imitation.simulation.config import GenerateConfig
+from mode_imitation.simulation.worker import Driver
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:
@@ -134,3 +136,14 @@ def test_no_probability_and_no_start_means_no_bursts() -> None:
 def test_impossible_numbers_are_refused(fields: dict, complaint: str) -> None:
     with pytest.raises(UserError, match=complaint):
         Disturbance(**fields)
+
+
+def test_where_experts_take_turns_their_turns_show_the_way_back() -> None:
+    def actions(expert: str, away: float) -> np.ndarray:
+        config = GenerateConfig(expert=(f"{expert}=1",), out="any/any-v0", steps=300, burst_away=away)
+        (episode,) = Driver(config).drive(expert, [0], lambda steps: None)
+        return episode.actions
+
+    turns = "goal_seeking+forward_moving@100"
+    np.testing.assert_array_equal(actions(turns, 0.0), actions(turns, 1.0))
+    assert (actions("goal_seeking", 0.0) != actions("goal_seeking", 1.0)).any()

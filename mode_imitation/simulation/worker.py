@@ -10,6 +10,7 @@ import numpy as np
 from experts.disturbance import COURSES, Disturbance
 from experts.protocol import ExpertSetting
 from experts.registry import expert_label, make_expert
+from experts.switching import members
 from mode_imitation.data.episodes import Episode
 from mode_imitation.simulation.chunks import ChunkFolder
 from mode_imitation.simulation.config import GenerateConfig
@@ -42,7 +43,7 @@ class Driver:
             config.steps,
             [np.random.default_rng([config.seed, index]) for index in indices],
             action_noise=config.action_noise,
-            disturbance=disturbance_of(config, self.env.robot),
+            disturbance=disturbance_of(config, self.env.robot, turns=len(members(expert)) > 1),
         )
         seeds = [training_layout_seed(config.seed, index) for index in indices]
         episodes = rollout(self.env, controller, seeds, config.steps, progress=_Advance(advance))
@@ -59,8 +60,14 @@ def expert_setting(env: NavigationVectorEnv) -> ExpertSetting:
     return ExpertSetting(env.robot, env.observation_slices, env.time_step, act_dim)
 
 
-def disturbance_of(config: GenerateConfig, robot: str | None = None) -> Disturbance | None:
-    """The bursts of random action that the options ask for, for a robot (`env.robot`) if it is known yet."""
+def disturbance_of(config: GenerateConfig, robot: str | None = None, *, turns: bool = False) -> Disturbance | None:
+    """The bursts of random action that the options ask for.
+
+    Args:
+        config: the options.
+        robot: `env.robot`, if it is known yet.
+        turns: whether experts take turns: none of the bursts drives away then.
+    """
     if not config.disturbances:
         return None
     return Disturbance(
@@ -69,7 +76,7 @@ def disturbance_of(config: GenerateConfig, robot: str | None = None) -> Disturba
         longest=config.burst_longest,
         at_start=config.burst_at_start,
         noise=config.action_noise,
-        away=config.burst_away,
+        away=0.0 if turns else config.burst_away,
         course=COURSES.get(robot) if robot else None,
     )
 

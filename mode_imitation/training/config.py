@@ -128,9 +128,9 @@ class TrainConfig:
     """Widths of the actor's hidden layers."""
     relative_lidar: bool = True
     """Whether the actor also sees each lidar relative to its largest reading: directions, however far things are."""
-    lidar_directions: bool = False
+    lidar_directions: bool = True
     """Whether the actor is also shown the mean direction of what each lidar sees, for the way back from where little is
-    in sight; needs relative_lidar."""
+    in sight; not without relative_lidar."""
     history: int = 0
     """Earlier observations of the episode that the actor sees beside the current one, for experts that remember. Codes
     are found without them."""
@@ -172,10 +172,6 @@ class TrainConfig:
             raise UserError("find_switches needs segments to start from, and refine; give --segment 50, say")
         if self.history and not self.refine:
             raise UserError("history needs refine: the actor is shown earlier observations in the second phase only")
-        if self.lidar_directions and not self.relative_lidar:
-            raise UserError(
-                "lidar_directions needs relative_lidar; leave out --no-relative-lidar or --lidar-directions"
-            )
         for name in NOT_NEGATIVE:
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -212,7 +208,7 @@ class TrainConfig:
 
         It has no history: the second phase gives it one, see `ModeModel.with_history`.
         """
-        lidars = [part for name, part in (slices or {}).items() if name.endswith("_lidar")]
+        lidars = [part for name, part in (slices or {}).items() if name.endswith("_lidar")] * self.relative_lidar
         return ModelConfig(
             obs_dim=obs_dim,
             act_dim=act_dim,
@@ -224,8 +220,8 @@ class TrainConfig:
             codebook=self.codebook,
             sigma=self.sigma,
             actor_hidden=self.actor_hidden,
-            lidars=tuple((part.start, part.stop) for part in lidars) if self.relative_lidar else (),
-            directions=self.lidar_directions,
+            lidars=tuple((part.start, part.stop) for part in lidars),
+            directions=self.lidar_directions and bool(lidars),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -243,7 +239,8 @@ class TrainConfig:
             raise UserError(f"the run's config has the unknown field {unknown[0]!r}; it may be of a newer version")
         try:
             hidden = tuple(int(size) for size in values.get("actor_hidden", cls.actor_hidden))
-            return cls(**{**values, "actor_hidden": hidden})
+            # Runs from before there was a choice were not shown mean directions.
+            return cls(**{"lidar_directions": False, **values, "actor_hidden": hidden})
         except UserError:
             raise
         except (TypeError, ValueError) as error:

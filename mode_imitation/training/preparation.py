@@ -74,14 +74,9 @@ def describe_run(
 def check_data(dataset: TrajectoryDataset, config: TrainConfig) -> None:
     """
     Raises:
-        UserError: an episode is shorter than a window, there are fewer trajectories than codes, too few episodes to
-            look for switches in, or no lidar whose directions could be shown.
+        UserError: an episode is shorter than a window, there are fewer trajectories than codes, or too few episodes to
+            look for switches in.
     """
-    if config.lidar_directions and not any(name.endswith("_lidar") for name in dataset.observation_slices or {}):
-        raise UserError(
-            f"lidar_directions is on, but dataset {dataset.name} names no observations that end in _lidar; "
-            "leave out --lidar-directions"
-        )
     segment_lengths(dataset.lengths, config.segment, config.window.span)
     training, _ = held_out_split(len(dataset), config.held_out, config.seed)
     units, _ = segment_lengths(dataset.lengths[training], config.segment, config.window.span)

@@ -22,6 +22,8 @@ CONFIRMING = "confirmation"
 """The list of layouts for methods that are settled."""
 SWITCHING_LAYOUTS = 100
 """Most layouts on which modes are switched."""
+BURST_AWAY = 0.5
+"""As `generate` has it."""
 GOAL_EXPERT = "goal_seeking"
 PLANNER = "hazard_avoiding"
 """Remembers a map; how close a policy that sees one observation comes is reported."""
@@ -120,9 +122,9 @@ class BenchmarkConfig:
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
     """Of the second phase, for every method; left out, 16000 for four and six and 8000 for the others."""
-    burst_away: float = 0.0
-    """Share of the demonstrations' later bursts that drive away, see `generate`; such data has results of its own."""
-    lidar_directions: bool = False
+    burst_away: float = BURST_AWAY
+    """Share of the demonstrations' later bursts that drive away, see `generate`; other data has results of its own."""
+    lidar_directions: bool = True
     """Show every policy but the original method's the mean direction of what each lidar sees, see `train`."""
     history: int = 0
     """Earlier observations of the episode that every policy but the original method's sees beside the current one."""
@@ -132,8 +134,8 @@ class BenchmarkConfig:
     """Integrate vases that nobody touches, too, as the library does: nearly twice the time for driving, and results of
     their own."""
     compare_default: bool = False
-    """Run the same methods without --burst-away, --lidar-directions and --history as well, and report what these
-    change: differences with intervals, in which layouts and seeds are drawn again together."""
+    """Run the same methods with --burst-away, --lidar-directions and --history as they come as well, and report what
+    these change: differences with intervals, in which layouts and seeds are drawn again together."""
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
@@ -155,9 +157,9 @@ class BenchmarkConfig:
         held_out_layouts(self.layouts, self.layout_block)
         if not 0 <= self.burst_away <= 1:
             raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
-        if self.compare_default and not (self.away or self.history or self.lidar_directions):
+        if self.compare_default and not (self.away or self.history or not self.lidar_directions):
             raise UserError(
-                "--compare-default compares with the default, and this is it; give --burst-away, --lidar-directions "
+                "--compare-default compares with the default, and this is it; give --burst-away, --no-lidar-directions "
                 "or --history"
             )
         if not 100 <= self.steps <= STEPS:
@@ -175,19 +177,20 @@ class BenchmarkConfig:
     def name(self) -> str:
         """Of the results: other data, another actor, other physics or the layouts to confirm on have their own."""
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
-        seen = "-directions" if self.lidar_directions else ""
+        seen = "" if self.lidar_directions else "-nodirections"
         block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""
         return self.set + self.away + seen + memory + "-exact" * self.exact_physics + block
 
     @property
     def away(self) -> str:
-        """What tells data with bursts that drive away from other data: "-away20", at 20 percent."""
-        return f"-away{100 * self.burst_away:g}".replace(".", "p") if self.burst_away else ""
+        """What tells data with another share of bursts that drive away from the usual: "-away20", at 20 percent."""
+        usual = self.turn is not None or self.burst_away == BURST_AWAY
+        return "" if usual else f"-away{100 * self.burst_away:g}".replace(".", "p")
 
     @property
     def default(self) -> "BenchmarkConfig":
         """The same benchmark on the set's usual data, with the usual actor."""
-        return replace(self, burst_away=0.0, lidar_directions=False, history=0, compare_default=False)
+        return replace(self, burst_away=BURST_AWAY, lidar_directions=True, history=0, compare_default=False)
 
     @property
     def chosen(self) -> list[str]:

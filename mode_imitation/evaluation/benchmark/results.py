@@ -49,7 +49,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "iterations": config.train_settings()["iterations"],
         "episodes": config.episodes,
         "steps": config.steps,
-        "burst_away": config.burst_away,
+        "burst_away": config.burst_away if config.turn is None else 0.0,
         "lidar_directions": config.lidar_directions,
         "history": config.history,
         "sleeping_vases": vases_sleep(config),
@@ -106,7 +106,7 @@ def command_of(config: BenchmarkConfig) -> str:
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
     flags = {
-        "--lidar-directions": config.lidar_directions,
+        "--no-lidar-directions": not config.lidar_directions,
         "--exact-physics": not vases_sleep(config),
         "--compare-default": config.compare_default,
     }
@@ -184,8 +184,8 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         )
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the demonstrations' later bursts drive away.")
-    if results.get("lidar_directions"):
-        lines.insert(1, "Policies but the original's are also shown the mean direction of what each lidar sees.")
+    if not results.get("lidar_directions"):
+        lines.insert(1, "Policies are not shown the mean direction of what each lidar sees.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
     if results.get("sleeping_vases"):

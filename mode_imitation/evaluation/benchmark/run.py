@@ -155,7 +155,7 @@ def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
         steps=config.steps,
         root=root,
         workers=config.jobs,
-        burst_away=config.burst_away,
+        burst_away=config.burst_away if config.turn is None else 0.0,
     )
     if not (root / wanted.out).exists():
         generate(wanted)

@@ -219,7 +219,7 @@ def _differences(differences: Sequence[Mapping[str, Any]]) -> list[Table]:
     titles = {
         False: ("Differences: ours minus each other method", "minus"),
         True: (
-            "Differences: each method minus itself without --burst-away, --lidar-directions and --history",
+            "Differences: each method minus itself with the usual --burst-away, --lidar-directions and --history",
             "method",
         ),
     }
