@@ -78,7 +78,7 @@ def test_where_experts_take_turns_no_burst_drives_away(tmp_path: Path, monkeypat
     made: list[GenerateConfig] = []
     monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
     monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
-    for share in (0.2, 0.5):
+    for share in (0.2, 0.4):
         config = BenchmarkConfig(set="turns", out=tmp_path / str(share), burst_away=share)
         assert run.prepare_data(config).name == "pointgoal1/turns-experts-v0"
         assert (made[-1].burst_away, config.name) == (0.0, "turns")

@@ -94,7 +94,7 @@ def test_the_time_to_keep_is_that_of_the_whole_set_and_of_nothing_else() -> None
         {"steps": 500},
         {"exact_physics": True},
         {"lidar_directions": False},
-        {"burst_away": 0.25},
+        {"burst_away": 0.5},
         {"history": 4},
     ]
     for options in others:

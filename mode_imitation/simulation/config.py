@@ -34,7 +34,7 @@ class GenerateConfig:
     """Steps in the shortest burst."""
     burst_longest: int = 80
     """Steps in the longest burst."""
-    burst_away: float = 0.5
+    burst_away: float = 0.25
     """Share of the bursts that drive away, after the first fifth of the episode: they last longer and hold a course, so
     that data show the way back. Where experts take turns there are none: their turns show it."""
     burst_at_start: bool = True

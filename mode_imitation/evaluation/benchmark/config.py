@@ -22,7 +22,7 @@ CONFIRMING = "confirmation"
 """The list of layouts for methods that are settled."""
 SWITCHING_LAYOUTS = 100
 """Most layouts on which modes are switched."""
-BURST_AWAY = 0.5
+BURST_AWAY = 0.25
 """As `generate` has it."""
 GOAL_EXPERT = "goal_seeking"
 PLANNER = "hazard_avoiding"
