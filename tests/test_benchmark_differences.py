@@ -121,6 +121,8 @@ def test_without_options_there_is_nothing_to_compare(capsys: pytest.CaptureFixtu
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "and this is it; give --burst-away, --no-lidar-directions or --history" in error
+    assert main(["benchmark", "turns", "--burst-away", "0.5", "--compare-default"]) == 2
+    assert "and this is it; give --no-lidar-directions or --history" in capsys.readouterr().err
     config = BenchmarkConfig(set="six", history=4, burst_away=0.2, lidar_directions=False, compare_default=True)
     assert config.default == BenchmarkConfig(set="six")
     assert command_of(config).endswith("--burst-away 0.2 --history 4 --no-lidar-directions --compare-default")

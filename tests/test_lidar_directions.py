@@ -45,4 +45,7 @@ def test_a_sweep_goes_on_from_before_there_was_a_choice() -> None:
     parts = {"format": FORMAT_VERSION, "training": before, "most_codes": 4, **made}
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     assert cell_key(dataset, config, 4) == key
-    assert cell_key(dataset, small(lidar_directions=True), 4) != key
+    assert cell_key(dataset, small(), 4) == key, "there is no lidar whose directions could be shown"
+    seeing = dataclasses.replace(dataset, observation_slices={"goal_lidar": slice(1, 3)})
+    assert cell_key(seeing, config, 4) == key
+    assert cell_key(seeing, small(), 4) != key

@@ -1,5 +1,7 @@
 """`mode-imitation benchmark two|four|six|turns`"""
 
+from dataclasses import replace
+
 from mode_imitation.commands.tables import print_table
 from mode_imitation.evaluation.benchmark.config import BenchmarkConfig as BenchmarkCommand
 
@@ -12,7 +14,10 @@ def run(config: BenchmarkCommand) -> int:
     from mode_imitation.evaluation.benchmark.run import run_benchmark
     from mode_imitation.evaluation.benchmark.tables import tables
     from mode_imitation.evaluation.publishing import publish
+    from mode_imitation.simulation.sleep import can_sleep
 
+    if not can_sleep():
+        config = replace(config, exact_physics=True)
     finished = run_benchmark(config)
     results = make_results(config, finished)
     written = write_results(results, config.out / config.name)

@@ -62,7 +62,7 @@ def generate(config: DemoCommand) -> None:
         out=DATASET, expert=experts, steps=config.steps, seed=config.seed, root=root, overwrite=config.overwrite
     )
     if (root / DATASET).exists() and not config.overwrite:
-        check_same(config, read_metadata(data_folder(DATASET, root)).get("command") == wanted.command)
+        check_same(config, read_metadata(data_folder(DATASET, root)).get("settings") == wanted.settings)
         print(f"1/4 dataset: {root / DATASET} is there already")
         return
     print(f"1/4 dataset: {config.episodes} episodes each of {' and '.join(EXPERTS)}")
@@ -77,8 +77,8 @@ def check_same(config: DemoCommand, same: bool) -> None:
     """
     if not same:
         raise UserError(
-            f"{config.out} holds a demo that was made with other settings; repeat those, choose another --out, "
-            "or start anew with --overwrite"
+            f"{config.out} holds a demo that was made with other settings, or by an earlier version; repeat those, "
+            "choose another --out, or start anew with --overwrite"
         )
 
 

@@ -56,7 +56,8 @@ class GenerateConfig:
         """What decides the arrays, as JSON has it and as the dataset's metadata keep it."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
-        return settings | {"expert": list(self.expert)}
+        away = {"bursts_that_drive_away": KIND_OF_BURSTS} if self.disturbances and self.burst_away else {}
+        return settings | {"expert": list(self.expert)} | away
 
     @property
     def command(self) -> str:
@@ -75,4 +76,6 @@ class GenerateConfig:
         return " ".join(words)
 
 
+KIND_OF_BURSTS = "straight on"
+"""Before there was this word, half of the bursts that were to drive away went in circles."""
 NOT_IN_THE_ARRAYS = ("root", "overwrite", "workers", "worlds")

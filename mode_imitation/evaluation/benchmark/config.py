@@ -123,7 +123,8 @@ class BenchmarkConfig:
     iterations: int | None = None
     """Of the second phase, for every method; left out, 16000 for four and six and 8000 for the others."""
     burst_away: float = BURST_AWAY
-    """Share of the demonstrations' later bursts that drive away, see `generate`; other data has results of its own."""
+    """Share of the demonstrations' later bursts that drive away, see `generate`; other data has results of its own.
+    None of them does for turns."""
     lidar_directions: bool = True
     """Show every policy but the original method's the mean direction of what each lidar sees, see `train`."""
     history: int = 0
@@ -158,9 +159,10 @@ class BenchmarkConfig:
         if not 0 <= self.burst_away <= 1:
             raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
         if self.compare_default and not (self.away or self.history or not self.lidar_directions):
+            away = "--burst-away, " if self.turn is None else ""
             raise UserError(
-                "--compare-default compares with the default, and this is it; give --burst-away, --no-lidar-directions "
-                "or --history"
+                f"--compare-default compares with the default, and this is it; give {away}--no-lidar-directions or "
+                "--history"
             )
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")

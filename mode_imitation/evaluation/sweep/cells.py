@@ -20,7 +20,8 @@ SUMMARY = "sweep.json"
 def cell_key(dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> str:
     """sha256 of everything that decides a cell's content; labels count too, for the evaluation that is kept with it."""
     settings = training.to_dict()
-    if not training.lidar_directions:
+    shown = training.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices).directions
+    if not shown:
         del settings["lidar_directions"]  # cells from before there was a choice are still good
     parts = {
         "format": FORMAT_VERSION,

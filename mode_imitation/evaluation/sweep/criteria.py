@@ -56,7 +56,10 @@ class Judge:
         check_enough_episodes(dataset)
         self.config, self.seed = config, seed
         self.data = TrainingData(dataset.episodes, dataset.observation_slices, WindowShape(1, 1, 1))
-        sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1)
+        # One yardstick for all cells, whatever their own policies are shown; it is that of earlier sweeps.
+        sizes = TrainConfig(
+            codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1, lidar_directions=False
+        )
         self.model = ModeModel(sizes.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices))
         actions = self.data.actions[self.data.trainable]
         self.model.normalizer.fit(self.data.observations, self.data.some_deltas(), actions)
