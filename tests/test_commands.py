@@ -45,6 +45,14 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
     assert printed.count("is there already") == 2
     assert (out / "run" / "model.safetensors").read_bytes() == weights
 
+    # Data by the same command of an earlier version, whose defaults were others.
+    with monkeypatch.context() as patch:
+        patch.setattr("mode_imitation.simulation.config.KIND_OF_BURSTS", "otherwise")
+        assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert "or by an earlier version" in error
+
 
 def test_a_picture_is_not_replaced_unasked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
