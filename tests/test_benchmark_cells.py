@@ -86,7 +86,7 @@ def test_where_experts_take_turns_no_burst_drives_away(tmp_path: Path, monkeypat
 
 def made_by(config: GenerateConfig) -> SimpleNamespace:
     """What is looked at of the dataset that these settings make."""
-    settings = json.loads(json.dumps(dataclasses.asdict(config), default=str))
+    settings = json.loads(json.dumps(config.settings, default=str))
     return SimpleNamespace(name=config.out, metadata={"settings": settings})
 
 
@@ -94,6 +94,7 @@ def made_by(config: GenerateConfig) -> SimpleNamespace:
     ("settings", "complaint"),
     [
         ({"seed": 1}, "seed is 1, expected 0"),
+        ({"bursts_that_drive_away": None}, "bursts_that_drive_away is None, expected straight on"),
         ({"expert": ["circling=60"]}, r"expert is \['circling=60'\], expected \['goal_seeking=60', "),
         (None, "expert is None"),
     ],
