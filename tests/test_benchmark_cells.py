@@ -150,15 +150,15 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
     monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: True)
     config = BenchmarkConfig(set="two", seeds=1, layouts=2, out=tmp_path)
     exact = dataclasses.replace(config, exact_physics=True)
-    sleeping, awake = run.plan_cells(config), run.plan_cells(exact)
-    assert {cell.job.get("sleeping_vases") for cell in sleeping} == {True}
-    assert not {"sleeping_vases"} & set().union(*(cell.job for cell in awake)), "cells from before vases slept are good"
-    assert [cell.run for cell in sleeping] == [cell.run for cell in awake]
-    assert not {cell.folder for cell in sleeping} & {cell.folder for cell in awake}
+    fast, slow = run.plan_cells(config), run.plan_cells(exact)
+    assert {cell.job.get("physics") for cell in fast} == {"fast"}
+    assert not {"physics"} & set().union(*(cell.job for cell in slow)), "cells from before there was a choice are good"
+    assert [cell.run for cell in fast] == [cell.run for cell in slow]
+    assert not {cell.folder for cell in fast} & {cell.folder for cell in slow}
     assert (config.name, exact.name) == ("two", "two-exact")
     assert command_of(exact).endswith("--exact-physics")
     monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: False)
-    assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in awake]
+    assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in slow]
     assert command_of(config).endswith("--exact-physics"), "what it says makes the same figures where vases can sleep"
 
 

@@ -24,7 +24,7 @@ from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import FIRST_WEIGHT
 from mode_imitation.model.normalizer import Normalizer
 from mode_imitation.steering.policy import Policy, load_policy
-from mode_imitation.training import session
+from mode_imitation.training import batches, session
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.trainer import train
@@ -296,3 +296,38 @@ def test_reports_and_attribution_ask_the_actor_as_driving_does() -> None:
     assert set(reactions_of_modes(policy, dataset, np.zeros(len(dataset), int))[0]) == set(
         dataset.observation_slices or {}
     )
+
+
+@pytest.mark.parametrize("history", [0, 2])
+def test_what_the_actor_is_shown_is_the_same_computed_once_or_for_every_batch(
+    history: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memory = Memory(history, 3) if history else NO_MEMORY
+    episodes = two_laws(ragged=True).episodes
+    data = TrainingData(episodes, None, SMALL.window, memory=memory).recalling(bool(history))
+    normalizer = Normalizer(3, 1, ((0, 2),), history, directions=True)
+    normalizer.fit(data.observations, data.some_deltas(), data.actions)
+    steps = torch.randint(len(data.actions), (200,), generator=torch.Generator().manual_seed(0))
+    expected = normalizer.actor_inputs(data.observations_at(steps))
+    monkeypatch.setattr(batches, "TABLE_ROWS", 7)
+    shown = data.showing(normalizer)
+    assert shown is not data
+    assert shown.showing(normalizer) is shown
+    monkeypatch.setattr(normalizer, "shown", None)  # not asked again
+    torch.testing.assert_close(shown.actor_inputs_at(steps, normalizer), expected, rtol=0, atol=1e-6)
+    other = Normalizer(3, 1, ((0, 2),), history, directions=True)
+    assert torch.equal(shown.actor_inputs_at(steps, other), other.actor_inputs(data.observations_at(steps))), (
+        "what another normaliser makes of it"
+    )
+    monkeypatch.setattr(batches, "TABLE_BYTES", 8)
+    assert data.showing(other) is data
+
+
+def test_training_is_the_same_where_the_table_would_not_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = small(**HISTORY, iterations=20, discovery_iterations=20, scoring_iterations=20)
+    train(two_laws(), settings, tmp_path / "once")
+    monkeypatch.setattr(batches, "TABLE_BYTES", 0)
+    train(two_laws(), settings, tmp_path / "each")
+    once, each = (load_run(tmp_path / name).model.state_dict() for name in ("once", "each"))
+    for name, weights in once.items():
+        torch.testing.assert_close(weights, each[name], rtol=0, atol=1e-4)

@@ -58,7 +58,7 @@ def test_a_robot_moves_to_the_last_bit_as_if_no_vase_slept_until_it_touches_one(
     seeds = list(range(N))
     (seen, *outcomes), places, awake, actions, slices = drive(env_id, "goal", seeds=seeds)
     (seen_asleep, *outcomes_asleep), _, awake_asleep, _, _ = drive(
-        env_id, "goal", seeds=seeds, actions=actions, sleeping_vases=True
+        env_id, "goal", seeds=seeds, actions=actions, physics="sleeping"
     )
     apart = np.linalg.norm(places[..., :2] - outcomes[3][:, :, None], axis=-1).min(axis=2)  # (T, N)
     untouched = np.minimum.accumulate(apart > REACH, axis=0)
@@ -83,7 +83,7 @@ def test_a_robot_moves_to_the_last_bit_as_if_no_vase_slept_until_it_touches_one(
 def test_a_vase_that_is_pushed_wakes_moves_as_far_and_sleeps_again() -> None:
     seeds = list(range(N))
     exact = drive("SafetyPointGoal1-v0", "vase", seeds=seeds)
-    sleeping = drive("SafetyPointGoal1-v0", "vase", seeds=seeds, sleeping_vases=True)
+    sleeping = drive("SafetyPointGoal1-v0", "vase", seeds=seeds, physics="sleeping")
     ways = [np.linalg.norm(run[1][-1, :, 0] - run[1][SETTLED, :, 0], axis=1) for run in (exact, sleeping)]
     assert (ways[0] > 0.01).mean() > 0.5, "hardly a vase was pushed"
     np.testing.assert_array_equal(ways[0] > 0.01, ways[1] > 0.01)
@@ -99,7 +99,7 @@ def test_a_vase_that_is_pushed_wakes_moves_as_far_and_sleeps_again() -> None:
 
 
 def test_vases_sleep_in_later_episodes_too() -> None:
-    env = make_vec("SafetyPointGoal1-v0", 2, path="batched", sleeping_vases=True)
+    env = make_vec("SafetyPointGoal1-v0", 2, path="batched", physics="sleeping")
     for seed in (1, None):
         env.reset(seed=seed)
         for _ in range(SETTLED):
@@ -109,7 +109,7 @@ def test_vases_sleep_in_later_episodes_too() -> None:
 
 
 def test_vases_may_still_sleep_where_no_place_was_found_for_a_goal() -> None:
-    env = make_vec("SafetyPointGoal1-v0", 1, path="batched", sleeping_vases=True)
+    env = make_vec("SafetyPointGoal1-v0", 1, path="batched", physics="sleeping")
     env.tasks[0].goal.size = 10.0
     env.reset(seed=1)
     (task,) = env.tasks
@@ -123,15 +123,17 @@ def test_vases_may_still_sleep_where_no_place_was_found_for_a_goal() -> None:
 
 def test_sleep_is_the_same_in_other_processes() -> None:
     seeds = list(range(4))
-    here = drive("SafetyPointGoal1-v0", "goal", seeds=seeds, sleeping_vases=True)
-    spread = drive("SafetyPointGoal1-v0", "goal", seeds=seeds, actions=here[3], sleeping_vases=True, processes=2)
+    here = drive("SafetyPointGoal1-v0", "goal", seeds=seeds, physics="sleeping")
+    spread = drive("SafetyPointGoal1-v0", "goal", seeds=seeds, actions=here[3], physics="sleeping", processes=2)
     for ours, theirs in zip(here[0], spread[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_where_vases_cannot_sleep_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UserError, match="batched path only; expected sleeping_vases=False"):
-        make_vec("SafetyPointGoal1-v0", 2, path="library", sleeping_vases=True)
+    with pytest.raises(UserError, match="batched path only; expected physics='exact'"):
+        make_vec("SafetyPointGoal1-v0", 2, path="library", physics="sleeping")
+    with pytest.raises(UserError, match="unknown physics 'quick'; expected exact, sleeping, fast"):
+        make_vec("SafetyPointGoal1-v0", 2, physics="quick")  # type: ignore[arg-type]
     monkeypatch.setattr(world_choice, "can_sleep", lambda: False)
     with pytest.raises(UserError, match=r"expected mujoco >= 3\.4"):
-        make_vec("SafetyPointGoal1-v0", 2, sleeping_vases=True)
+        make_vec("SafetyPointGoal1-v0", 2, physics="sleeping")

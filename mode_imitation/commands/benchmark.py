@@ -11,12 +11,11 @@ __all__ = ["BenchmarkCommand", "run"]
 def run(config: BenchmarkCommand) -> int:
     """Train, drive, compare; 1 where a cell failed."""
     from mode_imitation.evaluation.benchmark.results import headline, make_results, write_results
-    from mode_imitation.evaluation.benchmark.run import run_benchmark
+    from mode_imitation.evaluation.benchmark.run import physics_of, run_benchmark
     from mode_imitation.evaluation.benchmark.tables import tables
     from mode_imitation.evaluation.publishing import publish
-    from mode_imitation.simulation.sleep import can_sleep
 
-    if not can_sleep():
+    if physics_of(config) == "exact":  # whether asked for or not; the results say so
         config = replace(config, exact_physics=True)
     finished = run_benchmark(config)
     results = make_results(config, finished)

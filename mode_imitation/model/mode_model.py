@@ -127,7 +127,11 @@ class ModeModel(nn.Module):
             observations: (B, obs_dim) raw; (B, 1 + history, obs_dim), the newest first, where the model has a history.
             contexts: (B, K).
         """
-        mean, log_sigma = self.actor(self.normalizer.actor_inputs(observations), contexts)
+        return self.distribution_of(self.normalizer.actor_inputs(observations), contexts)
+
+    def distribution_of(self, inputs: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
+        """`action_distribution` of what the normaliser has made of observations: (B, inputs), (B, K)"""
+        mean, log_sigma = self.actor(inputs, contexts)
         scale = self.normalizer.act_scale
         return mean * scale + self.normalizer.act_mean, log_sigma + scale.log()
 

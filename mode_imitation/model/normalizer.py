@@ -64,6 +64,11 @@ class Normalizer(nn.Module):
         Near the end of a lidar's reach all readings are close to 0, and a network can hardly tell in which direction
         the object lies; relative readings say it at any distance. Nothing in reach leaves zeros.
         """
+        inputs = self.shown(observations)
+        return inputs.flatten(-2) if self.history else inputs
+
+    def shown(self, observations: Tensor) -> Tensor:
+        """What each observation gives, (..., obs_dim) -> (..., columns)."""
         parts = [self.states(observations)]
         for start, stop in self.lidars:
             readings = observations[..., start:stop]
@@ -71,8 +76,12 @@ class Normalizer(nn.Module):
             parts.append(RELATIVE_SCALE * readings / torch.where(largest > 0, largest, 1.0))
             if self.directions:
                 parts.append(DIRECTION_SCALE * mean_direction(readings))
-        inputs = torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
-        return inputs.flatten(-2) if self.history else inputs
+        return torch.cat(parts, dim=-1) if len(parts) > 1 else parts[0]
+
+    @property
+    def columns(self) -> int:
+        """Numbers that the actor is shown for one observation."""
+        return len(self.obs_mean) + sum(stop - start + 3 * self.directions for start, stop in self.lidars)
 
     def deltas(self, deltas: Tensor) -> Tensor:
         """(..., obs_dim) raw differences -> normalised; no mean is taken off, rest stays 0."""

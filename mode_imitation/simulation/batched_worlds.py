@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.simulation.batched_layout import AGENT, VASE, Layout
+from mode_imitation.simulation.free_worlds import FreeWorlds
 from mode_imitation.simulation.library_worlds import close_builders
 from mode_imitation.simulation.lidar import pseudo_lidar
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.shim import import_mujoco
 from mode_imitation.simulation.sleep import allow_sleep, awake
 from mode_imitation.simulation.substeps import fastest_exact
-from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName
+from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, Physics, TaskName
 from mode_imitation.simulation.world_arrays import WorldArrays, sizes_of
 
 mujoco = import_mujoco()
@@ -57,7 +58,7 @@ class BatchedWorlds:
         threads: int = 1,
         arrays: WorldArrays | None = None,
         *,
-        sleeping_vases: bool = False,
+        physics: Physics = "exact",
     ) -> None:
         self.builders = [build_task(name.env_id) for _ in range(n_worlds)]
         for builder in self.builders:
@@ -68,7 +69,8 @@ class BatchedWorlds:
         self._advance = fastest_exact(name.env_id)
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._threads = threads
-        self._sleeping_vases = sleeping_vases
+        self._physics = physics
+        self._free: FreeWorlds | None = None
         self._layout: Layout | None = None
         self._last_distances = np.zeros(n_worlds)
         self._draws_owed = np.zeros(n_worlds, dtype=np.int64)
@@ -98,7 +100,13 @@ class BatchedWorlds:
     def step(self, actions: np.ndarray, worlds: np.ndarray) -> None:
         layout = self._layout
         assert layout is not None, "reset before the first step"
-        self._integrate(np.clip(actions, layout.lowest_action, layout.highest_action), worlds)
+        clipped = np.clip(actions, layout.lowest_action, layout.highest_action)
+        if self._free is None:
+            self._integrate(clipped, worlds)
+        else:
+            held = self._free.step(worlds, clipped)
+            self._integrate(clipped, held)
+            self._free.look(held)
         self._draws_owed[worlds] += 1
 
         arrays, rows = self.arrays, self._rows(worlds)
@@ -146,8 +154,13 @@ class BatchedWorlds:
             self._sensors = np.zeros((self.n_worlds, model.nsensordata))
             self._velocities = np.zeros((self.n_worlds, model.nv))
             self._ball_rotations = np.zeros((self.n_worlds, len(self._layout.balls), 9))
-        if self._sleeping_vases:
+            if self._physics == "fast":
+                shown = (self._positions, self._rotations, self._sensors)
+                self._free = FreeWorlds.of(model, self._layout, *shown)
+        if self._physics != "exact":
             allow_sleep(model)
+        if self._free is not None:
+            self._free.begin(world, model, data)
         layout = self._layout
         balls = [
             (self._ball_rotations[world, ball], data.sensordata[start : start + 4])
@@ -174,7 +187,7 @@ class BatchedWorlds:
             mujoco.mju_quat2Mat(ours, quaternion)  # its sums are not reproduced bit for bit by numpy's
 
     def _integrate(self, actions: np.ndarray, worlds: np.ndarray) -> None:
-        if self._pool is None:
+        if self._pool is None or len(worlds) < self._threads:
             self._integrate_block(actions, worlds.tolist())
             return
         n_blocks = min(len(worlds), self._threads * BLOCKS_PER_THREAD)
@@ -217,7 +230,8 @@ class BatchedWorlds:
             moving = self._velocities[rows][:, layout.vase_velocities]  # (M, V, 3)
             speeds = np.sqrt(moving[..., 0] ** 2 + moving[..., 1] ** 2 + moving[..., 2] ** 2)
             costly |= (speeds >= layout.vases_velocity_threshold).any(axis=1)
-            for row in np.flatnonzero(~costly).tolist():
+            touching_may_be = ~costly if self._free is None else ~costly & ~self._free.free[worlds]
+            for row in np.flatnonzero(touching_may_be).tolist():
                 data = self._views[int(worlds[row])][0][1]
                 touching = layout.geom_codes[data.contact.geom].sum(axis=1)
                 costly[row] = bool((touching == AGENT + VASE).any())
@@ -229,6 +243,8 @@ class BatchedWorlds:
 
         task = self.builders[world].task
         self._pay_draws(world)
+        if self._free is not None:
+            self._free.give_back(world)
         task.update_layout()
         try:
             with awake(task.model):

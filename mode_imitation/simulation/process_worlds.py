@@ -17,7 +17,7 @@ import numpy as np
 from mode_imitation.errors import UserError
 from mode_imitation.processes import send, start_process, stop_processes
 from mode_imitation.simulation.shared_arrays import SharedArrays, map_shared, open_shared
-from mode_imitation.simulation.tasks import TaskName
+from mode_imitation.simulation.tasks import Physics, TaskName
 from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays, Worlds
 from mode_imitation.simulation.world_group import MODULE, STEP, Ear, make_group, obey
 
@@ -38,7 +38,7 @@ class ProcessWorlds:
         path: str,
         threads: int,
         processes: int,
-        sleeping_vases: bool = False,
+        physics: Physics = "exact",
         patience_s: float = 0.0,
     ) -> None:
         """
@@ -49,7 +49,7 @@ class ProcessWorlds:
             path: "batched" or "library".
             threads: of each process.
             processes: this one included; at most one a world.
-            sleeping_vases: see `make_vec`.
+            physics: see `make_vec`.
             patience_s: see `Ear`; only where each process has a core.
         """
         if os.name != "posix":
@@ -67,7 +67,7 @@ class ProcessWorlds:
                 "path": path,
                 "threads": threads,
                 "max_episode_steps": max_episode_steps,
-                "sleeping_vases": sleeping_vases,
+                "physics": physics,
             }
             for first, stop in pairwise(self._bounds[1:]):
                 group = start_process(MODULE, inherited=(handle,))

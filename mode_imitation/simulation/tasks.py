@@ -3,9 +3,12 @@
 import difflib
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from mode_imitation.errors import UserError
 
+Physics = Literal["exact", "sleeping", "fast"]
+"""See `make_vec`."""
 ROBOTS = ("Point", "Car", "Doggo", "Racecar", "Ant")
 TASKS = (*(f"{family}{level}" for family in ("Goal", "Button", "Push", "Circle") for level in range(3)), "Run0")
 EPISODE_STEPS = {"Goal": 1000, "Button": 1000, "Push": 1000, "Circle": 500, "Run": 500}

@@ -14,7 +14,7 @@ from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.observation import slices_of
-from mode_imitation.simulation.tasks import parse_env_id
+from mode_imitation.simulation.tasks import Physics, parse_env_id
 from mode_imitation.simulation.vector_checks import checked_actions, checked_seeds, chosen_worlds
 from mode_imitation.simulation.world_choice import Path, check_count, make_worlds
 from mode_imitation.simulation.world_choice import cores as cores
@@ -28,7 +28,7 @@ def make_vec(
     threads: int | None = None,
     processes: int | None = 1,
     max_episode_steps: int | None = None,
-    sleeping_vases: bool = False,
+    physics: Physics = "exact",
     autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
 ) -> "NavigationVectorEnv":
     """N worlds of one navigation task, stepped together.
@@ -46,15 +46,19 @@ def make_vec(
             has 2 worlds. With more than one there is no `tasks`; nothing else differs, and what the worlds show is
             the same to the bit.
         max_episode_steps: steps after which an episode is truncated; None for the task's own.
-        sleeping_vases: let vases that nobody touches sleep, for about twice the speed. Until the robot touches one the
-            same actions move it as without, to the last bit, and what the lidar sees of a vase differs by some 1e-9;
-            from then on an episode is as likely as the one without, but another one. Batched path, mujoco >= 3.4.
-            Who moves things in `tasks` does so within `simulation.sleep.awake(task.model)`.
+        physics: "exact" is the library's to the last bit. "sleeping" lets vases sleep that nobody touches, for about
+            twice the speed: until the robot touches one the same actions move it as before, to the last bit, and what
+            the lidar sees of a vase differs by some 1e-9; from then on an episode is as likely as the exact one, but
+            another one. "fast" does so too, and integrates Point robots that are out of every vase's reach together,
+            by the same formulas (from 8 worlds on; see `free_motion`): each step is the library's to rounding, and
+            since the robot's servo amplifies that, an episode is soon another one, as likely. With it `tasks` lag
+            behind. Both: batched path, mujoco >= 3.4; who moves things in `tasks` does so within
+            `simulation.sleep.awake(task.model)`.
         autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
     Raises:
-        UserError: unknown task, a count below 1, a path that the task does not have, vases that cannot sleep, or no
-            simulator.
+        UserError: unknown task, a count below 1, a path or physics that the task does not have, vases that cannot
+            sleep, or no simulator.
     """
     return NavigationVectorEnv(
         env_id,
@@ -63,7 +67,7 @@ def make_vec(
         threads=threads,
         processes=processes,
         max_episode_steps=max_episode_steps,
-        sleeping_vases=sleeping_vases,
+        physics=physics,
         autoreset_mode=autoreset_mode,
     )
 
@@ -85,7 +89,7 @@ class NavigationVectorEnv(VectorEnv):
         threads: int | None,
         processes: int | None,
         max_episode_steps: int | None,
-        sleeping_vases: bool,
+        physics: Physics,
         autoreset_mode: AutoresetMode,
     ) -> None:
         name = parse_env_id(env_id)
@@ -110,7 +114,7 @@ class NavigationVectorEnv(VectorEnv):
             threads,
             processes,
             self.max_episode_steps,
-            sleeping_vases=sleeping_vases,
+            physics=physics,
         )
         self.path, self.threads, self.processes, self._worlds = made
         x_min, y_min, x_max, y_max = map(float, builder.task.placements_conf.extents)

@@ -1,7 +1,7 @@
 """Which way of stepping worlds fits the task and the machine."""
 
 import os
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mode_imitation.simulation.batched_worlds import BatchedWorlds, is_batchable
 from mode_imitation.simulation.library_worlds import LibraryWorlds
 from mode_imitation.simulation.process_worlds import ProcessWorlds
 from mode_imitation.simulation.sleep import can_sleep
-from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, TaskName
+from mode_imitation.simulation.tasks import BATCHED_ENV_IDS, Physics, TaskName
 from mode_imitation.simulation.world_arrays import Worlds, sizes_of
 
 Path = Literal["auto", "batched", "library"]
@@ -53,7 +53,7 @@ def make_worlds(
     processes: int | None,
     max_episode_steps: int,
     *,
-    sleeping_vases: bool = False,
+    physics: Physics = "exact",
 ) -> Made:
     """N worlds of a task, stepped as `make_vec` was asked to.
 
@@ -61,7 +61,7 @@ def make_worlds(
         builder: one of the library's environments of this task.
 
     Raises:
-        UserError: unknown path, or one that the task does not have, or vases cannot sleep here.
+        UserError: unknown path or physics, or one that the task does not have, or vases cannot sleep here.
     """
     if path not in ("auto", "batched", "library"):
         raise UserError(f"unknown path {path!r}; expected auto, batched or library")
@@ -70,13 +70,15 @@ def make_worlds(
         raise UserError(
             f"{name.env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
         )
-    if sleeping_vases and not batchable:
+    if physics not in get_args(Physics):
+        raise UserError(f"unknown physics {physics!r}; expected {', '.join(get_args(Physics))}")
+    if physics != "exact" and not batchable:
         raise UserError(
-            f"vases sleep on the batched path only; expected sleeping_vases=False, or path='auto' and one of "
+            f"physics={physics!r} is for the batched path only; expected physics='exact', or path='auto' and one of "
             f"{', '.join(BATCHED_ENV_IDS)}"
         )
-    if sleeping_vases and not can_sleep():
-        raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or sleeping_vases=False")
+    if physics != "exact" and not can_sleep():
+        raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or physics='exact'")
     threads, processes = spread(n_worlds, threads, processes, threadable=batchable)
     kind: Literal["batched", "library"] = "batched" if batchable else "library"
     if processes > 1:
@@ -86,12 +88,12 @@ def make_worlds(
             max_episode_steps,
             path=kind,
             threads=threads,
-            sleeping_vases=sleeping_vases,
+            physics=physics,
             processes=processes,
             patience_s=PATIENCE_S if processes <= cores() else 0.0,
         )
     elif batchable:
-        worlds = BatchedWorlds(name, n_worlds, max_episode_steps, threads, sleeping_vases=sleeping_vases)
+        worlds = BatchedWorlds(name, n_worlds, max_episode_steps, threads, physics=physics)
     else:
         worlds = LibraryWorlds(name, n_worlds, max_episode_steps)
     return Made(kind, threads, processes, worlds)

@@ -19,7 +19,7 @@ from mode_imitation.processes import open_replies
 from mode_imitation.simulation.batched_worlds import BatchedWorlds
 from mode_imitation.simulation.library_worlds import LibraryWorlds
 from mode_imitation.simulation.shared_arrays import SharedArrays, map_shared
-from mode_imitation.simulation.tasks import parse_env_id
+from mode_imitation.simulation.tasks import Physics, parse_env_id
 from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays, Worlds
 
 MODULE = "mode_imitation.simulation.world_group"
@@ -105,13 +105,13 @@ def open_arrays(*, sizes: dict[str, int], handle: int, first: int, stop: int) ->
 
 
 def make_group(
-    *, env_id: str, path: str, threads: int, max_episode_steps: int, sleeping_vases: bool, arrays: WorldArrays
+    *, env_id: str, path: str, threads: int, max_episode_steps: int, physics: Physics, arrays: WorldArrays
 ) -> Worlds:
     """As many worlds as there are in the arrays."""
     name, n_worlds = parse_env_id(env_id), len(arrays.rewards)
     if path == "library":
         return LibraryWorlds(name, n_worlds, max_episode_steps, arrays)
-    return BatchedWorlds(name, n_worlds, max_episode_steps, threads, arrays, sleeping_vases=sleeping_vases)
+    return BatchedWorlds(name, n_worlds, max_episode_steps, threads, arrays, physics=physics)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,7 @@ def reassign(
         moved: (U,) bool, the units that the round before moved, where codes are to settle now: no policy is fitted to
             those that are `undecided`, and a unit keeps its code unless it gains by another; None before.
     """
+    data = data.showing(model.normalizer)
     used = codes.unique()
     half = split_in_halves(codes, generator)
     left_out = None if moved is None else undecided(codes, moved)
@@ -143,6 +144,7 @@ def fit_twins(
 
     Neither is fitted to the units that are `left_out`, (U,) bool.
     """
+    data = data.showing(model.normalizer)
     sizes = model.config
 
     def fresh() -> GaussianActor:
@@ -248,6 +250,7 @@ def scores_as_they_are(
     model: ModeModel, data: TrainingData, codes: Tensor, config: TrainConfig, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Cross-fitted scores of codes, (U, K), by a split that does not heed them; (U,) bool, which units they judge."""
+    data = data.showing(model.normalizer)
     half = torch.rand(data.n_units, generator=generator).to(data.device) < 0.5
     if half.all() or not half.any():
         half = torch.arange(data.n_units, device=data.device) % 2 == 0
@@ -261,6 +264,6 @@ def step_log_density(
 ) -> Tensor:
     """Log density of raw actions under an actor that shares the model's normaliser: (B,)"""
     normalizer = model.normalizer
-    means, log_sigmas = actor(normalizer.actor_inputs(data.observations_at(steps)), contexts)
+    means, log_sigmas = actor(data.actor_inputs_at(steps, normalizer), contexts)
     density = log_density(normalizer.actions(data.actions_at(steps)), means, log_sigmas).sum(-1)
     return density - normalizer.act_scale.log().sum()

@@ -61,7 +61,8 @@ class Refinement:
             generator: on the data's device.
             iteration: how many iterations the model has behind it already.
         """
-        self.model, self.data, self.codes, self.config, self.generator = model, data, codes, config, generator
+        self.model, self.codes, self.config, self.generator = model, codes, config, generator
+        self.data = data.showing(model.normalizer)
         self.iteration = iteration
         self.contexts = model.mode_contexts().detach()
         self.parameters = [value for name, value in model.named_parameters() if not name.startswith("codebook.")]
@@ -73,7 +74,7 @@ class Refinement:
         rate = set_one_cycle(self.optimizer, self.iteration, config.iterations, config.learning_rate)
         steps = data.draw_training_steps(config.batch, config.arena_share, self.generator)
         contexts = rows_of(self.contexts, self.codes[data.unit_of_step[steps]])
-        means, log_sigmas = model.action_distribution(data.observations_at(steps), contexts)
+        means, log_sigmas = model.distribution_of(data.actor_inputs_at(steps, model.normalizer), contexts)
         nll = -log_density(data.actions_at(steps), means, log_sigmas).sum(-1).mean()
         total, agreement, reconstruction = nll, None, None
         if config.agreement_every and (self.iteration + 1) % config.agreement_every == 0:

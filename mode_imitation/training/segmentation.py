@@ -158,7 +158,7 @@ def step_scores(
         (S, C), limited to SURPRISE nats either way, 0 where disturbed; and (C,) the codes in use.
     """
     used = codes.unique()
-    steps = _steps_as_units(data)
+    steps = _steps_as_units(data.showing(model.normalizer))
     episode = torch.from_numpy(data.episode_of_unit).to(data.device)[data.unit_of_step]
     n_episodes = int(episode.max()) + 1
     half = torch.zeros(n_episodes, dtype=torch.bool)

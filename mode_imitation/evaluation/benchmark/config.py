@@ -132,8 +132,8 @@ class BenchmarkConfig:
     history_gap: int = 5
     """Steps from each observation of the history to the one before it."""
     exact_physics: bool = False
-    """Integrate vases that nobody touches, too, as the library does: nearly twice the time for driving, and results of
-    their own."""
+    """Drive with the library's physics to the last bit, see `make_vec`: several times the time for driving, and results
+    of their own."""
     compare_default: bool = False
     """Run the same methods with --burst-away, --lidar-directions and --history as they come as well, and report what
     these change: differences with intervals, in which layouts and seeds are drawn again together."""

@@ -18,7 +18,7 @@ from mode_imitation.evaluation.benchmark.config import (
     BenchmarkConfig,
 )
 from mode_imitation.evaluation.benchmark.differences import between_methods, to_default
-from mode_imitation.evaluation.benchmark.run import Finished, vases_sleep
+from mode_imitation.evaluation.benchmark.run import Finished, physics_of
 from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import CORE_MINUTES, Target, judge, within_time
 from mode_imitation.versions import platform_name, versions
@@ -52,7 +52,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "burst_away": config.burst_away if config.turn is None else 0.0,
         "lidar_directions": config.lidar_directions,
         "history": config.history,
-        "sleeping_vases": vases_sleep(config),
+        "physics": physics_of(config),
         "layouts": config.layouts,
         "layout_block": config.layout_block,
         "seeds": config.seeds,
@@ -107,7 +107,7 @@ def command_of(config: BenchmarkConfig) -> str:
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
     flags = {
         "--no-lidar-directions": not config.lidar_directions,
-        "--exact-physics": not vases_sleep(config),
+        "--exact-physics": physics_of(config) == "exact",
         "--compare-default": config.compare_default,
     }
     return " ".join(words + [flag for flag, given in flags.items() if given])
@@ -188,8 +188,10 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         lines.insert(1, "Policies are not shown the mean direction of what each lidar sees.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
-    if results.get("sleeping_vases"):
+    if results.get("sleeping_vases"):  # of results from before there were fast physics
         lines.insert(-1, "While policies and experts drove, vases that nobody touched slept.")
+    if results.get("physics") == "fast":
+        lines.insert(-1, 'Policies and experts drove with fast physics (`make_vec(physics="fast")`).')
     if results["trial"]:
         lines.insert(0, "A TRIAL: cut short, or on layouts that were tuned on. Not a result.")
     return lines

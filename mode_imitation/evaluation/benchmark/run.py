@@ -26,6 +26,7 @@ from mode_imitation.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from mode_imitation.simulation.config import GenerateConfig
+    from mode_imitation.simulation.tasks import Physics
 
 ACTION_NOISE = 0.1
 """Of the experts, as in their demonstrations."""
@@ -112,8 +113,8 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
     }
     if config.turn is not None:
         common["turn"] = config.turn
-    if vases_sleep(config):
-        common["sleeping_vases"] = True
+    if physics_of(config) != "exact":
+        common["physics"] = physics_of(config)
     cells = []
     for seed in range(config.seeds):
         for method in config.chosen:
@@ -129,11 +130,11 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
     return cells
 
 
-def vases_sleep(config: BenchmarkConfig) -> bool:
-    """Whether they do where policies and experts drive; nowhere else, the demonstrations are the library's."""
+def physics_of(config: BenchmarkConfig) -> "Physics":
+    """See `make_vec`: where policies and experts drive, and nowhere else; the demonstrations are the library's."""
     from mode_imitation.simulation.sleep import can_sleep
 
-    return can_sleep() and not config.exact_physics
+    return "fast" if can_sleep() and not config.exact_physics else "exact"
 
 
 def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:

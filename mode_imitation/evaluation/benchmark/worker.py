@@ -38,11 +38,11 @@ def do_cell(cell: Cell) -> None:
 
     job = cell.job
     layouts: list[int] = job["layouts"]
-    sleeping = bool(job.get("sleeping_vases"))
+    physics = job.get("physics", "exact")
     started, processor = time.monotonic(), time.process_time()
     common: dict[str, Any] = {name: job[name] for name in ("goal_expert", "switching_layouts", "seed")}
     if cell.method == REFERENCE:
-        env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1, sleeping_vases=sleeping)
+        env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1, physics=physics)
         try:
             figures = measure_experts(
                 job["experts"], env, layouts, job["steps"], action_noise=job["action_noise"], **common
@@ -66,7 +66,7 @@ def do_cell(cell: Cell) -> None:
     started, processor = time.monotonic(), time.process_time()
     run = load_run(cell.run)
     policy = load_policy(run)
-    env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1, sleeping_vases=sleeping)
+    env = make_vec(job["env"], min(len(layouts), WORLDS), threads=1, physics=physics)
     try:
         figures = measure_policy(
             policy,

@@ -1,0 +1,235 @@
+"""Robots that touch nothing, integrated together, against MuJoCo step by step."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mode_imitation.simulation import make_vec
+from mode_imitation.simulation.batched_layout import Layout
+from mode_imitation.simulation.free_motion import FreeRobot
+from mode_imitation.simulation.free_worlds import FEWEST_WORLDS, only_vases_touch, reach_of
+from mode_imitation.simulation.light_models import build_task
+from mode_imitation.simulation.shim import import_mujoco
+from mode_imitation.simulation.sleep import can_sleep
+
+mujoco = import_mujoco()
+
+ENV_ID = "SafetyPointGoal1-v0"
+PLACE, SPEED, FELT = 1e-11, 1e-8, 1e-6
+"""Tolerances after one step: metres and radians, per second, and per second squared. The stiff servo of the turn makes
+1e-16 some 1e-11 within the ten substeps; what is left out of the equations would show at once."""
+
+
+def task_of(env_id: str = ENV_ID, seed: int = 0) -> Any:
+    builder = build_task(env_id)
+    builder.reset(seed=seed)
+    return builder
+
+
+def robot_of(task: Any) -> FreeRobot:
+    robot = FreeRobot.of(task.model, task.sim_conf.frameskip_binom_n)
+    assert robot is not None
+    return robot
+
+
+def base_of(model: Any) -> float:
+    quaternion = model.body_quat[model.body("agent").id]
+    return float(2 * np.arctan2(quaternion[3], quaternion[0]))
+
+
+@pytest.mark.parametrize("env_id", ["SafetyPointGoal0-v0", ENV_ID, "SafetyPointGoal2-v0"])
+def test_a_step_is_mujocos_from_any_state_under_any_action(env_id: str) -> None:
+    task = task_of(env_id).task
+    model, data, robot = task.model, task.data, robot_of(task)
+    rng, n = np.random.default_rng(0), 200
+    places = rng.normal(scale=[2, 2, 4], size=(n, 3)) + 100  # far from everything
+    speeds = rng.normal(scale=[1, 1, 3], size=(n, 3))
+    actions = np.clip(rng.normal(scale=0.7, size=(n, 2)) * (rng.random((n, 2)) < 0.9), -1, 1)
+    actions[0] = speeds[0] = 0
+    moved, faster, sensors = robot.step(places, speeds, actions, np.full(n, base_of(model)))
+    for one in range(n):
+        data.qpos[:3], data.qvel[:3], data.ctrl[:] = places[one], speeds[one], actions[one]
+        mujoco.mj_step(model, data, nstep=robot.substeps)
+        mujoco.mj_forward(model, data)
+        np.testing.assert_allclose(moved[one], data.qpos[:3], rtol=0, atol=PLACE)
+        np.testing.assert_allclose(faster[one], data.qvel[:3], rtol=0, atol=SPEED)
+        np.testing.assert_allclose(sensors[one, :3], data.sensordata[:3], rtol=0, atol=FELT)
+        np.testing.assert_allclose(sensors[one, 3:], data.sensordata[3:12], rtol=0, atol=SPEED)
+
+
+def change(option: str, value: Any) -> Any:
+    def apply(model: Any) -> None:
+        getattr(model, option)[...] = value
+
+    return apply
+
+
+def windy(model: Any) -> None:
+    model.opt.wind[:] = 1
+
+
+def implicit(model: Any) -> None:
+    model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICIT
+
+
+@pytest.mark.parametrize(
+    "apply",
+    [
+        windy,
+        implicit,
+        change("jnt_stiffness", 1.0),
+        change("dof_armature", 1e-3),
+        change("dof_frictionloss", 1e-3),
+        change("actuator_gainprm", 2.0),
+        change("actuator_forcelimited", 0),
+        change("sensor_cutoff", 1.0),
+        change("jnt_limited", 1),
+    ],
+)
+def test_what_the_equations_leave_out_is_left_to_mujoco(apply: Any) -> None:
+    model = task_of().task.model
+    assert FreeRobot.of(model, 10) is not None
+    apply(model)
+    assert FreeRobot.of(model, 10) is None
+
+
+def test_other_robots_and_solid_things_are_left_to_mujoco() -> None:
+    assert FreeRobot.of(task_of("SafetyCarGoal1-v0").task.model, 10) is None
+    builder = task_of()
+    model, layout = builder.task.model, Layout(builder)
+    assert only_vases_touch(model, layout)
+    model.geom_contype[model.geom("hazard0").id] = 1
+    assert not only_vases_touch(model, layout)
+
+
+def steer(env: Any, aim: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    apart = aim - env.arrays.positions
+    angle = np.arctan2(apart[:, 1], apart[:, 0]) - env.arrays.headings
+    angle = np.arctan2(np.sin(angle), np.cos(angle))
+    push = np.stack([0.6 * np.cos(angle), 1.5 * angle], axis=1)
+    return np.clip(push + 0.2 * rng.normal(size=push.shape), -1, 1)
+
+
+needs_sleep = pytest.mark.skipif(not can_sleep(), reason="this mujoco cannot let anything sleep")
+
+
+@needs_sleep
+@pytest.mark.parametrize("env_id", [ENV_ID, "SafetyPointGoal2-v0"])
+def test_every_free_step_of_an_episode_is_what_mujoco_makes_of_the_world(env_id: str) -> None:
+    """Each step is taken again by MuJoCo from the state before, and shown by a world of its own."""
+    n, steps = FEWEST_WORLDS, 300
+    env = make_vec(env_id, n, path="batched", physics="fast")
+    env.reset(seed=list(range(n)))
+    worlds: Any = env._worlds
+    robots, rng = worlds._free, np.random.default_rng(0)
+    scratch = [mujoco.MjData(task.model) for task in env.tasks]
+    aims = (lambda: env.arrays.goal_positions, lambda: env.arrays.vases[:, 0])
+    n_free = n_goals = n_returns = 0
+    for step in range(steps):
+        was_free = robots.free.copy()
+        before = robots._places.copy(), robots._speeds.copy()
+        actions = steer(env, aims[step // 100 % 2](), rng)
+        goals = env.arrays.goal_positions.copy()
+        env.step_worlds(actions, np.arange(n))
+        n_returns += int((was_free & ~robots.free & ~env.arrays.goals_met).sum())
+        n_goals += int(env.arrays.goals_met.sum())
+        for world in np.flatnonzero(was_free & robots.free).tolist():
+            n_free += 1
+            task, data = env.tasks[world], scratch[world]
+            mujoco.mj_copyData(data, task.model, task.data)
+            data.qpos[:3], data.qvel[:3], data.ctrl[:] = before[0][world], before[1][world], actions[world]
+            mujoco.mj_step(task.model, data, nstep=10)
+            mujoco.mj_forward(task.model, data)
+            agent = worlds._layout.agent
+            np.testing.assert_allclose(env.arrays.positions[world], data.xpos[agent][:2], rtol=0, atol=PLACE)
+            heading = np.arctan2(data.xmat[agent][3], data.xmat[agent][0])
+            np.testing.assert_allclose(np.exp(1j * (env.arrays.headings[world] - heading)), 1, rtol=0, atol=PLACE)
+            seen = env.observation_slices
+            for name in ("accelerometer", "velocimeter", "gyro", "magnetometer"):
+                shown = env.arrays.observations[world, seen[name]]
+                where = int(task.model.sensor(name).adr[0])
+                tolerance = FELT if name == "accelerometer" else SPEED
+                np.testing.assert_allclose(shown, data.sensordata[where : where + 3], rtol=0, atol=tolerance)
+            pairs = np.isin(data.contact.geom, np.flatnonzero(worlds._layout.geom_codes == 1))
+            others = np.isin(data.contact.geom, np.flatnonzero(worlds._layout.geom_codes == 16))
+            assert not (pairs.any(axis=1) & others.any(axis=1)).any(), "a vase was touched"
+            apart = np.linalg.norm(goals[world] - data.xpos[agent][:2])
+            assert bool(env.arrays.goals_met[world]) == (apart <= task.goal.size)
+    env.close()
+    assert n_free > (0.5 if env_id == ENV_ID else 0.1) * n * steps, "hardly a step was free"
+    assert n_goals >= 3, "too few goals were reached to tell anything"
+    assert n_returns >= 3, "hardly a robot came near a vase"
+
+
+@needs_sleep
+def test_a_world_that_is_given_back_shows_what_it_showed() -> None:
+    n = FEWEST_WORLDS
+    env = make_vec(ENV_ID, n, path="batched", physics="fast")
+    env.reset(seed=list(range(n)))
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        env.step_worlds(steer(env, env.arrays.goal_positions, rng), np.arange(n))
+    worlds: Any = env._worlds
+    free = np.flatnonzero(worlds._free.free)
+    assert len(free) >= n / 2
+    shown = env.arrays.observations.copy(), env.arrays.positions.copy(), env.arrays.headings.copy()
+    for world in free.tolist():
+        worlds._free.give_back(world)
+        worlds._read(world)
+    worlds._observe(free)
+    np.testing.assert_allclose(env.arrays.observations, shown[0], rtol=0, atol=FELT)
+    np.testing.assert_allclose(env.arrays.positions, shown[1], rtol=0, atol=PLACE)
+    np.testing.assert_allclose(env.arrays.headings, shown[2], rtol=0, atol=PLACE)
+    env.close()
+
+
+@needs_sleep
+def test_few_worlds_and_cars_drive_as_if_only_vases_slept() -> None:
+    for env_id, n in ((ENV_ID, FEWEST_WORLDS - 1), ("SafetyCarGoal1-v0", FEWEST_WORLDS)):
+        shown = []
+        for physics in ("sleeping", "fast"):
+            env = make_vec(env_id, n, path="batched", physics=physics)
+            env.reset(seed=0)
+            for step in range(60):
+                env.step(np.full((n, 2), 0.1 * np.cos(step)))
+            shown.append(env.arrays.observations.copy())
+            env.close()
+        np.testing.assert_array_equal(*shown)
+
+
+@needs_sleep
+def test_a_vase_is_pushed_as_far_as_in_exact_physics() -> None:
+    n, ways = 24, []
+    for physics in ("exact", "fast"):
+        env = make_vec(ENV_ID, n, path="batched", physics=physics)
+        env.reset(seed=list(range(n)))
+        rng = np.random.default_rng(0)
+        for _ in range(300):
+            env.step_worlds(steer(env, env.arrays.vases[:, 0], rng), np.arange(n))
+        now = np.array([task.data.body("vase0").xpos[:2].copy() for task in env.tasks])
+        ways.append(np.linalg.norm(now - env.arrays.vases[:, 0], axis=1))
+        env.close()
+    exact, fast = ways
+    assert (exact > 0.01).mean() > 0.5, "hardly a vase was pushed"
+    np.testing.assert_array_equal(exact > 0.01, fast > 0.01)
+    assert abs(fast.mean() - exact.mean()) < 0.25 * exact.mean()
+
+
+@needs_sleep
+def test_reach_is_beyond_any_touch() -> None:
+    """Robot and vase in any turn, at the distance that counts as out of reach: nothing touches."""
+    builder = task_of()
+    task = builder.task
+    model, data, layout = task.model, task.data, Layout(builder)
+    rng = np.random.default_rng(0)
+    origin = model.body_pos[layout.agent]
+    for _ in range(300):
+        away, turn = rng.uniform(0, 2 * np.pi, 2)
+        quaternion = rng.normal(size=4)
+        data.qpos[:3] = 0, 0, turn
+        data.qpos[3:5] = origin[:2] + (reach_of(model, layout) - 0.05) * np.array([np.cos(away), np.sin(away)])
+        data.qpos[5], data.qpos[6:10] = rng.uniform(0.0, 0.2), quaternion / np.linalg.norm(quaternion)
+        mujoco.mj_forward(model, data)
+        codes = layout.geom_codes[data.contact.geom].sum(axis=1)
+        assert not (codes == 17).any()
