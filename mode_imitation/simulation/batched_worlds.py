@@ -69,6 +69,7 @@ class BatchedWorlds:
         self._advance = fastest_exact(name.env_id)
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._threads = threads
+        self._everyone = np.arange(n_worlds)
         self._physics = physics
         self._free: FreeWorlds | None = None
         self._layout: Layout | None = None
@@ -129,6 +130,7 @@ class BatchedWorlds:
             self._pool.shutdown()
             self._pool = None
         self._views.clear()
+        self._free = None
         close_builders(self.builders)
 
     def _reset_without_observation(self, builder: Any, seed: int | None) -> None:
@@ -140,8 +142,13 @@ class BatchedWorlds:
         finally:
             del task.obs
 
+    def catch_up(self) -> None:
+        """Bring the library's own objects up to date, for who looks at them or changes them."""
+        if self._free is not None:
+            self._free.give_all_back()
+
     def _rows(self, worlds: np.ndarray) -> Any:
-        return slice(None) if len(worlds) == self.n_worlds else worlds
+        return slice(None) if np.array_equal(worlds, self._everyone) else worlds
 
     def _bind(self, world: int) -> None:
         """Look where a new model keeps what is read and written in every step."""

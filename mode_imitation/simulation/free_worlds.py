@@ -10,11 +10,9 @@ from mode_imitation.simulation.shim import import_mujoco
 
 mujoco = import_mujoco()
 
-FEWEST_WORLDS = 8
-"""With fewer, MuJoCo is faster: an operation on an array takes as long for one world as for fifty."""
 SPARE = 0.05
-"""Metres. A robot may touch within a step what is nearer than its speed takes it, and this much more: its thrust
-changes the speed by less than .1 m/s a step."""
+"""Metres. A robot may touch within a step what is nearer than its speed takes it, and this much more: thrust and
+turning change the speed by less than .2 m/s a step, which is 4 mm."""
 
 
 class FreeWorlds:
@@ -51,19 +49,20 @@ class FreeWorlds:
         self._origins, self._bases = np.zeros((n_worlds, 2)), np.zeros(n_worlds)
         self._data: list[Any] = [None] * n_worlds
         self._reach = reach_of(model, layout)
+        self._doubtful = np.zeros(n_worlds, dtype=bool)
+        """Worlds whose models may have been changed, and are looked at before their robots are free again."""
 
     @classmethod
     def of(cls, model: Any, layout: Layout, *arrays: np.ndarray) -> "FreeWorlds | None":
-        """None where there are too few worlds for it to pay, or MuJoCo alone knows what moves."""
-        robot = FreeRobot.of(model, layout.substeps)
-        if robot is None or len(arrays[0]) < FEWEST_WORLDS or not only_vases_touch(model, layout):
-            return None
-        return cls(robot, layout, model, *arrays)
+        """None where MuJoCo alone knows what moves."""
+        robot = free_robot(model, layout)
+        return None if robot is None or not robot.agrees(model) else cls(robot, layout, model, *arrays)
 
     def begin(self, world: int, model: Any, data: Any) -> None:
         """A new episode, with a new model."""
         agent = self._layout.agent
         self.free[world] = self._at_rest[world] = False
+        self._doubtful[world] = True
         self._data[world] = (model, data)
         quaternion = model.body_quat[agent]
         self._origins[world] = model.body_pos[agent][:2]
@@ -74,6 +73,7 @@ class FreeWorlds:
         loose = self._at_rest[worlds] & ~self._near(worlds)
         for world in worlds[loose & ~self.free[worlds]].tolist():
             self._take(world)
+        loose &= self.free[worlds]
         for world in worlds[~loose & self.free[worlds]].tolist():
             self.give_back(world)
         free = worlds[loose]
@@ -95,8 +95,20 @@ class FreeWorlds:
         data.qpos[:3], data.qvel[:3], data.ctrl[:] = self._places[world], self._speeds[world], self._actions[world]
         mujoco.mj_forward(model, data)
 
+    def give_all_back(self) -> None:
+        """Bring every world's MuJoCo data up to date, as someone may look at them, and change them too."""
+        for world in np.flatnonzero(self.free).tolist():
+            self.give_back(world)
+        self._at_rest[:] = False
+        self._doubtful[:] = True
+
     def _take(self, world: int) -> None:
-        _, data = self._data[world]
+        """Free a robot, unless its model is not that of the others."""
+        model, data = self._data[world]
+        if self._doubtful[world] and free_robot(model, self._layout) != self._robot:
+            self._at_rest[world] = False
+            return
+        self._doubtful[world] = False
         self._places[world], self._speeds[world] = data.qpos[:3], data.qvel[:3]
         self.free[world] = True
 
@@ -135,11 +147,39 @@ def reach_of(model: Any, layout: Layout) -> float:
     return extent([layout.agent]) + extent(layout.vases) + SPARE
 
 
+def free_robot(model: Any, layout: Layout) -> FreeRobot | None:
+    """The robot of a model in which nothing but vases can get in its way, and its equations are all there is."""
+    return FreeRobot.of(model, layout.substeps) if only_vases_touch(model, layout) else None
+
+
 def only_vases_touch(model: Any, layout: Layout) -> bool:
-    """Whether the floor, which exerts no force on a body that cannot leave its plane, and vases are all that the robot
-    can touch, and vases all else that moves."""
+    """Whether vases are all that the robot can touch but for the floor, and all else that moves; and whether the floor
+    leaves it alone, as it does while the robot is not the least bit within it: its friction would act at once."""
     solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
-    plane = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_bodyid == 0)
-    known = np.isin(model.geom_bodyid, [layout.agent, *layout.vases])
+    floor = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_bodyid == 0) & solid
+    ours = model.geom_bodyid == layout.agent
+    known = ours | np.isin(model.geom_bodyid, layout.vases)
     bodies = np.flatnonzero(model.body_dofnum)
-    return bool((~solid | plane | known).all() and np.isin(bodies, [layout.agent, *layout.vases]).all())
+    height = float(model.body_pos[layout.agent, 2])
+    clear = all(
+        np.array_equal(model.geom_quat[geom], [1, 0, 0, 0]) and height - lowest >= model.geom_pos[geom, 2]
+        for geom in np.flatnonzero(floor)
+        for lowest in depths(model, np.flatnonzero(ours & solid))
+    )
+    return bool(
+        clear
+        and not model.geom_margin[ours | floor].any()
+        and model.npair == 0
+        and (~solid | floor | known).all()
+        and np.isin(bodies, [layout.agent, *layout.vases]).all()
+    )
+
+
+def depths(model: Any, geoms: np.ndarray) -> list[float]:
+    """Metres that spheres and upright boxes reach below their body's origin; infinite for what is something else."""
+    kinds, found = mujoco.mjtGeom, []
+    for geom in geoms.tolist():
+        size, upright = model.geom_size[geom], not model.geom_quat[geom][1:3].any()
+        half = {kinds.mjGEOM_SPHERE: size[0], kinds.mjGEOM_BOX: size[2]}.get(int(model.geom_type[geom]))
+        found.append(float(half - model.geom_pos[geom, 2]) if half is not None and upright else np.inf)
+    return found

@@ -20,12 +20,12 @@ REST = 1e-8
 """Metres per second (rotations times the vase's size) below which a vase sleeps: reached some .3 s after a reset, when
 it has settled."""
 
-_SLEEP = int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0))
+SLEEP = int(getattr(mujoco.mjtEnableBit, "mjENBL_SLEEP", 0))
 
 
 def can_sleep() -> bool:
     """Whether the installed mujoco lets things sleep (3.4 and later)."""
-    return _SLEEP != 0
+    return SLEEP != 0
 
 
 def allow_sleep(model: Any) -> None:
@@ -33,15 +33,15 @@ def allow_sleep(model: Any) -> None:
 
     What never moves counts as asleep: whoever puts it elsewhere does so, and calls mj_forward, within `awake`.
     """
-    model.opt.enableflags |= _SLEEP
+    model.opt.enableflags |= SLEEP
     model.opt.sleep_tolerance = REST
 
 
 @contextmanager
 def awake(model: Any) -> Iterator[None]:
     """Compute everything, also where things stand that never move: these count as asleep, but goals are moved."""
-    allowed = model.opt.enableflags & _SLEEP
-    model.opt.enableflags &= ~_SLEEP
+    allowed = model.opt.enableflags & SLEEP
+    model.opt.enableflags &= ~SLEEP
     try:
         yield
     finally:

@@ -12,6 +12,7 @@ from gymnasium.vector.utils import batch_space
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
+from mode_imitation.simulation.batched_worlds import BatchedWorlds
 from mode_imitation.simulation.light_models import build_task
 from mode_imitation.simulation.observation import slices_of
 from mode_imitation.simulation.tasks import Physics, parse_env_id
@@ -51,9 +52,9 @@ def make_vec(
             the lidar sees of a vase differs by some 1e-9; from then on an episode is as likely as the exact one, but
             another one. "fast" does so too, and integrates Point robots that are out of every vase's reach together,
             by the same formulas (from 8 worlds on; see `free_motion`): each step is the library's to rounding, and
-            since the robot's servo amplifies that, an episode is soon another one, as likely. With it `tasks` lag
-            behind. Both: batched path, mujoco >= 3.4; who moves things in `tasks` does so within
-            `simulation.sleep.awake(task.model)`.
+            since the robot's servo amplifies that, an episode is soon another one, as likely. Its `tasks` are up to
+            date, and may be changed, when they are asked for, until the next step. Both: batched path, mujoco >= 3.4;
+            who moves things in `tasks` does so within `simulation.sleep.awake(task.model)`.
         autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
     Raises:
@@ -267,6 +268,8 @@ class NavigationVectorEnv(VectorEnv):
             raise UserError(
                 f"the library's tasks are spread over {self.processes} processes; expected processes=1 to look at them"
             )
+        if isinstance(self._worlds, BatchedWorlds):
+            self._worlds.catch_up()
         return [builder.task for builder in self._worlds.builders]
 
     def scene(self, world: int) -> Scene:

@@ -28,6 +28,8 @@ Where other programs use the cores too, neither is faster than one thread: every
 """
 WORLDS_PER_PROCESS = 2
 """See there. Where both are left open processes come first: on an idle machine they are not the slower ones."""
+FEWEST_FREE = 8
+"""Worlds. With fewer MuJoCo is faster than equations over arrays, which take as long for one world as for fifty."""
 PATIENCE_S = 0.0005
 """How long a process stays awake for what the others send next: with 2 worlds each, two processes are 1.05 times as
 fast as one thread without it and 1.4 times with it; with 32 worlds each it brings 1%."""
@@ -79,6 +81,8 @@ def make_worlds(
         )
     if physics != "exact" and not can_sleep():
         raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or physics='exact'")
+    if physics == "fast" and n_worlds < FEWEST_FREE:
+        physics = "sleeping"
     threads, processes = spread(n_worlds, threads, processes, threadable=batchable)
     kind: Literal["batched", "library"] = "batched" if batchable else "library"
     if processes > 1:

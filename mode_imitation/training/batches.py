@@ -132,7 +132,8 @@ class TrainingData:
     def showing(self, normalizer: Normalizer) -> "TrainingData":
         """The same data with all that this normaliser, which must not change, makes of the observations for the actor.
 
-        Lidars' relative readings and directions take a fifth of an iteration where each batch computes its own.
+        Where each batch computes its own lidars' relative readings and directions, these take a tenth of an iteration
+        of the second phase, and a quarter of one in the policies that judge codes.
         """
         rows, columns = len(self.observations), normalizer.columns
         if (self._shown and self._shown[0] is normalizer) or 4 * rows * columns > TABLE_BYTES:

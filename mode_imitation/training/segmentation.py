@@ -138,6 +138,7 @@ def merge_once(
     seed = int(torch.randint(2**62, (1,), generator=generator))
     if len(used) < 2:
         return codes, None
+    data = data.showing(model.normalizer)
     base = _likelihood(model, data, codes, config, seed)
     best, united = float("inf"), codes
     for index, first in enumerate(used):

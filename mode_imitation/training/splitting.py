@@ -89,7 +89,7 @@ def unit_laws(model: ModeModel, data: TrainingData, units: Tensor, code: int) ->
     moments, products, squares, counts = [], [], [], []
     for unit in units.tolist():
         steps = data.law_steps(unit, LAW_STEPS)
-        states = model.normalizer.actor_inputs(data.observations_at(steps))
+        states = data.actor_inputs_at(steps, model.normalizer)
         hidden = model.actor.trunk(torch.cat([states, context.expand(len(steps), -1)], dim=-1))
         features = torch.cat([hidden, torch.ones(len(steps), 1, device=hidden.device)], dim=-1).double()
         actions = model.normalizer.actions(data.actions_at(steps)).double()

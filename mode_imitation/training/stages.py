@@ -61,19 +61,20 @@ def assign(session: TrainingSession) -> bool:
     if not session.restore(None, generator):
         session.save(None, generator)
     assert state.codes is not None
+    data = session.data.showing(state.model.normalizer)
     rounds = config.rounds if config.refine else 0
     with progress("reassignment", rounds, "rounds") as bar:
         bar.advance(state.iteration)
         while state.iteration < rounds and (splits_to_come(state.iteration, rounds) or not settled(state.rounds)):
             n_split = 0
             if splits_before(state.iteration, rounds):
-                split = split_codes(state.model, session.data, state.codes, generator)
+                split = split_codes(state.model, data, state.codes, generator)
                 n_split = len(split.unique()) - len(state.codes.unique())
                 state.codes = split
             # Parts need a round to sort their units out before they can be told from duplicates.
             merge = rounds == 1 or (state.iteration > 0 and n_split == 0)
             moved = state.moved if settles(state.iteration) else None
-            done = reassign(state.model, session.data, state.codes, config, generator, merge=merge, moved=moved)
+            done = reassign(state.model, data, state.codes, config, generator, merge=merge, moved=moved)
             state.codes, state.moved = done.codes, done.moved
             state.iteration += 1
             state.rounds.append(done.figures() | {"split": n_split})
@@ -85,7 +86,7 @@ def assign(session: TrainingSession) -> bool:
     if config.restarts > 1:
         # The same split and the same fit for every restart.
         selection = session.generator("selection", 0, "cpu")
-        score = selection_score(state.model, session.data, state.codes, config, selection)
+        score = selection_score(state.model, data, state.codes, config, selection)
     if not choose(session, score):
         return False
     if config.refine:

@@ -63,6 +63,7 @@ class Judge:
         self.model = ModeModel(sizes.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices))
         actions = self.data.actions[self.data.trainable]
         self.model.normalizer.fit(self.data.observations, self.data.some_deltas(), actions)
+        self.data = self.data.showing(self.model.normalizer)
 
     def judge(self, codes: Sequence[int]) -> Judgement:
         """Judge (E,) codes."""
