@@ -81,7 +81,8 @@ def measure_leak(
             actions.append(episode.actions[steps])
             # (W / size, K) -> (W * H, K)
             inferred.append(np.repeat(context_of(model, pooled), size * shape.horizon, axis=0))
-            mode = nearest(windows.distances[members].mean(axis=0), windows.alive)
+            weights = windows.weights[members] / windows.weights[members].sum()
+            mode = nearest(weights @ windows.distances[members], windows.alive)
             fixed.append(np.broadcast_to(modes[mode], inferred[-1].shape))
     if not inferred:
         raise UserError(f"no undisturbed window of {shape.span} steps lies within a segment of {segment}")

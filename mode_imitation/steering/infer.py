@@ -1,4 +1,8 @@
-"""Which mode made an episode: its windows' distances to the codes, pooled over the episode."""
+"""Which mode made an episode: its windows' distances to the codes, pooled over the episode as in training.
+
+Half of the weight lies on windows in the arena where there are such: so training draws them, and what an agent does that
+has lost everything says little about who drives.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -6,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.windows import WindowShape, all_inside, window_starts, window_steps
 from mode_imitation.errors import UserError
@@ -27,6 +32,8 @@ class EpisodeWindows:
     """(W, K) float64."""
     alive: np.ndarray
     """(K,) bool, the codes that were not pruned."""
+    weights: np.ndarray
+    """(W,) of the windows, as often as training would draw them; their sum is 1."""
 
     @property
     def codes(self) -> np.ndarray:
@@ -35,8 +42,8 @@ class EpisodeWindows:
 
     @property
     def pooled(self) -> np.ndarray:
-        """(K,) mean of the distances over the windows."""
-        return self.distances.mean(axis=0)
+        """(K,) weighted mean of the distances over the windows."""
+        return self.weights @ self.distances
 
     @property
     def code(self) -> int:
@@ -85,7 +92,26 @@ def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> E
     distances = [
         _distances(model, episode, starts[first : first + BATCH], shape) for first in range(0, len(starts), BATCH)
     ]
-    return EpisodeWindows(starts, np.concatenate(distances), model.alive.cpu().numpy())
+    seen = episode.observations[starts + shape.span // 2]
+    weights = draw_weights(in_arena(seen, lidars_of(model)))
+    return EpisodeWindows(starts, np.concatenate(distances), model.alive.cpu().numpy(), weights)
+
+
+def draw_weights(inside: np.ndarray) -> np.ndarray:
+    """How often training draws each window of an episode: (W,) bool, whether it lies in the arena -> (W,), sum 1.
+
+    Half of the draws are among those in the arena where there are any, the others among all; see
+    `TrainingData.draw_starts`.
+    """
+    n_windows, n_inside = len(inside), int(inside.sum())
+    if not n_inside:
+        return np.full(n_windows, 1 / n_windows)
+    return 0.5 / n_windows + np.where(inside, 0.5 / n_inside, 0.0)
+
+
+def lidars_of(model: "ModeModel") -> dict[str, slice]:
+    """The lidars that the model knows of, as `in_arena` takes them; none where it has no relative readings."""
+    return {f"{number}_lidar": slice(*columns) for number, columns in enumerate(model.config.lidars)}
 
 
 def nearest(distances: np.ndarray, alive: np.ndarray) -> np.ndarray:
