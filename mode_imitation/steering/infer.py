@@ -1,7 +1,7 @@
 """Which mode made an episode: its windows' distances to the codes, pooled over the episode as in training.
 
-Half of the weight lies on windows in the arena where there are such: so training draws them, and what an agent does that
-has lost everything says little about who drives.
+Half of the weight lies on windows in the arena where there are such: so training draws them, and what an agent does
+that has lost everything says little about who drives.
 """
 
 from dataclasses import dataclass
