@@ -1,7 +1,30 @@
-"""Settings of all tests."""
+"""Settings of all tests, and what several of them start from."""
 
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from mode_imitation.data.episodes import Episode
+from mode_imitation.data.writer import write_dataset
+from tests.small_datasets import NAME, SLICES, make_episode
 
 # The same examples in every run: what CI finds, the developer finds. No deadline: a busy machine is no bug.
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.load_profile("seeded")
+
+
+@pytest.fixture
+def episodes() -> list[Episode]:
+    """Three of different lengths and experts."""
+    return [
+        make_episode(0),
+        make_episode(1, steps=5, expert="driver", terminated=True),
+        make_episode(2, expert="driver"),
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, episodes: list[Episode]) -> Path:
+    """A dataset of these on disk."""
+    return write_dataset(NAME, episodes, root=tmp_path, env_id="Some-v0", observation_slices=SLICES)

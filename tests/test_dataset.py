@@ -29,20 +29,6 @@ from mode_imitation.errors import UserError
 from tests.small_datasets import NAME, SLICES, assert_same_episode, bare_episode, make_episode
 
 
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return [
-        make_episode(0),
-        make_episode(1, steps=5, expert="driver", terminated=True),
-        make_episode(2, expert="driver"),
-    ]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, episodes: list[Episode]) -> Path:
-    return write_dataset(NAME, episodes, root=tmp_path, env_id="Some-v0", observation_slices=SLICES)
-
-
 def test_what_is_written_is_what_is_read(tmp_path: Path, folder: Path, episodes: list[Episode]) -> None:
     dataset = load_dataset(NAME, tmp_path)
     for written, read in zip(episodes, dataset.episodes, strict=True):

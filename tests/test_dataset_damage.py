@@ -9,29 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from mode_imitation.data.dataset import (
-    load_dataset,
-)
-from mode_imitation.data.episodes import Episode
+from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.storage import list_datasets, unfinished_folder
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from tests.small_datasets import NAME, SLICES, bare_episode, make_episode
-
-
-@pytest.fixture
-def episodes() -> list[Episode]:
-    return [
-        make_episode(0),
-        make_episode(1, steps=5, expert="driver", terminated=True),
-        make_episode(2, expert="driver"),
-    ]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, episodes: list[Episode]) -> Path:
-    return write_dataset(NAME, episodes, root=tmp_path, env_id="Some-v0", observation_slices=SLICES)
+from tests.small_datasets import NAME, bare_episode, make_episode
 
 
 def test_verify_finds_every_flipped_byte(tmp_path: Path, folder: Path) -> None:
