@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import make_vec, report_equality, substeps
+from mode_imitation.simulation import light_models, make_vec, report_equality, substeps
 from mode_imitation.simulation.batched_worlds import is_batchable
 from mode_imitation.simulation.equality import LIDAR_TOLERANCE, TaskEquality
 from mode_imitation.simulation.lidar import pseudo_lidar
@@ -84,6 +84,45 @@ def test_a_world_does_not_depend_on_how_many_stand_beside_it(threads: int) -> No
                 np.testing.assert_array_equal(values[0], together[4][key][world])
     for env in (many, *ones):
         env.close()
+
+
+@pytest.mark.parametrize("physics", ["exact", "fast"])
+def test_a_layout_that_is_driven_again_is_not_compiled_every_time_and_shows_the_same(physics: Any, monkeypatch) -> None:
+    def begin() -> tuple[Any, list[Any]]:
+        worlds = make_vec(POINT, 8, path="batched", physics=physics, processes=1)
+        return worlds, drive(worlds)
+
+    def drive(worlds: Any) -> list[Any]:
+        shown = [worlds.reset(seed=20)[0]]
+        for _ in range(120):
+            shown.append(worlds.step(towards_goal(worlds)))
+        return shown
+
+    built = count_builds(monkeypatch)
+    again, first = begin()
+    assert sum(step[4]["goal_met"].sum() for step in first[1:]) > 2, "goals were moved"
+    built.clear()
+    for _ in range(3):  # a model is kept from the second time on
+        np.testing.assert_equal(drive(again), first)
+        assert len(built) == 8
+    again.reset(seed=300)
+    assert len(built) == 16
+    np.testing.assert_equal(drive(again), first)
+    assert len(built) == 24
+    again.close()
+
+
+def test_a_layout_of_another_configuration_is_compiled_anew(monkeypatch) -> None:
+    built = count_builds(monkeypatch)
+    builder = build_task(POINT)
+    for _ in range(3):
+        builder.reset(seed=3)
+    assert len(built) == 2
+    builder.task.hazards.size = 0.25
+    builder.reset(seed=3)
+    assert len(built) == 3
+    assert builder.task.model.geom("hazard0").size[0] == 0.25
+    builder.close()
 
 
 def test_a_scene_remembers_every_goal_in_its_order() -> None:
@@ -189,6 +228,16 @@ def towards_goal(env: Any) -> np.ndarray:
     bearing = np.arctan2(away[:, 1], away[:, 0]) - env.arrays.headings
     bearing = (bearing + np.pi) % (2 * np.pi) - np.pi
     return np.stack([np.where(np.abs(bearing) < 0.5, 1.0, 0.1), np.clip(3 * bearing, -1, 1)], axis=1)
+
+
+def count_builds(monkeypatch) -> list[Any]:
+    """Worlds that are compiled from now on, one entry each time."""
+    built: list[Any] = []
+    light_models.load()
+    world = light_models._light_world_class()
+    compiled = world.build_anew
+    monkeypatch.setattr(world, "build_anew", lambda self: (built.append(self), compiled(self)))
+    return built
 
 
 def assert_same(ours: tuple[Any, ...], theirs: tuple[Any, ...], slices: dict[str, slice]) -> None:

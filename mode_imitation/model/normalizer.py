@@ -1,5 +1,6 @@
 """Input normalisation as part of the model, so that it travels with the weights."""
 
+import functools
 import math
 
 import torch
@@ -99,11 +100,17 @@ def mean_direction(readings: Tensor) -> Tensor:
     The N sectors go once around to the left and begin straight ahead, as safety-gymnasium's do; each counts as its
     middle, weighted with its reading. An average over sectors generalises to arrangements that the data does not show.
     """
-    sectors = torch.arange(readings.shape[-1], dtype=readings.dtype, device=readings.device)
-    angles = (sectors + 0.5) * (2 * math.pi / len(sectors))
-    around = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    around = sector_directions(readings.shape[-1], readings.dtype, readings.device)
     total = readings.sum(-1, keepdim=True)
     return torch.cat([readings @ around / torch.where(total > 0, total, 1.0), (total > 0).to(readings.dtype)], dim=-1)
+
+
+@functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def sector_directions(n_sectors: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """(N, 2): unit vectors to the middles of a lidar's sectors, ahead and to the left; not to be written to."""
+    angles = (torch.arange(n_sectors, dtype=dtype, device=device) + 0.5) * (2 * math.pi / n_sectors)
+    return torch.stack([angles.cos(), angles.sin()], dim=-1)
 
 
 def _scale(values: Tensor) -> Tensor:
