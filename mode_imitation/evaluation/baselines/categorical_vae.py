@@ -42,14 +42,14 @@ class Schedule(NamedTuple):
     restarts: int
 
 
-SHORT, LONG = Schedule(0.03, 1, 3), Schedule(0.3, 4, 1)
+SHORT, LONG = Schedule(0.01, 1, 3), Schedule(0.3, 4, 1)
 MANY_CODES = 8
 """From which on the long schedule is taken.
 
-Each takes about as long as the project's own method needs to find its codes. Of KL weights of .003 to 3 and these two
-lengths, tried on training seeds that the benchmark does not use, each is the better one for its sets: with two experts
-and four latents SHORT finds the two, and LONG makes one of them two (NMI .86); with four experts and eight latents
-SHORT ends with two latents in use (.59) and LONG with three (.85), with six and twelve LONG with five (.93).
+Each takes about as long as the project's own method needs to find its codes. Tried on training seeds that the benchmark
+does not use (docs/tried.md), each is the better one for its sets: with two experts and four latents SHORT finds the two,
+and LONG may make three of them; with four experts and eight latents SHORT ends with two latents in use and LONG with
+three.
 """
 
 
