@@ -47,9 +47,9 @@ MANY_CODES = 8
 """From which on the long schedule is taken.
 
 Each takes about as long as the project's own method needs to find its codes. Tried on training seeds that the benchmark
-does not use (docs/tried.md), each is the better one for its sets: with two experts and four latents SHORT finds the two,
-and LONG may make three of them; with four experts and eight latents SHORT ends with two latents in use and LONG with
-three.
+does not use (docs/tried.md), each is the better one for its sets: with two experts and four latents SHORT finds the
+two, and LONG may make three of them; with four experts and eight latents SHORT ends with two latents in use and LONG
+with three.
 """
 
 
