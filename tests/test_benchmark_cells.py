@@ -74,6 +74,31 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
     assert "burst" not in command_of(plain)
 
 
+def test_fresh_demonstrations_are_other_ones_for_every_training_seed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[GenerateConfig] = []
+
+    def load(name: str, root: Path) -> SimpleNamespace:
+        (config,) = (config for config in made if config.out == name)
+        return made_by(config)
+
+    monkeypatch.setattr(run, "load_dataset", load)
+    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    config = BenchmarkConfig(set="two", out=tmp_path, seeds=3, methods="ours", fresh_demonstrations=True)
+    cells = run.plan_cells(config)
+    assert [(one.out, one.seed) for one in made] == [(f"pointgoal1/two-experts-data{n}-v0", n) for n in (1, 2, 3)]
+    ours = [cell for cell in cells if cell.method == "ours"]
+    assert [(cell.seed, cell.job["dataset"]["name"]) for cell in ours] == [(n, made[n].out) for n in range(3)]
+    usual = run.plan_cells(dataclasses.replace(config, fresh_demonstrations=False))
+    assert made[-1].out == "pointgoal1/two-experts-v0"
+    assert not {cell.run for cell in ours} & {cell.run for cell in usual}
+    experts = [[cell.folder for cell in found if cell.method == "experts"] for found in (cells, usual)]
+    assert experts[0] == experts[1], "the experts themselves drive as they do"
+    assert config.name == "two-fresh"
+    assert "--fresh-demonstrations" in command_of(config)
+
+
 def test_where_experts_take_turns_no_burst_drives_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[GenerateConfig] = []
     monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
@@ -87,7 +112,7 @@ def test_where_experts_take_turns_no_burst_drives_away(tmp_path: Path, monkeypat
 def made_by(config: GenerateConfig) -> SimpleNamespace:
     """What is looked at of the dataset that these settings make."""
     settings = json.loads(json.dumps(config.settings, default=str))
-    return SimpleNamespace(name=config.out, metadata={"settings": settings})
+    return SimpleNamespace(name=config.out, metadata={"settings": settings}, checksum=f"of {config.out}")
 
 
 @pytest.mark.parametrize(
@@ -146,7 +171,7 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = SimpleNamespace(name="two", checksum="checksum")
-    monkeypatch.setattr(run, "prepare_data", lambda config: data)
+    monkeypatch.setattr(run, "prepare_data", lambda config, seed: data)
     monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: True)
     config = BenchmarkConfig(set="two", seeds=1, layouts=2, out=tmp_path)
     exact = dataclasses.replace(config, exact_physics=True)

@@ -95,6 +95,7 @@ def test_the_time_to_keep_is_that_of_the_whole_set_and_of_nothing_else() -> None
         {"exact_physics": True},
         {"lidar_directions": False},
         {"burst_away": 0.5},
+        {"fresh_demonstrations": True},
         {"history": 4},
     ]
     for options in others:

@@ -28,7 +28,9 @@ def nothing_is_trained(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_j
 
 
 def test_the_command_makes_the_same_grid_and_names_no_place(tmp_path: Path) -> None:
-    config = tiny(tmp_path, tmp_path / "out", objectives="ours,original", codes="2, 5", publish=tmp_path / "page")
+    options: dict[str, Any] = {"objectives": "ours,original", "codes": "2, 5", "lidar_directions": False}
+    config = tiny(tmp_path, tmp_path / "out", publish=tmp_path / "page", **options)
+    assert not any(config.training(cell).lidar_directions for cell in config.cells())
     line = provenance.command_of(config, NAME)
     assert str(tmp_path) not in line
     words = shlex.split(line)

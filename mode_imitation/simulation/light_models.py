@@ -88,6 +88,7 @@ def build_task(env_id: str, *, light: bool = True, **options: Any) -> Any:
 def _light_world_class() -> type:
     from safety_gymnasium import world
 
+    mujoco: Any = world.mujoco
     # The library's own methods, word for word, with other helpers among their globals: nothing in the library's modules
     # changes, so an untouched environment can stand beside a light one. `parse` copies the whole configuration, which
     # `build` then reads at once: a shallow copy does.
@@ -105,8 +106,8 @@ def _light_world_class() -> type:
             before, model = self.built
             if before == wanted and model is not None:
                 model = copy.copy(model)
-                data = world.mujoco.MjData(model)
-                world.mujoco.mj_forward(model, data)
+                data = mujoco.MjData(model)
+                mujoco.mj_forward(model, data)
                 self.engine.update(model, data)
                 return
             self.build_anew()

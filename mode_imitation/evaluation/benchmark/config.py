@@ -73,10 +73,12 @@ METHODS = {
     "true-label": "the ceiling: the same policy, given the experts' labels as codes",
     "ours": "modes discovered without labels; where experts take turns, with the search for switches",
     "segments": f"ours without the search for switches: a code for every {SEGMENT} steps",
-    "kmeans": "k-means codes of trajectories (of segments, where experts take turns), their number chosen by "
-    "cross-fitted likelihood (as in BeT, 2206.11251)",
-    "categorical-vae": "a categorical latent per trajectory (arXiv 1903.10304)",
-    "original": "the original ratio/distances method, literally",
+    "kmeans": "k-means of the statistics of trajectories (of segments, where experts take turns), their number chosen "
+    "by cross-fitted likelihood; the same policy on its codes",
+    "categorical-vae": "a categorical latent per trajectory, after arXiv 1903.10304, with this project's encoder; the "
+    "same policy on its codes",
+    "original": "the original method's ratio objective, distance contexts and one-step transitions, in this project's "
+    "network and optimiser",
     "bc": "behaviour cloning without context",
 }
 """Method: what it is."""
@@ -125,6 +127,9 @@ class BenchmarkConfig:
     burst_away: float = BURST_AWAY
     """Share of the demonstrations' later bursts that drive away, see `generate`; other data has results of its own.
     None of them does for turns."""
+    fresh_demonstrations: bool = False
+    """Every training seed has demonstrations of its own (data seeds 1, 2, ...; else data seed 0 for all): results of
+    their own, whose intervals cover the demonstrations too."""
     lidar_directions: bool = True
     """Show every policy but the original method's the mean direction of what each lidar sees, see `train`."""
     history: int = 0
@@ -181,13 +186,25 @@ class BenchmarkConfig:
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
         seen = "" if self.lidar_directions else "-nodirections"
         block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""
-        return self.set + self.away + seen + memory + "-exact" * self.exact_physics + block
+        return (
+            self.set
+            + self.away
+            + "-fresh" * self.fresh_demonstrations
+            + seen
+            + memory
+            + "-exact" * self.exact_physics
+            + block
+        )
 
     @property
     def away(self) -> str:
         """What tells data with another share of bursts that drive away from the usual: "-away20", at 20 percent."""
         usual = self.turn is not None or self.burst_away == BURST_AWAY
         return "" if usual else f"-away{100 * self.burst_away:g}".replace(".", "p")
+
+    def data_seed(self, seed: int) -> int:
+        """Of the demonstrations that a training seed is shown."""
+        return seed + 1 if self.fresh_demonstrations else 0
 
     @property
     def default(self) -> "BenchmarkConfig":

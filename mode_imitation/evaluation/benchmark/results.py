@@ -50,6 +50,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "episodes": config.episodes,
         "steps": config.steps,
         "burst_away": config.burst_away if config.turn is None else 0.0,
+        "fresh_demonstrations": config.fresh_demonstrations,
         "lidar_directions": config.lidar_directions,
         "history": config.history,
         "physics": physics_of(config),
@@ -80,7 +81,7 @@ def time_of(config: BenchmarkConfig, spent: float) -> list[Target]:
         spent: seconds of processor time of all cells.
     """
     whole = config.chosen == list(SETS[config.set].methods) and (config.seeds, config.layouts) == (SEEDS, LAYOUTS)
-    plain = config == replace(config.default, exact_physics=False)
+    plain = config == replace(config.default, exact_physics=False, fresh_demonstrations=False)
     if config.set not in CORE_MINUTES or not (config.full and whole and plain):
         return []
     return [within_time(CORE_MINUTES[config.set], spent / 60)]
@@ -106,6 +107,7 @@ def command_of(config: BenchmarkConfig) -> str:
         if value != getattr(default, name) or name in ("seeds", "layouts"):
             words += [f"--{name.replace('_', '-')}", shlex.quote(str(value))]
     flags = {
+        "--fresh-demonstrations": config.fresh_demonstrations,
         "--no-lidar-directions": not config.lidar_directions,
         "--exact-physics": physics_of(config) == "exact",
         "--compare-default": config.compare_default,
@@ -184,6 +186,8 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         )
     if results.get("burst_away"):
         lines.insert(1, f"{results['burst_away']:.0%} of the demonstrations' later bursts drive away.")
+    if results.get("fresh_demonstrations"):
+        lines.insert(1, "Every training seed has demonstrations of its own (data seeds 1, 2, ...).")
     if not results.get("lidar_directions"):
         lines.insert(1, "Policies are not shown the mean direction of what each lidar sees.")
     if results.get("history"):

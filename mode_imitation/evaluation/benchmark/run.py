@@ -100,11 +100,10 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
     Raises:
         UserError: the data cannot be made or read.
     """
-    dataset = prepare_data(config)
+    data = {seed: prepare_data(config, seed) for seed in sorted({config.data_seed(n) for n in range(config.seeds)})}
     root = config.out / config.set
     common: dict[str, Any] = {
         "env": ENV_ID,
-        "dataset": {"name": dataset.name, "root": str((config.out / "data").resolve())},
         "experts": list(config.experts),
         "goal_expert": GOAL_EXPERT,
         "layouts": held_out_layouts(config.layouts, config.layout_block),
@@ -117,6 +116,8 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
         common["physics"] = physics_of(config)
     cells = []
     for seed in range(config.seeds):
+        dataset = data[config.data_seed(seed)]
+        shown = {"name": dataset.name, "root": str((config.out / "data").resolve())}
         for method in config.chosen:
             if method == REFERENCE and seed >= REFERENCE_SEEDS:
                 continue
@@ -125,7 +126,7 @@ def plan_cells(config: BenchmarkConfig) -> list[Cell]:
                 # All of them, so that another default makes another cell.
                 settings = TrainConfig(seed=seed, **config.train_settings())
                 own = {"train": settings.to_dict(), "sampled": method in SAMPLED}
-            job = {"method": method, "seed": seed, **common, **own}
+            job = {"method": method, "seed": seed, "dataset": shown, **common, **own}
             cells.append(make_cell(root, job, None if method == REFERENCE else dataset.checksum))
     return cells
 
@@ -137,8 +138,8 @@ def physics_of(config: BenchmarkConfig) -> "Physics":
     return "fast" if can_sleep() and not config.exact_physics else "exact"
 
 
-def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
-    """The set's demonstrations, generated where they are missing.
+def prepare_data(config: BenchmarkConfig, seed: int = 0) -> TrajectoryDataset:
+    """The set's demonstrations of a data seed, generated where they are missing.
 
     Raises:
         UserError: they cannot be made or read, or another dataset has their name.
@@ -148,12 +149,14 @@ def prepare_data(config: BenchmarkConfig) -> TrajectoryDataset:
 
     root = config.out / "data"
     size = "" if (config.episodes, config.steps) == (EPISODES, STEPS) else f"-{config.episodes}x{config.steps}"
+    made = f"-data{seed}" if seed else ""
     # Noise and the other disturbances as they come.
     wanted = GenerateConfig(
-        out=f"pointgoal1/{config.set}-experts{config.away}{size}-v0",
+        out=f"pointgoal1/{config.set}-experts{config.away}{made}{size}-v0",
         expert=config.demonstrations,
         env=ENV_ID,
         steps=config.steps,
+        seed=seed,
         root=root,
         workers=config.jobs,
         burst_away=config.burst_away if config.turn is None else 0.0,

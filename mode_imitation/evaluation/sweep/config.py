@@ -62,6 +62,8 @@ class SweepConfig:
     """Of the original method, which has one phase; its codes change little after that."""
     scoring_iterations: int = 1000
     """Of each fit that judges codes; under-trained ones merge too much."""
+    lidar_directions: bool = True
+    """Show the actor of our own objective the mean direction of what each lidar sees, see `train`."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     publish: Path | None = None
@@ -115,7 +117,11 @@ class SweepConfig:
             )
         every = max(1, (self.discovery_iterations + self.iterations) // CURVE_POINTS)
         return TrainConfig(
-            **common, iterations=self.iterations, discovery_iterations=self.discovery_iterations, hook_every=every
+            **common,
+            iterations=self.iterations,
+            discovery_iterations=self.discovery_iterations,
+            lidar_directions=self.lidar_directions,
+            hook_every=every,
         )
 
     @property

@@ -11,7 +11,7 @@ from mode_imitation.versions import digest_of_code, platform_name, versions
 ALWAYS = ("codes", "strides", "seeds")
 """Said even where they are the default: they are what a sweep is."""
 LENGTHS = ("iterations", "discovery_iterations", "original_iterations", "scoring_iterations")
-GRID = (*ALWAYS, "seed", "objectives", *LENGTHS)
+GRID = (*ALWAYS, "seed", "objectives", *LENGTHS, "lidar_directions")
 """All options that decide what comes out, beside the dataset."""
 CODE = ("data", "model", "training", "steering", "evaluation", "evaluation/sweep")
 """Rooms of the project whose code decides what is in a cell."""
