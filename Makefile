@@ -15,12 +15,13 @@ endif
 
 RUN := $(UV) run --no-sync
 
-.PHONY: help setup demo test lint format notebooks clean
+.PHONY: help setup demo test lint format clean
 
 help:
 	@echo "make demo     set up, then the main job: two experts, discover, train, report, pictures under runs/demo"
 	@echo "make test     set up, then the tests"
 	@echo "make lint     set up, then ruff and pyright"
+	@echo "make format   set up, then ruff puts the code into its form"
 	@echo "make setup    only the set-up, into .venv"
 	@echo "make clean    remove .venv, .uv and caches; keeps data/ and runs/"
 

@@ -248,10 +248,11 @@ class TrainConfig:
 
     @classmethod
     def original_method(cls, **changes: Any) -> "TrainConfig":
-        """The method of "Multiple Experts, Multiple Objectives" (Eloundou 2021), literally: a code for every single
-        transition s[t+n] - s[t], contexts that are distances, the ratio as the objective, and nothing else that helps.
+        """The method of "Multiple Experts, Multiple Objectives" (Eloundou 2021) in this project's network and optimiser: a
+        code for every single transition s[t+n] - s[t], contexts that are distances, the ratio as the objective, and
+        nothing else that helps.
         """
-        literal = cls(
+        original = cls(
             objective="ratio",
             context="distances",
             codebook="gradient",
@@ -270,4 +271,4 @@ class TrainConfig:
             discovery_iterations=8000,
             restarts=1,
         )
-        return replace(literal, **changes)
+        return replace(original, **changes)

@@ -33,8 +33,8 @@ def train_segments(dataset: TrajectoryDataset, config: TrainConfig, out: Path, s
 
 
 def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """The literal original method, on as many samples as the others' second phase has; goes on where it was."""
-    literal = TrainConfig.original_method(
+    """The original method in this project's network, on as many samples as the others' second phase has; goes on where it was."""
+    original = TrainConfig.original_method(
         codes=config.codes,
         seed=config.seed,
         held_out=config.held_out,
@@ -43,7 +43,7 @@ def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, s
         actor_hidden=config.actor_hidden,
         device="cpu",
     )
-    train(dataset, literal, out, resume=True, source=source)
+    train(dataset, original, out, resume=True, source=source)
 
 
 def train_behaviour_cloning(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
