@@ -248,9 +248,10 @@ class TrainConfig:
 
     @classmethod
     def original_method(cls, **changes: Any) -> "TrainConfig":
-        """The method of "Multiple Experts, Multiple Objectives" (Eloundou 2021) in this project's network and optimiser: a
-        code for every single transition s[t+n] - s[t], contexts that are distances, the ratio as the objective, and
-        nothing else that helps.
+        """The method of "Multiple Experts, Multiple Objectives" (Eloundou 2021) in this project's network.
+
+        A code for every single transition s[t+n] - s[t], contexts that are distances, the ratio as the objective, and
+        nothing else that helps; the optimiser and its rate are this project's, too.
         """
         original = cls(
             objective="ratio",

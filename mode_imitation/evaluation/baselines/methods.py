@@ -33,7 +33,10 @@ def train_segments(dataset: TrajectoryDataset, config: TrainConfig, out: Path, s
 
 
 def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """The original method in this project's network, on as many samples as the others' second phase has; goes on where it was."""
+    """The original method in this project's network, on as many samples as the others' second phase has.
+
+    Goes on where it was.
+    """
     original = TrainConfig.original_method(
         codes=config.codes,
         seed=config.seed,
