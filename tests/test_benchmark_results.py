@@ -6,6 +6,7 @@ from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 
 from mode_imitation.evaluation.benchmark import aggregate
 from mode_imitation.evaluation.benchmark.config import BenchmarkConfig
+from mode_imitation.evaluation.benchmark.differences import between_methods
 from mode_imitation.evaluation.benchmark.results import time_of
 from mode_imitation.evaluation.benchmark.tables import tables
 from mode_imitation.evaluation.benchmark.targets import judge
@@ -187,6 +188,25 @@ def test_the_switching_picture_has_the_ratio_after_the_excursion() -> None:
         results["methods"][name]["switching"]["forward_moving:50"]["ratio"][2] for name in ("true-label", "ours")
     ]
     assert means == [entry["mean"] for entry in entries]
+
+
+@pytest.mark.parametrize("merged", [0, 1, 2])
+def test_where_one_mode_stands_for_both_nothing_is_switched_and_the_tables_say_so(merged: int) -> None:
+    by_method = {"experts": [an_experts_cell(5)], "ours": [a_cell(0.0, seed) for seed in range(2)]}
+    by_method["bc"] = [a_cell(0.1, seed) for seed in range(2)]
+    for cell in by_method["bc"][:merged]:
+        cell["matching"] = {"goal_seeking": 1, "forward_moving": 1}
+    results = aggregate.aggregate(by_method, EXPERTS)
+    found = results["bc"]["switching"]["forward_moving:50"]
+    assert found["merged"] == merged
+    assert ("ratio" in found) == (merged < 2)
+    (table,) = (
+        table for table in tables(made_up_results() | {"methods": results}) if table.title.startswith("Switching")
+    )
+    goals, ratio = table.rows[-1][-2:]
+    assert (goals.endswith("*"), ratio.endswith("*"), ratio == "-*") == (merged > 0, merged > 0, merged == 2)
+    compared = [one.figure for one in between_methods(by_method, EXPERTS) if "after" in one.figure]
+    assert compared == ["goals after 50 steps of forward_moving"] * (merged < 2)
 
 
 def test_what_was_left_and_lost_is_counted_over_seeds_and_layouts() -> None:

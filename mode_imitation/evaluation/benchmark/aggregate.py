@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.evaluation.benchmark.behaviour import BehaviourClassifier, behaviour_entropy
-from mode_imitation.evaluation.benchmark.config import REFERENCE, seekers
+from mode_imitation.evaluation.benchmark.config import GOAL_EXPERT, REFERENCE, seekers
 from mode_imitation.evaluation.statistics import Interval, bootstrap_crossed, iqm
 
 DSRL_RANGE = (0.012, 30.07)
@@ -163,7 +163,11 @@ def table(cells: Cells, expert: str, figure: str, drawn: str) -> np.ndarray:
 
 
 def switching(cells: Cells, reference: Cells) -> dict[str, Any]:
-    """Goals in each segment of each schedule, and their ratio to the experts' under the same schedule."""
+    """Goals in each segment of each schedule, and their ratio to the experts' under the same schedule.
+
+    `merged` says with how many seeds one mode stands for both experts, so that nothing is switched; where that is so
+    with all of them there is no ratio.
+    """
     found = {}
     for name in cells[0]["switching"]:
         own = np.array([cell["switching"][name] for cell in cells], dtype=np.float64)  # (S, 3, L)
@@ -171,13 +175,20 @@ def switching(cells: Cells, reference: Cells) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "goals": [_as_dict(bootstrap_crossed(own[:, part], trained=trained)) for part in parts]
         }
-        if reference:
+        entry["merged"] = sum(not switches(cell, name) for cell in cells)
+        if reference and entry["merged"] < len(cells):
             theirs = np.array([cell["switching"][name] for cell in reference], dtype=np.float64)
             entry["ratio"] = [ratio(own[:, part], theirs[:, part], trained=trained) for part in parts]
         if all("outside" in cell for cell in cells):  # cells of earlier versions lack it
             entry |= leaving(cells, name)
         found[name] = entry
     return found
+
+
+def switches(cell: Figures, name: str) -> bool:
+    """Whether the two modes of a schedule ("forward_moving:50") are two; the experts always are."""
+    other = name.partition(":")[0]
+    return "matching" not in cell or cell["matching"][GOAL_EXPERT] != cell["matching"][other]
 
 
 def leaving(cells: Cells, name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.evaluation.benchmark.aggregate import Cells, table
+from mode_imitation.evaluation.benchmark.aggregate import Cells, switches, table
 from mode_imitation.evaluation.benchmark.config import OURS, REFERENCE, seekers
 from mode_imitation.evaluation.statistics import Interval, bootstrap_crossed
 
@@ -80,6 +80,8 @@ def _differences(
                 tables[f"{expert}: goals, {drawn} action"] = (*pair, theirs)
     for name in own[0]["switching"]:
         other, _, steps = name.partition(":")
+        if not all(any(switches(cell, name) for cell in cells) for cells in (own, others)):
+            continue
         triple = (np.array([cell["switching"][name][-1] for cell in cells]) for cells in (own, others, reference))
         tables[f"goals after {steps} steps of {other}"] = tuple(triple)
     found = []

@@ -180,12 +180,14 @@ def _switching(methods: Mapping[str, Any]) -> Table:
         for name in names:
             found, own = entry["switching"][name], method == REFERENCE
             ratios = found.get("ratio") or [None]
+            mark = "*" * (found.get("merged", 0) > 0)
             cells.append("1" if own else _text(ratios[0]))
-            cells.append(_text(found["goals"][-1]))
-            cells.append("1" if own else _text(ratios[-1]))
+            cells.append(_text(found["goals"][-1]) + mark)
+            cells.append("1" if own else _text(ratios[-1]) + mark)
         rows.append((method, *cells))
     title = (
         "Switching: goals in 250 steps before the goal mode was left for another one, and after it was taken up again"
+        " (*: with some seeds one mode stands for both experts, and nothing is switched)"
     )
     return Table(title, tuple(columns), rows)
 
