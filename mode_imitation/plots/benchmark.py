@@ -178,7 +178,11 @@ def plot_switching(results: Mapping[str, Any]) -> Figure | None:
             _finish(ax, f"after {steps} steps of {other}")
         axes[0].set_xlim(left=-0.03)
         _one_row_each(axes[0], methods)
-        _note(figure, "goals in 250 steps over the experts' under the same schedule; mean and 95% interval")
+        _note(
+            figure,
+            "goals in 250 steps over the experts' under the same schedule; mean and 95% interval; none where one mode "
+            "stands for both",
+        )
     return figure
 
 
