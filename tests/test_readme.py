@@ -61,6 +61,11 @@ def test_links_into_a_page_lead_to_headings(name: str) -> None:
         assert anchor in anchors(BY_LINK[target or name]), f"{target}#{anchor}"
 
 
+def test_links_of_the_readme_lead_to_headings() -> None:
+    for target, anchor in re.findall(r"\]\((?:docs/)?([^)#:]*)#([^)]+)\)", README):
+        assert anchor in anchors(PAGES[target] if target else README), f"{target}#{anchor}"
+
+
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"^python (\S+)", README + DOCS, flags=re.MULTILINE))))
 def test_benchmarks_exist(path: str) -> None:
     assert (ROOT / path).is_file()
