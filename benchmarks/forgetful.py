@@ -1,12 +1,7 @@
 """`hazard_avoiding` without its memory: does its caution need the map that it remembers?
 
-    mode-imitation experts --expert hazard_avoiding --expert benchmarks/forgetful.py:Forgetful
-    mode-imitation generate --expert benchmarks/forgetful.py:Forgetful=60 --seed 5 --burst-away 0 --out mine/forget-v0
-    mode-imitation train mine/forget-v0 --codes 2 --no-lidar-directions --out runs/forgetful
-    mode-imitation modes runs/forgetful
-
 It does not, and a policy that imitates this expert, which goes by one observation as the policy does, is no more
-careful. docs/results.md has the figures.
+careful. docs/results.md has the commands and the figures.
 """
 
 import numpy as np

@@ -186,15 +186,8 @@ class BenchmarkConfig:
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
         seen = "" if self.lidar_directions else "-nodirections"
         block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""
-        return (
-            self.set
-            + self.away
-            + "-fresh" * self.fresh_demonstrations
-            + seen
-            + memory
-            + "-exact" * self.exact_physics
-            + block
-        )
+        data = self.away + "-fresh" * self.fresh_demonstrations
+        return self.set + data + seen + memory + "-exact" * self.exact_physics + block
 
     @property
     def away(self) -> str:
