@@ -15,6 +15,10 @@ endif
 
 RUN := $(UV) run --no-sync
 
+# Where Python may not keep compiled modules (containers often say so), every process would compile torch and all the
+# rest anew, at several seconds each.
+COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
+
 .PHONY: help setup demo test lint format clean
 
 help:
@@ -26,7 +30,7 @@ help:
 	@echo "make clean    remove .venv, .uv and caches; keeps data/ and runs/"
 
 setup: $(UV_READY)
-	$(UV) sync --quiet
+	$(UV) sync --quiet $(COMPILE)
 
 .uv/bin/uv:
 	python3 -m venv .uv

@@ -192,8 +192,6 @@ def headline(results: Mapping[str, Any]) -> list[str]:
         lines.insert(1, "Policies are not shown the mean direction of what each lidar sees.")
     if results.get("history"):
         lines.insert(1, f"Policies see {results['history']} earlier observations beside the current one.")
-    if results.get("sleeping_vases"):  # of results from before there were fast physics
-        lines.insert(-1, "While policies and experts drove, vases that nobody touched slept.")
     if results.get("physics") == "fast":
         lines.insert(-1, 'Policies and experts drove with fast physics (`make_vec(physics="fast")`).')
     if results["trial"]:
