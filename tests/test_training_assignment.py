@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from mode_imitation.model.actor import GaussianActor
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.assignment import (
-    NLL_LIMIT,
+    STEP_LIMIT,
     code_gaps,
     cross_fitted_scores,
     fit_twins,
     merge_codes,
+    reassign,
     selection_score,
     split_in_halves,
 )
@@ -46,27 +47,32 @@ def test_cross_fitting_scores_each_unit_by_the_policy_that_never_saw_it() -> Non
     assert not torch.equal(twins[1].mean.weight, others[1].mean.weight)
 
 
+RAGGED = two_laws(n_each=4, act_dim=2, ragged=True)
+HALF_RANGES = torch.from_numpy(np.ptp(np.concatenate([episode.actions for episode in RAGGED.episodes]), axis=0) / 2)
+
+
 def scored_units() -> tuple[TrainingData, ModeModel, torch.Tensor]:
     """Units of uneven lengths with codes; the last one was disturbed throughout, and nothing can be said of it."""
-    episodes = list(two_laws(n_each=4, act_dim=2, ragged=True).episodes)
+    episodes = list(RAGGED.episodes)
     episodes[-1] = dataclasses.replace(episodes[-1], disturbed=np.ones(len(episodes[-1]), bool))
     data = TrainingData(episodes, None, SMALL.window)
-    data.actions *= 0.05  # small actions have high densities: some steps exceed NLL_LIMIT, and others do not
+    data.actions *= 0.05  # small actions have high densities: some steps exceed the limit, and others do not
     model = ModeModel(SMALL.model_config(3, 2))
     model.normalizer.fit(data.observations, data.some_deltas(), data.actions)
     return data, model, torch.arange(8) % 2
 
 
 def slow_nll(model: ModeModel, data: TrainingData, actor: GaussianActor, unit: int, code: int) -> float:
-    """Mean over the steps that a unit is judged by, each counted at most NLL_LIMIT either way."""
+    """Mean over the steps that a unit is judged by, of actions in units of half their range; each counted at most twice
+    STEP_LIMIT, as actions are two numbers."""
     owners = data.unit_of_step.tolist()
     steps = [step for step in data.scored.tolist() if owners[step] == unit]
     contexts = torch.tensor([[float(other == code) for other in range(3)]] * len(steps)).reshape(-1, 3)
     mean, log_sigma = actor(model.normalizer.actor_inputs(data.observations[data.row_of_step[steps]]), contexts)
     scale = model.normalizer.act_scale
     density = torch.distributions.Normal(mean * scale + model.normalizer.act_mean, log_sigma.exp() * scale)
-    nats = (-density.log_prob(data.actions[steps]).sum(-1)).tolist()
-    return sum(min(max(nat, -NLL_LIMIT), NLL_LIMIT) for nat in nats) / max(len(nats), 1)
+    nats = (-(density.log_prob(data.actions[steps]) + HALF_RANGES.log()).sum(-1)).tolist()
+    return sum(min(max(nat, -2 * STEP_LIMIT), 2 * STEP_LIMIT) for nat in nats) / max(len(nats), 1)
 
 
 def test_cross_fitted_scores_equal_a_loop_over_units() -> None:
@@ -79,6 +85,27 @@ def test_cross_fitted_scores_equal_a_loop_over_units() -> None:
         judge = twins[0] if half[unit] else twins[1]
         expected = [slow_nll(model, data, judge, unit, 0), math.inf, slow_nll(model, data, judge, unit, 2)]
         assert scores[unit].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def reassigned(unit: float, offset: float) -> tuple[list[int], float]:
+    """Codes after a round, and their NLL, of the two laws with actions in other units."""
+    data = two_laws(n_each=4, act_dim=2)
+    scaled = [
+        dataclasses.replace(one, actions=(unit * one.actions + offset).astype(np.float32)) for one in data.episodes
+    ]
+    steps = TrainingData(scaled, None, SMALL.window)
+    model = ModeModel(SMALL.model_config(3, 2))
+    model.normalizer.fit(steps.observations, steps.some_deltas(), steps.actions)
+    codes = torch.tensor([0, 1, 0, 1, 0, 1, 1, 0])  # of the last two each is in the other's code
+    done = reassign(model, steps, codes, small(scoring_iterations=150), generator(), merge=True)
+    return done.codes.tolist(), done.nll
+
+
+@pytest.mark.parametrize(("unit", "offset"), [(1e-4, 0.0), (100.0, 0.0), (100.0, 700.0)])
+def test_the_units_of_the_actions_do_not_matter(unit: float, offset: float) -> None:
+    codes, nll = reassigned(1.0, 0.0)
+    assert codes == [0, 1] * 4
+    assert reassigned(unit, offset) == (codes, pytest.approx(nll, abs=0.05))
 
 
 @pytest.mark.parametrize("seed", [0, 1, 121])  # 121 draws the same side for all

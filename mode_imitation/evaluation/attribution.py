@@ -19,7 +19,6 @@ from mode_imitation.errors import UserError
 from mode_imitation.evaluation.leak import action_nll
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.steering.infer import check_fits
-from mode_imitation.training.assignment import NLL_LIMIT
 from mode_imitation.training.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
 
 if TYPE_CHECKING:
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
 NONE = -1
 """The state "none of these"."""
-SURPRISE = NLL_LIMIT
-"""Nats below the typical log density that a step counts at most, as in training: one must not decide for a segment."""
+SURPRISE = 5.0
+"""Nats below the typical log density that a step counts at most: one must not decide for a segment."""
 BLOCK = 25
 """Steps of the blocks that the level of "none of these" is calibrated on."""
 LEAST_GAP = 2.0

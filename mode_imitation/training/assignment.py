@@ -15,8 +15,9 @@ from mode_imitation.training.batches import TrainingData, rows_of
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.schedule import adam, set_one_cycle
 
-NLL_LIMIT = 5.0
-"""A step counts at most this many nats either way: one surprise must not decide for a trajectory."""
+STEP_LIMIT = 2.5
+"""Nats that a step counts at most, either way, for each number of its action, in units of half that number's range: one
+surprise must not decide for a trajectory."""
 FEW = 0.1
 """Share of the units up to which those that a round moved count as undecided."""
 GAIN = 0.05
@@ -180,7 +181,10 @@ def fit_twins(
 def cross_fitted_scores(
     model: ModeModel, data: TrainingData, twins: tuple[GaussianActor, GaussianActor], half: Tensor, used: Tensor
 ) -> Tensor:
-    """Mean NLL of every unit under every used code, by the twin that did not see it: (U, K), infinite elsewhere."""
+    """Mean NLL of every unit under every used code, by the twin that did not see it: (U, K), infinite elsewhere.
+
+    Steps count as `limited`.
+    """
     n_codes = model.config.n_codes
     owner = data.unit_of_step[data.scored]
     counts = torch.bincount(owner, minlength=data.n_units).clamp_min(1)
@@ -191,7 +195,7 @@ def cross_fitted_scores(
         for twin, side in ((twins[0], half), (twins[1], ~half)):
             for steps in data.scored[side[owner]].split(65_536):
                 contexts = one_hot[code].expand(len(steps), -1)
-                nll = -step_log_density(model, data, twin, steps, contexts).clamp(-NLL_LIMIT, NLL_LIMIT)
+                nll = -limited(data, step_log_density(model, data, twin, steps, contexts))
                 sums.index_add_(0, data.unit_of_step[steps], nll)
         scores[:, code] = sums / counts
     return scores
@@ -267,3 +271,12 @@ def step_log_density(
     means, log_sigmas = actor(data.actor_inputs_at(steps, normalizer), contexts)
     density = log_density(normalizer.actions(data.actions_at(steps)), means, log_sigmas).sum(-1)
     return density - normalizer.act_scale.log().sum()
+
+
+def limited(data: TrainingData, densities: Tensor) -> Tensor:
+    """Log densities of raw actions as those of actions with a range of [-1, 1], within STEP_LIMIT: (B,) -> (B,)
+
+    So codes do not depend on the units of the actions.
+    """
+    limit = STEP_LIMIT * data.actions.shape[1]
+    return (densities + data.action_nats).clamp(-limit, limit)

@@ -52,6 +52,9 @@ class TrainingData:
     """Observations, actions and which steps count: all that training knows. Labels have no place here.
 
     A unit is what gets one code: a trajectory, or a segment of one. U units, S steps, all on flat axes.
+
+    Attributes:
+        action_nats: nats that turn log densities of raw actions into those of actions with a range of [-1, 1].
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class TrainingData:
 
         self.observations = on_device(np.concatenate([episode.observations for episode in episodes]).astype(np.float32))
         self.actions = on_device(np.concatenate([episode.actions for episode in episodes]).astype(np.float32))
+        self.action_nats = _log_half_ranges(np.concatenate([episode.actions for episode in episodes]))
         self.row_of_step = on_device(np.arange(len(usable)) + unit_of_step(episode_lengths))
         # Counted from the first step of the episode, whatever the units: a history does not end where a segment begins.
         self.step_of_episode = on_device(np.concatenate([np.arange(length) for length in episode_lengths]))
@@ -246,6 +250,12 @@ class TrainingData:
 def rows_of(table: Tensor, indices: Tensor) -> Tensor:
     """`table[indices]` of rows, five times as fast on a CPU: (N, F), (...) int -> (..., F)"""
     return table.index_select(0, indices.reshape(-1)).view(*indices.shape, table.shape[1])
+
+
+def _log_half_ranges(actions: np.ndarray) -> float:
+    """Sum over an action's numbers of the logarithm of half their range; a number that never changes has none."""
+    ranges = np.ptp(actions.astype(np.float64), axis=0)
+    return float(np.log(np.where(ranges > 0, ranges / 2, 1.0)).sum())
 
 
 def _usable(episode: Episode) -> np.ndarray:

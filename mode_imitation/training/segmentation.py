@@ -24,14 +24,13 @@ from torch import Tensor
 
 from mode_imitation.model.actor import GaussianActor
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.training.assignment import fit_twins, step_log_density
+from mode_imitation.training.assignment import fit_twins, limited, step_log_density
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.hidden_markov import lasting_path, runs_of
 
 SWITCH_COST = 15.0
-"""Nats that a change of code costs on a path; the evidence of a step is at most SURPRISE nats either way."""
-SURPRISE = 5.0
+"""Nats that a change of code costs on a path; the evidence of a step is `limited`."""
 UNION_LOSS = 0.08
 """Nats per step that one policy for two codes may lose against two, for the codes to become one."""
 FEWEST_PART = 0.02
@@ -156,7 +155,7 @@ def step_scores(
     """Log density of every step under every code in use, by the policy that saw only other episodes.
 
     Returns:
-        (S, C), limited to SURPRISE nats either way, 0 where disturbed; and (C,) the codes in use.
+        (S, C), `limited`, 0 where disturbed; and (C,) the codes in use.
     """
     used = codes.unique()
     steps = _steps_as_units(data.showing(model.normalizer))
@@ -262,4 +261,4 @@ def _steps_as_units(data: TrainingData) -> TrainingData:
 def _densities(model: ModeModel, data: TrainingData, actor: GaussianActor, steps: Tensor, code: int) -> Tensor:
     context = torch.eye(model.config.n_codes, device=data.device)[code]
     pieces = [step_log_density(model, data, actor, part, context.expand(len(part), -1)) for part in steps.split(65_536)]
-    return torch.cat(pieces).clamp(-SURPRISE, SURPRISE)
+    return limited(data, torch.cat(pieces))
