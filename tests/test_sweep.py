@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mode_imitation.atomic import locked
 from mode_imitation.cli import main
 from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
@@ -60,15 +61,37 @@ def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(
         return in_this_process(job, tasks, n_jobs)
 
     again = sweep(config, counting)
-    assert trained == [cells[0].stem]
+    assert trained == [name_of(cells[0])]
     assert "3 of 4 cells are there already" in capsys.readouterr().out
     assert all(path.read_bytes() == before[path.name] for path in cells[1:])
     assert again.recommendation == first.recommendation
     assert again.cells[-1]["codes"] == first.cells[-1]["codes"]
     # Other settings are other cells.
     trained.clear()
-    sweep(dataclasses.replace(config, iterations=9), counting)
-    assert trained == [cell.stem for cell in cells if cell.stem.startswith("ours")]
+    other = dataclasses.replace(config, iterations=9)
+    sweep(other, counting)
+    assert trained == [name_of(cell) for cell in cells if cell.stem.startswith("ours")]
+    assert "2 cells of other settings" in capsys.readouterr().out
+    # Neither is lost by the other.
+    trained.clear()
+    assert sweep(config, counting).recommendation == first.recommendation
+    sweep(other, counting)
+    assert trained == []
+    assert all(path.read_bytes() == before[path.name] for path in cells[1:])
+
+
+def name_of(file: Path) -> str:
+    """The cell's name, without its key."""
+    return file.stem.rpartition("-")[0]
+
+
+def test_two_sweeps_do_not_work_in_one_folder(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    stored(tmp_path)
+    out = tmp_path / "sweep"
+    (out / "cells").mkdir(parents=True)
+    with locked(out / "cells", "held"):
+        assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--codes", "2", "--strides", "1"]) == 2
+    assert f"another sweep is at work in {out}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("labels", ["shuffled", "removed"])

@@ -1,7 +1,11 @@
-"""A sweep's cells on disk: one JSON file each, written as a whole, valid for one setting, dataset and version."""
+"""A sweep's cells on disk: one JSON file each, written as a whole, valid for one setting, dataset and version.
+
+Its key is part of a file's name, so that cells of other settings, data or versions stay beside.
+"""
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +41,7 @@ def cell_key(dataset: TrajectoryDataset, training: TrainConfig, most_codes: int)
 def read_cell(out: Path, cell: Cell, key: str) -> dict[str, Any] | None:
     """A finished cell with this key; None where there is none, it failed, or it cannot be read."""
     try:
-        found = json.loads(_path(out, cell).read_text(encoding="utf-8"))
+        found = json.loads(_path(out, cell, key).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(found, dict) or found.get("key") != key or found.get("status") != "done":
@@ -48,7 +52,7 @@ def read_cell(out: Path, cell: Cell, key: str) -> dict[str, Any] | None:
 def write_cell(out: Path, cell: Cell, key: str, result: dict[str, Any]) -> dict[str, Any]:
     """Keep a cell's result, and return what was written."""
     content = {"key": key, "cell": cell.to_dict(), **result}
-    write_json(_path(out, cell), content)
+    write_json(_path(out, cell, key), content)
     return content
 
 
@@ -56,7 +60,7 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     """Make the folder ready for cells.
 
     Raises:
-        UserError: it holds something else than a sweep, or a sweep of other data, whose cells would be lost.
+        UserError: it holds something else than a sweep, or a sweep of other data, whose results would be lost.
     """
     check_folder(out, "the sweep")
     if out.exists() and any(out.iterdir()) and not (out / CELLS).is_dir():
@@ -71,5 +75,14 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     (out / CELLS).mkdir(parents=True, exist_ok=True)
 
 
-def _path(out: Path, cell: Cell) -> Path:
-    return out / CELLS / f"{cell.name}.json"
+def other_cells(out: Path, cells: Sequence[Cell], keys: Mapping[str, str]) -> int:
+    """How many files of these cells there are that other settings, data or versions made."""
+    return sum(
+        path != _path(out, cell, keys[cell.name])
+        for cell in cells
+        for path in (out / CELLS).glob(f"{cell.name}-*.json")
+    )
+
+
+def _path(out: Path, cell: Cell, key: str) -> Path:
+    return out / CELLS / f"{cell.name}-{key[:12]}.json"

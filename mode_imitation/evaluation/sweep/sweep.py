@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.atomic import check_folder
+from mode_imitation.atomic import check_folder, locked
 from mode_imitation.config_file import as_arguments
 from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.storage import resolve_root
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.sweep.cells import cell_key, check_out, read_cell, write_cell
+from mode_imitation.evaluation.sweep.cells import CELLS, cell_key, check_out, other_cells, read_cell, write_cell
 from mode_imitation.evaluation.sweep.claims import Claim, judge_claims
 from mode_imitation.evaluation.sweep.config import Cell, SweepConfig, chosen_objectives
 from mode_imitation.evaluation.sweep.criteria import check_enough_episodes
@@ -87,8 +87,14 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
     missing = [cell for cell in cells if found[cell.name] is None]
     if len(missing) < len(cells):
         print(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
+    if missing and (others := other_cells(config.out, missing, keys)):
+        print(f"{others} cells of other settings, data or versions, or of a sweep to a larger k, are kept beside")
     if missing:
-        with contextlib.closing(train_cells(config, missing, most_codes, run)) as results:
+        busy = f"another sweep is at work in {config.out}; wait for it to end, or choose another --out"
+        with (
+            locked(config.out / CELLS, busy),
+            contextlib.closing(train_cells(config, missing, most_codes, run)) as results,
+        ):
             for name, result in results:
                 cell = next(cell for cell in missing if cell.name == name)
                 found[name] = write_cell(config.out, cell, keys[name], result)
