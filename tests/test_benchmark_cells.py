@@ -95,7 +95,7 @@ def test_fresh_demonstrations_are_other_ones_for_every_training_seed(
     assert not {cell.run for cell in ours} & {cell.run for cell in usual}
     experts = [[cell.folder for cell in found if cell.method == "experts"] for found in (cells, usual)]
     assert experts[0] == experts[1], "the experts themselves drive as they do"
-    assert config.name == "two-fresh"
+    assert config.name == "two-fresh-trial"
     assert "--fresh-demonstrations" in command_of(config)
 
 
@@ -180,7 +180,8 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
     assert not {"physics"} & set().union(*(cell.job for cell in slow)), "cells from before there was a choice are good"
     assert [cell.run for cell in fast] == [cell.run for cell in slow]
     assert not {cell.folder for cell in fast} & {cell.folder for cell in slow}
-    assert (config.name, exact.name) == ("two", "two-exact")
+    assert (config.name, exact.name) == ("two-trial", "two-exact-trial")
+    assert (BenchmarkConfig(set="two").name, BenchmarkConfig(set="two", exact_physics=True).name) == ("two", "two-exact")
     assert command_of(exact).endswith("--exact-physics")
     monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: False)
     assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in slow]
@@ -334,17 +335,17 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     assert "true-label" in printed
     assert cells[1].stat().st_mtime_ns == before[1]
     assert json.loads(cells[0].read_text())["status"] == "complete"
-    results = json.loads((out / "two" / "results.json").read_text())
+    results = json.loads((out / "two-trial" / "results.json").read_text())
     assert set(results["methods"]) == {"experts", "true-label", "bc"}
     assert results["failed"] == {}
     assert "--methods bc,true-label" in results["command"]
     assert {path.name for path in published.iterdir()} >= {
-        "benchmark-two.json",
-        "benchmark-two.md",
-        "benchmark-two-goals.png",
-        "benchmark-two-agreement.png",
+        "benchmark-two-trial.json",
+        "benchmark-two-trial.md",
+        "benchmark-two-trial-goals.png",
+        "benchmark-two-trial-agreement.png",
     }
-    assert "](benchmark-two-goals.png)" in (published / "benchmark-two.md").read_text()
+    assert "](benchmark-two-trial-goals.png)" in (published / "benchmark-two-trial.md").read_text()
     # The policies are runs like any other.
     (trained,) = (out / "two" / "runs").glob("bc-*")
     assert load_run(trained).info["source"]["root"] == str(out / "data")

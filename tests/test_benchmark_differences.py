@@ -111,7 +111,7 @@ def test_comparing_with_the_default_runs_it_too(
     assert "Differences: each method minus itself" in capsys.readouterr().out
     cells = sorted(path.name.split("-")[0] for path in (tmp_path / "two" / "cells").iterdir())
     assert cells == ["bc", "bc", "experts"]  # the experts were driven once
-    results = json.loads((tmp_path / "two-history1x5" / "results.json").read_text())
+    results = json.loads((tmp_path / "two-history1x5-trial" / "results.json").read_text())
     assert [(one["figure"], one["method"], one["minus"]) for one in results["differences"]] == [(MEAN, "bc", DEFAULT)]
     assert results["command"].endswith("--compare-default")
 

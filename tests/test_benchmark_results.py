@@ -117,8 +117,11 @@ def test_tables_show_every_method_and_expert() -> None:
     assert shown[-1].rows[0][-1] == "met"
     methods = results["methods"]
     methods["ours"]["failed"] = 1
-    lost = judge("two", methods, EXPERTS)[0]
+    failed, lost = judge("two", methods, EXPERTS)[:2]
+    assert (failed.found, failed.met) == ("1 of 4", False)
     assert (lost.found, lost.met) == ("3 of 4", False)
+    (nothing_left,) = judge("two", {"ours": {"seeds": 0, "failed": 4}}, EXPERTS)
+    assert (nothing_left.found, nothing_left.met) == ("4 of 4", False)
     assert "3 of 4" in tables(results)[0].rows[1]
 
 

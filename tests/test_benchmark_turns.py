@@ -194,15 +194,17 @@ def test_the_benchmark_of_turns_from_end_to_end(
     assert main(["benchmark", "turns", *words.split(), "--jobs", "1", "--out", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert "goal_seeking and forward_moving take turns, 60 steps each: 4 episodes" in printed
-    results = json.loads((tmp_path / "turns" / "results.json").read_text())
-    assert (tmp_path / "turns" / "results.md").read_text().startswith("# Mode benchmark, experts that take turns\n")
+    results = json.loads((tmp_path / "turns-trial" / "results.json").read_text())
+    assert (
+        (tmp_path / "turns-trial" / "results.md").read_text().startswith("# Mode benchmark, experts that take turns\n")
+    )
     (cell,) = (tmp_path / "turns" / "cells").glob("true-label-*/cell.json")
     assert json.loads(cell.read_text())["job"]["turn"] == 60
     found = results["methods"]["true-label"]["turns"]
     assert found["all_right_per_step"]["values"] == [1.0]
     assert found["switches_true"]["values"] == [4 * 3]
     assert headline(results)[0].startswith("A TRIAL")
-    assert "](agreement.png)" in (tmp_path / "turns" / "results.md").read_text()
+    assert "](agreement.png)" in (tmp_path / "turns-trial" / "results.md").read_text()
 
 
 def test_leak_is_judged_within_turns_and_none_go_unjudged(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mode_imitation.atomic import locked
@@ -141,6 +142,18 @@ def test_a_dataset_without_labels_is_chosen_for_too_and_says_what_is_left_out(
     assert "NMI" not in printed
     assert "mode-imitation train" in printed
     assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
+
+
+def test_experts_that_take_turns_are_nobody_s_label(tmp_path: Path) -> None:
+    half = np.array(["plus"] * 30 + ["minus"] * 30)
+    episodes = [dataclasses.replace(one, expert="plus+minus", acting=half) for one in two_laws(n_each=5).episodes]
+    write_dataset(NAME, episodes, root=tmp_path)
+    found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=1), in_this_process)
+    assert [cell["evaluation"] for cell in found.cells] == [None]
+    assert found.claims == {}
+    (line,) = (line for line in found.left_out if "turns" in line)
+    assert line.startswith("experts take turns within episodes")
+    assert {path.name for path in write_sweep(found)} == {"sweep.json", "sweep.md", "choice.png"}
 
 
 def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path) -> None:

@@ -182,12 +182,13 @@ class BenchmarkConfig:
 
     @property
     def name(self) -> str:
-        """Of the results: other data, another actor, other physics or the layouts to confirm on have their own."""
+        """Of the results: other data, actors, physics, the layouts to confirm on and trials have names of their own."""
         memory = f"-history{self.history}x{self.history_gap}" if self.history else ""
         seen = "" if self.lidar_directions else "-nodirections"
         block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""
         data = self.away + "-fresh" * self.fresh_demonstrations
-        return self.set + data + seen + memory + "-exact" * self.exact_physics + block
+        trial = "" if self.full else "-trial"
+        return self.set + data + seen + memory + "-exact" * self.exact_physics + block + trial
 
     @property
     def away(self) -> str:

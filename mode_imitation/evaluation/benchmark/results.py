@@ -1,6 +1,7 @@
 """Results of a benchmark on disk: results.json, results.md and figures."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from mode_imitation.evaluation.benchmark.cells import Cell
 from mode_imitation.evaluation.benchmark.config import (
     LAYOUTS,
     METHODS,
+    OURS,
     SEEDS,
     SETS,
     SWITCHING_LAYOUTS,
@@ -33,8 +35,11 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
     if config.compare_default:
         differences += to_default(by_method, _by_method(config, finished.default), config.experts)
     methods = aggregate(by_method, config.experts)
+    failed = Counter(cell.method for cell in finished.cells if cell.failure() is not None)
     for method, entry in methods.items():
-        entry["failed"] = sum(cell.method == method and cell.failure() is not None for cell in finished.cells)
+        entry["failed"] = failed[method]
+    # A method all of whose runs failed has no figures, and yet has missed what it was meant to reach.
+    judged = ({OURS: {"seeds": 0, "failed": failed[OURS]}} if failed[OURS] else {}) | methods
     # Some say only how long they, or their training, took beside whatever else the machine did.
     every = [figures for cells in by_method.values() for figures in cells]
     spent = sum(figures.get("processor_seconds", sum(figures["seconds"].values())) for figures in every)
@@ -63,7 +68,7 @@ def make_results(config: BenchmarkConfig, finished: Finished) -> dict[str, Any]:
         "cells_by_the_clock": by_the_clock,
         "methods": methods,
         "differences": [difference.as_dict() for difference in differences],
-        "targets": [target.as_dict() for target in (*judge(config.set, methods, config.experts), *told)],
+        "targets": [target.as_dict() for target in (*judge(config.set, judged, config.experts), *told)],
         "failed": finished.failed,
         "notes": finished.notes,
         "command": command_of(config),

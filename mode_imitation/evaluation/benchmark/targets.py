@@ -45,11 +45,19 @@ def judge(name: str, methods: Mapping[str, Any], experts: Sequence[str]) -> list
         experts: names.
 
     Returns:
-        Nothing where the project's own method was not run.
+        Nothing where the project's own method was not run. A run that failed meets nothing, and is told of first.
     """
     ours = methods.get(OURS)
     if ours is None:
         return []
+    failed = [_failed(ours)] if ours.get("failed") else []
+    if not ours["seeds"]:
+        return failed
+    return [*failed, *_targets(name, methods, ours, experts)]
+
+
+def _targets(name: str, methods: Mapping[str, Any], ours: Mapping[str, Any], experts: Sequence[str]) -> list[Target]:
+    """Of the runs that did not fail."""
     ceiling = methods.get(CEILING)
     if "turns" in ours:
         return [*_right_per_step(ours), *_switching(ours), _leak(ours)]
@@ -77,6 +85,11 @@ def within_time(wanted: float, minutes: float) -> Target:
     return Target(
         "processor time of all cells", f"<= {wanted:.0f} min of one core", f"{minutes:.1f} min", minutes <= wanted
     )
+
+
+def _failed(ours: Mapping[str, Any]) -> Target:
+    runs = ours["seeds"] + ours["failed"]
+    return Target("runs that failed, and are in none of the figures", "none", f"{ours['failed']} of {runs}", False)
 
 
 def _exact(name: str, ours: Mapping[str, Any], n_experts: int) -> Target:

@@ -1,6 +1,7 @@
 """Evaluation only: how the codes of a sweep's cell agree with labels that training never saw."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -8,11 +9,20 @@ import numpy as np
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.evaluation.clustering import sort_dataset
 from mode_imitation.evaluation.metrics import clustering_scores, confusion_matrix
+from mode_imitation.evaluation.turns import take_turns
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
 
 SCORES = ("nmi", "ari", "homogeneity", "completeness")
+
+
+def with_comparable_labels(dataset: TrajectoryDataset) -> TrajectoryDataset:
+    """The dataset without its labels where experts take turns within an episode: a sweep gives each episode one code,
+    and several experts in turn are no one's label."""
+    if not take_turns(dataset):
+        return dataset
+    return replace(dataset, episodes=tuple(replace(episode, expert=None) for episode in dataset.episodes))
 
 
 def agreement_with_labels(model: "ModeModel", dataset: TrajectoryDataset, codes: Sequence[int]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from mode_imitation.config_file import as_arguments
 from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.storage import resolve_root
 from mode_imitation.errors import UserError
+from mode_imitation.evaluation.sweep.agreement import with_comparable_labels
 from mode_imitation.evaluation.sweep.cells import CELLS, cell_key, check_out, other_cells, read_cell, write_cell
 from mode_imitation.evaluation.sweep.claims import Claim, judge_claims
 from mode_imitation.evaluation.sweep.config import Cell, SweepConfig, chosen_objectives
@@ -31,6 +32,11 @@ CODES_STEP = 16
 NO_LABELS = (
     "the dataset names no experts: agreement with experts, expert-to-code maps, the original's claims and the order of "
     "learning are left out"
+)
+
+TURNING = (
+    "experts take turns within episodes, and a sweep gives each episode one code: agreement with experts, "
+    "expert-to-code maps, the original's claims and the order of learning are left out"
 )
 
 
@@ -74,7 +80,8 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
     Raises:
         UserError: the dataset is missing or too small, --out is no sweep, --publish is no folder, or every cell failed.
     """
-    dataset = load_dataset(config.dataset, config.root)
+    loaded = load_dataset(config.dataset, config.root)
+    dataset = with_comparable_labels(loaded)
     check_enough_episodes(dataset)
     cells = config.cells()
     check_some_cell(config, cells, dataset)
@@ -111,7 +118,7 @@ def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
         recommendation,
         train_command(config, recommendation),
         claims_of(config, dataset, done),
-        left_out(config, dataset),
+        left_out(config, dataset, turning=dataset is not loaded),
     )
 
 
@@ -194,10 +201,12 @@ def claims_of(
     }
 
 
-def left_out(config: SweepConfig, dataset: TrajectoryDataset) -> list[str]:
+def left_out(config: SweepConfig, dataset: TrajectoryDataset, *, turning: bool) -> list[str]:
     """Lines on what the data or the grid cannot tell."""
     lines = []
-    if dataset.labels is None:
+    if turning:
+        lines.append(TURNING)
+    elif dataset.labels is None:
         lines.append(NO_LABELS)
     elif len(set(dataset.labels)) < 2:
         lines.append("the dataset is of one expert alone: the original's claims, which compare experts, are left out")

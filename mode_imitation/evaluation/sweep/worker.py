@@ -51,7 +51,7 @@ def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, 
         What a cell's file holds: "codes" (E,), "n_modes", "criteria" (nothing of it knows a label), "evaluation"
         (None for a dataset without labels), "seconds" and "code" (the digest of what made it).
     """
-    from mode_imitation.evaluation.sweep.agreement import agreement_with_labels
+    from mode_imitation.evaluation.sweep.agreement import agreement_with_labels, with_comparable_labels
     from mode_imitation.evaluation.sweep.criteria import Judge
     from mode_imitation.evaluation.sweep.fit import FitWatcher
     from mode_imitation.training.run_folder import load_run
@@ -59,6 +59,7 @@ def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, 
 
     started = time.monotonic()
     config = TrainConfig.from_dict(task["training"])
+    dataset = with_comparable_labels(dataset)
     judge = Judge(dataset, config, most_codes)
     watcher = FitWatcher(dataset, config) if dataset.labels is not None else None
     folder = scratch / task["name"]
