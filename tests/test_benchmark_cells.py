@@ -181,7 +181,10 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
     assert [cell.run for cell in fast] == [cell.run for cell in slow]
     assert not {cell.folder for cell in fast} & {cell.folder for cell in slow}
     assert (config.name, exact.name) == ("two-trial", "two-exact-trial")
-    assert (BenchmarkConfig(set="two").name, BenchmarkConfig(set="two", exact_physics=True).name) == ("two", "two-exact")
+    assert (BenchmarkConfig(set="two").name, BenchmarkConfig(set="two", exact_physics=True).name) == (
+        "two",
+        "two-exact",
+    )
     assert command_of(exact).endswith("--exact-physics")
     monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: False)
     assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in slow]
