@@ -21,6 +21,7 @@ from mode_imitation.evaluation.metrics import clustering_scores
 from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.steering.policy import load_policy
+from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run
 
@@ -183,15 +184,22 @@ def test_every_sensor_has_the_same_weight_in_the_features_of_k_means() -> None:
     assert weigh(np.ones((5, 3))).shape == (5, 0)
 
 
-def test_k_means_takes_as_many_clusters_as_there_are_laws() -> None:
-    dataset = two_laws(n_each=12, steps=200)
+def test_k_means_takes_the_number_of_clusters_under_which_actions_are_likeliest() -> None:
     config = replace(TINY, codes=4, scoring_iterations=150, scoring_batch=128, actor_hidden=(32,))
-    setup = Setup(dataset, config)
+    apart = [
+        replace(one, observations=one.observations + np.float32(3 * (one.expert == "plus")))
+        for one in two_laws(n_each=12, steps=100).episodes
+    ]
+    setup = Setup(TrajectoryDataset("test/apart-v0", tuple(apart)), config)
     codes = trajectory_codes(setup)
-    truth = [(dataset.labels or [])[index] for index in setup.split[0]]
-    scores = clustering_scores(truth, codes.numpy())
-    assert scores["homogeneity"] > 0.5
-    torch.testing.assert_close(trajectory_codes(setup), codes)
+    features, model = trajectory_features(setup), setup.fresh_model()
+    every = {count: torch.from_numpy(clusters(features, count, config.seed)) for count in (2, 3, 4)}
+    scores = {
+        count: selection_score(model, setup.data, found, config, setup.generator("selection"))
+        for count, found in every.items()
+    }
+    torch.testing.assert_close(codes, every[min(scores, key=lambda count: scores[count])])
+    assert len(set(scores.values())) == 3
 
 
 def test_true_labels_need_labels_and_enough_codes(tmp_path: Path) -> None:
