@@ -210,7 +210,8 @@ def _order_panel(ax: Axes, found: Mapping[str, Any]) -> None:
         text = name if mean[-1] >= low else f"{name},\nfalls to {mean[-1]:.1f}"
         ends.append((float(np.clip(mean[-1], low + 0.06 * (high - low), high)), text, color))
     ends.sort()
-    places = spread([value for value, _, _ in ends], 0.09 * (high - low), high)
+    lines = max(text.count("\n") for _, text, _ in ends) + 1
+    places = spread([value for value, _, _ in ends], 0.09 * lines * (high - low), high)
     for place, (_, text, color) in zip(places, ends, strict=True):
         where = {"xytext": (6, 0), "textcoords": "offset points", "va": "center", "annotation_clip": False}
         ax.annotate(text, (x[-1], place), fontsize=8.5, color=color, **where)
