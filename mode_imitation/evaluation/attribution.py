@@ -263,7 +263,7 @@ def _own_densities(model: "ModeModel", episode: Episode, expected_steps: float) 
 
 
 def _block_means(densities: np.ndarray) -> list[float]:
-    """Means of the whole blocks of a stretch; of all of it where it is shorter than one."""
+    """Means of the whole blocks of a stretch; nothing of one that is shorter than a block."""
     if len(densities) < BLOCK:
         return []
     whole = densities[: len(densities) // BLOCK * BLOCK]

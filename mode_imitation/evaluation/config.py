@@ -31,7 +31,7 @@ class ModesConfig:
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     confidence: float = 0.95
-    """Of the guarantees: the probability with which a figure's bounds hold for all modes together."""
+    """Of the guarantees: the probability with which each kind of bound of a figure holds for all modes together."""
     require: str | None = None
     """Which modes are good enough? `goals>=9,cost<=60`, judged by the guarantees; exit status 0 if some mode is,
     else 1. Of goals, return and straightness (>=) and of cost (<=)."""

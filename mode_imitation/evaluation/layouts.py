@@ -14,9 +14,10 @@ BLOCKS = {
     "benchmark": FIRST_HELD_OUT + 2 * BLOCK,
     "confirmation": FIRST_HELD_OUT + 3 * BLOCK,
 }
-"""First seed of each list. Nothing may ever be tuned on `report`, which report cards and demos show, nor on
-`benchmark`, which only the benchmark's final runs drive; `tuning` is for that, experts included. `confirmation` is for
-methods that are settled: its figures are reported, whatever they are, and nothing is changed after they were seen."""
+"""First seed of each list. Nothing is to be tuned on `report`, which report cards and demos show, nor on `benchmark`,
+which only the benchmark's final runs drive; `tuning` is for that, experts included. `confirmation` is for methods that
+are settled: its figures are reported, whatever they are. What was changed after failures were seen on `benchmark`, and
+what of `confirmation` was seen before, docs/results.md says."""
 
 
 def held_out_layouts(n: int, block: str = "report") -> list[int]:

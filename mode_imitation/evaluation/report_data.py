@@ -113,7 +113,8 @@ def _guarantees(
         if lacking:
             where = "" if len(lacking) == len(found) else f" (mode {', '.join(map(str, lacking))})"
             work.left_out.append(
-                f"guarantees of the {figure}{where}: of the robot {work.robot} it is not known how low or high it is"
+                f"guarantees of the {figure}{where}: of the robot {work.robot} it is not known how low or high "
+                "it can be, or a drive went beyond"
             )
     return found
 

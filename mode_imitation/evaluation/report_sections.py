@@ -92,9 +92,10 @@ def guarantee_text(data: Mapping[str, Any]) -> str:
     about = data["guarantees"]
     return (
         f"With a probability of at least {about['confidence']:.4g} over the draw of {len(data['layouts'])} layouts, a "
-        "figure's bound holds for all modes together: that of its mean over new layouts, and that of so many percent "
-        "of them. Nothing is assumed of the distribution. The bounds of means hold at every number of layouts at once, "
-        "so that --layouts may be raised until they suffice; those of percents hold at the number chosen beforehand. "
+        "bound of a figure holds for all modes together: that of its mean over new layouts and, apart from it, that of "
+        "so many percent of them. Nothing is assumed of the distribution. The bounds of means hold at every number of "
+        "layouts at once, so that --layouts may be raised until they suffice; those of percents hold at the number "
+        "chosen beforehand. "
         f"{about['assumptions']}"
     )
 

@@ -141,7 +141,7 @@ class BenchmarkConfig:
     of their own."""
     compare_default: bool = False
     """Run the same methods with --burst-away, --lidar-directions and --history as they come as well, and report what
-    these change: differences with intervals, in which layouts and seeds are drawn again together."""
+    these change: differences with intervals, for which layouts are drawn once for both, and each one's seeds beside."""
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
