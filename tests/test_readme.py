@@ -1,9 +1,12 @@
-"""The commands of the README and of the pages under docs are commands, and the README's Python is Python."""
+"""The README and the pages under docs: commands are commands, Python is Python, links lead somewhere, and the table of
+results has the figures that the benchmark wrote."""
 
+import json
 import re
 import shlex
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +72,36 @@ def test_links_of_the_readme_lead_to_headings() -> None:
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"^python (\S+)", README + DOCS, flags=re.MULTILINE))))
 def test_benchmarks_exist(path: str) -> None:
     assert (ROOT / path).is_file()
+
+
+METHODS = {
+    "**ours**": "ours",
+    "labels given (the ceiling)": "true-label",
+    "k-means of trajectories": "kmeans",
+    "categorical VAE": "categorical-vae",
+    "the original method": "original",
+    "cloning without context": "bc",
+}
+
+
+def published(experts: str, method: str) -> dict[str, Any]:
+    results = json.loads((ROOT / "docs" / "results" / f"benchmark-{experts}.json").read_text())
+    return results["methods"][method]
+
+
+def interval(figure: dict[str, float], digits: int) -> str:
+    return f"{figure['mean']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
+
+
+@pytest.mark.parametrize("label", METHODS)
+def test_the_table_of_results_is_what_the_benchmark_wrote(label: str) -> None:
+    (row,) = (line for line in README.splitlines() if line.startswith(f"| {label} |"))
+    entries = [published(experts, METHODS[label]) for experts in ("two", "four", "six")]
+    goals = [interval(entry["experts"]["goal_seeking"]["ratio"]["goals"], 3) for entry in entries]
+    after = []
+    for entry in entries:
+        switched = entry["switching"]["forward_moving:100"]
+        known = switched.get("ratio")
+        after.append((interval(known[2], 2) if known else "-") + "*" * bool(switched.get("merged")))
+    found = ", ".join(str(entry["exact"]) for entry in entries)
+    assert [cell.strip() for cell in row.strip("| ").split("|")] == [label, found, *goals, *after]
