@@ -191,15 +191,32 @@ def test_scores_are_what_counting_step_by_step_gives() -> None:
     assert matches == {0: "left", 1: "right"}
     scores = attribution_scores(dataset, found, matches, ["left", "right"])
     assert scores is not None
-    right = total = 0
-    for episode, item in zip(dataset.episodes, found, strict=True):
-        truth = true_modes(episode, matches)
+    judged: list[tuple[int, str, bool, bool, int]] = []  # episode, who, in the arena, right, state
+    for index, (episode, item) in enumerate(zip(dataset.episodes, found, strict=True)):
+        truth, who = true_modes(episode, matches), episode.expert_of_step
         assert truth is not None
+        assert who is not None
         for step in range(len(episode)):
             if episode.disturbed is None or not episode.disturbed[step]:
-                total += 1
-                right += item.states[step] == truth[step]
-    assert scores["right_per_step"] == pytest.approx(right / total)
+                seen = bool((episode.observations[step, SLICES["goal_lidar"]] > 0).any())
+                judged.append((index, str(who[step]), seen, item.states[step] == truth[step], int(item.states[step])))
+
+    def share(rows: list[tuple[int, str, bool, bool, int]]) -> float:
+        return sum(right for *_, right, _ in rows) / len(rows)
+
+    assert scores["right_per_step"] == pytest.approx(share(judged))
+    inside = [row for row in judged if row[2]]
+    assert 0 < len(inside) < len(judged)
+    assert scores["right_per_step_in_arena"] == pytest.approx(share(inside))
+    by_episode = [share([row for row in judged if row[0] == index]) > 0.5 for index in range(2)]
+    assert scores["right_by_episode"] == pytest.approx(sum(by_episode) / 2)
+    for name in ("left", "right", "stranger"):
+        own = [row for row in judged if row[1] == name]
+        assert scores["experts"][name]["steps"] == len(own)
+        assert scores["experts"][name]["right"] == pytest.approx(share(own))
+        for state, part in scores["experts"][name]["shares"].items():
+            mode = -1 if state == "none" else int(state)
+            assert part == pytest.approx(sum(row[4] == mode for row in own) / len(own))
     assert scores["experts"]["stranger"]["shares"]["none"] > 0.9
     assert not scores["experts"]["stranger"]["seen_in_training"]
     assert scores["switches"]["true"] == 1
