@@ -29,15 +29,9 @@ from mode_imitation.training.config import TrainConfig
 Results = Generator[tuple[dict[str, Any], dict[str, Any]], None, None]
 RunCells = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Results]
 CODES_STEP = 16
-NO_LABELS = (
-    "the dataset names no experts: agreement with experts, expert-to-code maps, the original's claims and the order of "
-    "learning are left out"
-)
-
-TURNING = (
-    "experts take turns within episodes, and a sweep gives each episode one code: agreement with experts, "
-    "expert-to-code maps, the original's claims and the order of learning are left out"
-)
+NOT_TOLD = "agreement with experts, expert-to-code maps, the original's claims and the order of learning are left out"
+NO_LABELS = f"the dataset names no experts: {NOT_TOLD}"
+TURNING = f"experts take turns within episodes, and a sweep gives each episode one code: {NOT_TOLD}"
 
 
 @dataclass(frozen=True)

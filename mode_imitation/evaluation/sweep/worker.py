@@ -49,7 +49,7 @@ def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, 
 
     Returns:
         What a cell's file holds: "codes" (E,), "n_modes", "criteria" (nothing of it knows a label), "evaluation"
-        (None for a dataset without labels), "seconds" and "code" (the digest of what made it).
+        (None without labels of whole episodes), "seconds" and "code" (the digest of what made it).
     """
     from mode_imitation.evaluation.sweep.agreement import agreement_with_labels, with_comparable_labels
     from mode_imitation.evaluation.sweep.criteria import Judge
