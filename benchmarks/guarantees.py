@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mode_imitation.evaluation.guarantees import lower_bound
+from mode_imitation.reports.guarantees import lower_bound
 
 ALPHA = 0.05
 Draw = Callable[[np.random.Generator, int], np.ndarray]

@@ -37,8 +37,8 @@ from simulation_rows import (
 )
 from simulation_spread import print_spread
 
-from mode_imitation.simulation.tasks import parse_env_id
 from mode_imitation.versions import versions
+from mode_imitation.worlds.safety.tasks import parse_env_id
 
 
 def table(worlds: list[int], cores: int) -> list[tuple[str, Row]]:

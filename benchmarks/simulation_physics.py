@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from experts.registry import make_expert
-from mode_imitation.evaluation.layouts import held_out_layouts
-from mode_imitation.evaluation.statistics import bootstrap
-from mode_imitation.simulation import ExpertController, make_vec
-from mode_imitation.simulation.rollout import rollout
-from mode_imitation.simulation.tasks import Physics
-from mode_imitation.simulation.worker import expert_setting
+from mode_imitation.reports.layouts import held_out_layouts
+from mode_imitation.reports.statistics import bootstrap
 from mode_imitation.versions import versions
+from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.safety import make_vec
+from mode_imitation.worlds.safety.tasks import Physics
+from mode_imitation.worlds.worker import expert_setting
 
 EXPERTS = ("goal_seeking", "forward_moving", "circling")
 KINDS: tuple[Physics, ...] = ("exact", "sleeping", "fast")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.simulation import make_vec
+from mode_imitation.worlds.safety import make_vec
 
 PARTS = {
     "_advance": "physics: 10 substeps and a forward pass",

@@ -16,9 +16,9 @@ import numpy as np
 
 from experts.protocol import ExpertSetting
 from experts.registry import make_expert
-from mode_imitation.simulation import ExpertController, make_vec
-from mode_imitation.simulation.light_models import build_task
-from mode_imitation.simulation.rollout import rollout
+from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.safety import make_vec
+from mode_imitation.worlds.safety.light_models import build_task
 
 mujoco: Any = mujoco_module
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.simulation import make_vec
+from mode_imitation.worlds.safety import make_vec
 
 WORLDS = (2, 4, 8, 16, 32, 64)
 BLOCKS = 40

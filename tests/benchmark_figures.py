@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import numpy as np
 
-from mode_imitation.evaluation.benchmark.cells import Cell
-from mode_imitation.evaluation.benchmark.measure import FIGURES
-from mode_imitation.evaluation.benchmark.worker import do_cell
+from mode_imitation.reports.benchmark.cells import Cell
+from mode_imitation.reports.benchmark.measure import FIGURES
+from mode_imitation.reports.benchmark.worker import do_cell
 
 EXPERTS = ("goal_seeking", "forward_moving")
 

@@ -4,7 +4,7 @@ import json
 import os
 import sys
 
-from mode_imitation.evaluation.benchmark.cells import Cell
+from mode_imitation.reports.benchmark.cells import Cell
 
 for line in sys.stdin:
     cell = Cell.from_message(json.loads(line))

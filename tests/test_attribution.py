@@ -17,7 +17,8 @@ from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.attribution import (
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.reports.attribution import (
     LEAST_GAP,
     NONE,
     SURPRISE,
@@ -28,16 +29,15 @@ from mode_imitation.evaluation.attribution import (
     log_densities,
     modes_of,
 )
-from mode_imitation.evaluation.attribution_config import AttributeConfig
-from mode_imitation.evaluation.attribution_report import attribute_dataset
-from mode_imitation.evaluation.attribution_scores import (
+from mode_imitation.reports.attribution_config import AttributeConfig
+from mode_imitation.reports.attribution_report import attribute_dataset
+from mode_imitation.reports.attribution_scores import (
     EDGES,
     attribution_scores,
     match_modes,
     reliability,
     true_modes,
 )
-from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.run_folder import write_info
 
 STEPS = 320

@@ -12,15 +12,15 @@ from benchmark_figures import in_this_process
 from mode_imitation.atomic import locked
 from mode_imitation.cli import main
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.benchmark import cells as cells_module
-from mode_imitation.evaluation.benchmark import run
-from mode_imitation.evaluation.benchmark.cells import CELL, TIME_FILE, Cell, make_cell
-from mode_imitation.evaluation.benchmark.config import METHODS, SETS, BenchmarkConfig
-from mode_imitation.evaluation.benchmark.pool import run_cells
-from mode_imitation.evaluation.benchmark.results import command_of
-from mode_imitation.evaluation.benchmark.switching import GOAL_STEPS
-from mode_imitation.simulation.config import GenerateConfig
+from mode_imitation.reports.benchmark import cells as cells_module
+from mode_imitation.reports.benchmark import run
+from mode_imitation.reports.benchmark.cells import CELL, TIME_FILE, Cell, make_cell
+from mode_imitation.reports.benchmark.config import METHODS, SETS, BenchmarkConfig
+from mode_imitation.reports.benchmark.pool import run_cells
+from mode_imitation.reports.benchmark.results import command_of
+from mode_imitation.reports.benchmark.switching import GOAL_STEPS
 from mode_imitation.training.run_folder import load_run
+from mode_imitation.worlds.config import GenerateConfig
 
 WORKER = "benchmark_worker"
 TINY = [
@@ -61,7 +61,7 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
 ) -> None:
     made: list[GenerateConfig] = []
     monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
-    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    monkeypatch.setattr("mode_imitation.worlds.generate.generate", made.append)
     usual = GenerateConfig(expert=(), out="any/any-v0").burst_away
     plain, away = (BenchmarkConfig(set="two", out=tmp_path, burst_away=share) for share in (usual, 0.2))
     names = [run.prepare_data(config).name for config in (plain, away)]
@@ -84,7 +84,7 @@ def test_fresh_demonstrations_are_other_ones_for_every_training_seed(
         return made_by(config)
 
     monkeypatch.setattr(run, "load_dataset", load)
-    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    monkeypatch.setattr("mode_imitation.worlds.generate.generate", made.append)
     config = BenchmarkConfig(set="two", out=tmp_path, seeds=3, methods="ours", fresh_demonstrations=True)
     cells = run.plan_cells(config)
     assert [(one.out, one.seed) for one in made] == [(f"pointgoal1/two-experts-data{n}-v0", n) for n in (1, 2, 3)]
@@ -102,7 +102,7 @@ def test_fresh_demonstrations_are_other_ones_for_every_training_seed(
 def test_where_experts_take_turns_no_burst_drives_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[GenerateConfig] = []
     monkeypatch.setattr(run, "load_dataset", lambda name, root: made_by(made[-1]))
-    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    monkeypatch.setattr("mode_imitation.worlds.generate.generate", made.append)
     for share in (0.2, 0.4):
         config = BenchmarkConfig(set="turns", out=tmp_path / str(share), burst_away=share)
         assert run.prepare_data(config).name == "pointgoal1/turns-experts-v0"
@@ -128,7 +128,7 @@ def test_other_data_of_the_benchmarks_name_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any] | None, complaint: str
 ) -> None:
     made: list[GenerateConfig] = []
-    monkeypatch.setattr("mode_imitation.simulation.generate.generate", made.append)
+    monkeypatch.setattr("mode_imitation.worlds.generate.generate", made.append)
 
     def load(name: str, root: Path) -> SimpleNamespace:
         data = made_by(made[-1])
@@ -172,7 +172,7 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
 ) -> None:
     data = SimpleNamespace(name="two", checksum="checksum")
     monkeypatch.setattr(run, "prepare_data", lambda config, seed: data)
-    monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: True)
+    monkeypatch.setattr("mode_imitation.worlds.safety.sleep.can_sleep", lambda: True)
     config = BenchmarkConfig(set="two", seeds=1, layouts=2, out=tmp_path)
     exact = dataclasses.replace(config, exact_physics=True)
     fast, slow = run.plan_cells(config), run.plan_cells(exact)
@@ -186,7 +186,7 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
         "two-exact",
     )
     assert command_of(exact).endswith("--exact-physics")
-    monkeypatch.setattr("mode_imitation.simulation.sleep.can_sleep", lambda: False)
+    monkeypatch.setattr("mode_imitation.worlds.safety.sleep.can_sleep", lambda: False)
     assert [cell.folder for cell in run.plan_cells(config)] == [cell.folder for cell in slow]
     assert command_of(config).endswith("--exact-physics"), "what it says makes the same figures where vases can sleep"
 

@@ -9,13 +9,13 @@ import pytest
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
 
 from mode_imitation.cli import main
-from mode_imitation.evaluation.benchmark import run
-from mode_imitation.evaluation.benchmark.aggregate import closed_loop
-from mode_imitation.evaluation.benchmark.config import BenchmarkConfig
-from mode_imitation.evaluation.benchmark.differences import DEFAULT, between_methods, to_default
-from mode_imitation.evaluation.benchmark.results import command_of
-from mode_imitation.evaluation.benchmark.tables import tables
-from mode_imitation.evaluation.statistics import bootstrap_crossed
+from mode_imitation.reports.benchmark import run
+from mode_imitation.reports.benchmark.aggregate import closed_loop
+from mode_imitation.reports.benchmark.config import BenchmarkConfig
+from mode_imitation.reports.benchmark.differences import DEFAULT, between_methods, to_default
+from mode_imitation.reports.benchmark.results import command_of
+from mode_imitation.reports.benchmark.tables import tables
+from mode_imitation.reports.statistics import bootstrap_crossed
 
 REFERENCE = [an_experts_cell(seed) for seed in (7, 8)]
 MEAN, SAMPLED = "goal_seeking: goals, mean action", "goal_seeking: goals, sampled action"

@@ -8,24 +8,24 @@ import pytest
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 from tiny_runs import random_episode, random_model
 
-from mode_imitation.evaluation.benchmark import aggregate
-from mode_imitation.evaluation.benchmark.behaviour import LOOKS, BehaviourClassifier, behaviour_entropy
-from mode_imitation.evaluation.benchmark.measure import (
+from mode_imitation.reports.benchmark import aggregate
+from mode_imitation.reports.benchmark.behaviour import LOOKS, BehaviourClassifier, behaviour_entropy
+from mode_imitation.reports.benchmark.measure import (
     FIGURES,
     figures_of,
     match_experts,
     steering_fidelity,
     switch_modes,
 )
-from mode_imitation.evaluation.benchmark.switching import Excursion, SwitchingExperts, excursions
-from mode_imitation.evaluation.closed_loop import Drive, run_modes
-from mode_imitation.evaluation.layouts import held_out_layouts
-from mode_imitation.evaluation.metrics import confusion_matrix
-from mode_imitation.evaluation.motion import Motion
-from mode_imitation.evaluation.statistics import bootstrap_crossed
-from mode_imitation.simulation import make_vec
+from mode_imitation.reports.benchmark.switching import Excursion, SwitchingExperts, excursions
+from mode_imitation.reports.closed_loop import Drive, run_modes
+from mode_imitation.reports.layouts import held_out_layouts
+from mode_imitation.reports.metrics import confusion_matrix
+from mode_imitation.reports.motion import Motion
+from mode_imitation.reports.statistics import bootstrap_crossed
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
+from mode_imitation.worlds.safety import make_vec
 
 
 def test_an_experts_mode_is_the_one_that_most_of_its_episodes_have() -> None:

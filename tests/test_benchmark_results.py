@@ -4,12 +4,6 @@ import numpy as np
 import pytest
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 
-from mode_imitation.evaluation.benchmark import aggregate
-from mode_imitation.evaluation.benchmark.config import BenchmarkConfig
-from mode_imitation.evaluation.benchmark.differences import between_methods
-from mode_imitation.evaluation.benchmark.results import time_of
-from mode_imitation.evaluation.benchmark.tables import tables
-from mode_imitation.evaluation.benchmark.targets import judge
 from mode_imitation.plots.benchmark import (
     plot_agreement,
     plot_closed_loop,
@@ -17,6 +11,12 @@ from mode_imitation.plots.benchmark import (
     plot_steering,
     plot_switching,
 )
+from mode_imitation.reports.benchmark import aggregate
+from mode_imitation.reports.benchmark.config import BenchmarkConfig
+from mode_imitation.reports.benchmark.differences import between_methods
+from mode_imitation.reports.benchmark.results import time_of
+from mode_imitation.reports.benchmark.tables import tables
+from mode_imitation.reports.benchmark.targets import judge
 
 PICTURES = (plot_ratios, plot_agreement, plot_closed_loop, plot_switching, plot_steering)
 

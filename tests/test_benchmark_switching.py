@@ -8,12 +8,12 @@ from tiny_runs import random_dataset, random_model
 
 from experts.registry import make_expert
 from mode_imitation.data.dataset import in_arena
-from mode_imitation.evaluation.benchmark import measure
-from mode_imitation.evaluation.benchmark.switching import EXCURSIONS, GOAL_STEPS
-from mode_imitation.evaluation.layouts import held_out_layouts
-from mode_imitation.simulation import make_vec
-from mode_imitation.simulation.worker import expert_setting
+from mode_imitation.reports.benchmark import measure
+from mode_imitation.reports.benchmark.switching import EXCURSIONS, GOAL_STEPS
+from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.steering.policy import Policy
+from mode_imitation.worlds.safety import make_vec
+from mode_imitation.worlds.worker import expert_setting
 
 ENV, NAMES = "SafetyPointGoal1-v0", ("forward_moving", "goal_seeking")
 LAYOUTS = held_out_layouts(2, "tuning")

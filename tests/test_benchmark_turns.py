@@ -16,15 +16,15 @@ from tiny_runs import random_model
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.baselines.given_codes import Setup
-from mode_imitation.evaluation.baselines.methods import labelled_turns, train_method
-from mode_imitation.evaluation.benchmark import aggregate, measure, run
-from mode_imitation.evaluation.benchmark.config import OPTIONAL, SEGMENT, SETS, BenchmarkConfig
-from mode_imitation.evaluation.benchmark.results import headline
-from mode_imitation.evaluation.benchmark.tables import tables
-from mode_imitation.evaluation.benchmark.targets import judge
-from mode_imitation.evaluation.turns import codes_of_steps, turn_scores
 from mode_imitation.plots.benchmark import TURNS, plot_agreement
+from mode_imitation.reports.baselines.given_codes import Setup
+from mode_imitation.reports.baselines.methods import labelled_turns, train_method
+from mode_imitation.reports.benchmark import aggregate, measure, run
+from mode_imitation.reports.benchmark.config import OPTIONAL, SEGMENT, SETS, BenchmarkConfig
+from mode_imitation.reports.benchmark.results import headline
+from mode_imitation.reports.benchmark.tables import tables
+from mode_imitation.reports.benchmark.targets import judge
+from mode_imitation.reports.turns import codes_of_steps, turn_scores
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import load_run
 

@@ -47,7 +47,7 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
 
     # Data by the same command of an earlier version, whose defaults were others.
     with monkeypatch.context() as patch:
-        patch.setattr("mode_imitation.simulation.config.KIND_OF_BURSTS", "otherwise")
+        patch.setattr("mode_imitation.worlds.config.KIND_OF_BURSTS", "otherwise")
         assert main(arguments) == 2
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1

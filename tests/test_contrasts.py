@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mode_imitation.evaluation.contrasts import CONTRASTED, FEWEST, contrasts, multiple, traits, unlikeness
+from mode_imitation.reports.contrasts import CONTRASTED, FEWEST, contrasts, multiple, traits, unlikeness
 
 LAYOUTS = 20
 

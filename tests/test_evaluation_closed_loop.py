@@ -11,13 +11,13 @@ from tiny_runs import N_CODES, random_episode, random_model
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation import expert_cache
-from mode_imitation.evaluation.closed_loop import Drive, PolicyController, check_env, run_experts, run_modes
-from mode_imitation.evaluation.expert_cache import ARRAYS, ExpertCache, source_digest
-from mode_imitation.evaluation.layouts import held_out_layouts
-from mode_imitation.evaluation.motion import Motion
-from mode_imitation.simulation import NavigationVectorEnv, make_vec
+from mode_imitation.reports import expert_cache
+from mode_imitation.reports.closed_loop import Drive, PolicyController, check_env, run_experts, run_modes
+from mode_imitation.reports.expert_cache import ARRAYS, ExpertCache, source_digest
+from mode_imitation.reports.layouts import held_out_layouts
+from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.policy import Policy
+from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec
 
 STEPS = 12
 LAYOUTS = held_out_layouts(3)

@@ -10,14 +10,14 @@ from tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, r
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.benchmark.measure import steering_fidelity
-from mode_imitation.evaluation.closed_loop import Drive
-from mode_imitation.evaluation.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
-from mode_imitation.evaluation.leak import action_nll, measure_leak, stretches
-from mode_imitation.evaluation.metrics import clustering_scores
-from mode_imitation.evaluation.motion import Motion
 from mode_imitation.model.config import ContextKind
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.reports.benchmark.measure import steering_fidelity
+from mode_imitation.reports.closed_loop import Drive
+from mode_imitation.reports.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
+from mode_imitation.reports.leak import action_nll, measure_leak, stretches
+from mode_imitation.reports.metrics import clustering_scores
+from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.policy import Policy
 
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mode_imitation.data.episodes import Episode, Scene
-from mode_imitation.evaluation import motion
-from mode_imitation.evaluation.describe import describe_modes
+from mode_imitation.reports import motion
+from mode_imitation.reports.describe import describe_modes
 
 STEP_S = 0.02
 

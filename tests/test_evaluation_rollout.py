@@ -8,9 +8,9 @@ from tiny_runs import random_dataset, random_model, save_run
 
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation import rollout_command
-from mode_imitation.evaluation.config import RolloutConfig
-from mode_imitation.evaluation.rollout_command import RolloutResult, command_of, rollout_run
+from mode_imitation.reports import rollout_command
+from mode_imitation.reports.config import RolloutConfig
+from mode_imitation.reports.rollout_command import RolloutResult, command_of, rollout_run
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
 
@@ -88,7 +88,7 @@ def test_rollouts_are_written_as_a_dataset_and_drawn(run: Path, tmp_path: Path) 
 
 
 def test_a_video_is_made_of_the_first_rollout(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mode_imitation.simulation import render
+    from mode_imitation.worlds.safety import render
 
     filmed = []
     monkeypatch.setattr(render, "headless_backend", lambda: "egl")
@@ -100,7 +100,7 @@ def test_a_video_is_made_of_the_first_rollout(run: Path, tmp_path: Path, monkeyp
 
 
 def test_where_nothing_can_film_nothing_drives(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mode_imitation.simulation import render
+    from mode_imitation.worlds.safety import render
 
     def missing() -> str:
         raise UserError("no way to render")

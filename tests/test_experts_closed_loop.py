@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.expert_table import measure_experts
+from mode_imitation.reports.expert_table import measure_experts
 
 ENV = {"Point": "SafetyPointGoal1-v0", "Car": "SafetyCarGoal1-v0"}
 

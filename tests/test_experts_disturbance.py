@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from experts.disturbance import AWAY_THROTTLE, COURSES, NEAR_FIRST, Disturbance
 from experts.drives import make_drive
 from mode_imitation.errors import UserError
-from mode_imitation.simulation.config import GenerateConfig
-from mode_imitation.simulation.worker import Driver
+from mode_imitation.worlds.config import GenerateConfig
+from mode_imitation.worlds.worker import Driver
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:

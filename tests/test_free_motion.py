@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mode_imitation.simulation import make_vec
-from mode_imitation.simulation.batched_layout import AGENT, VASE, Layout
-from mode_imitation.simulation.free_motion import FreeRobot
-from mode_imitation.simulation.free_worlds import free_robot, only_vases_touch, reach_of
-from mode_imitation.simulation.light_models import build_task
-from mode_imitation.simulation.shim import import_mujoco
-from mode_imitation.simulation.sleep import can_sleep
-from mode_imitation.simulation.world_choice import FEWEST_FREE
+from mode_imitation.worlds.safety import make_vec
+from mode_imitation.worlds.safety.batched_layout import AGENT, VASE, Layout
+from mode_imitation.worlds.safety.free_motion import FreeRobot
+from mode_imitation.worlds.safety.free_worlds import free_robot, only_vases_touch, reach_of
+from mode_imitation.worlds.safety.light_models import build_task
+from mode_imitation.worlds.safety.shim import import_mujoco
+from mode_imitation.worlds.safety.sleep import can_sleep
+from mode_imitation.worlds.safety.world_choice import FEWEST_FREE
 
 mujoco = import_mujoco()
 

@@ -21,12 +21,12 @@ from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode, Scene
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import generate as module
-from mode_imitation.simulation.chunks import ChunkFolder
-from mode_imitation.simulation.config import GenerateConfig
-from mode_imitation.simulation.generate import generate
-from mode_imitation.simulation.layout_seeds import training_layout_seed
-from mode_imitation.simulation.worker import Driver
+from mode_imitation.worlds import generate as module
+from mode_imitation.worlds.chunks import ChunkFolder
+from mode_imitation.worlds.config import GenerateConfig
+from mode_imitation.worlds.generate import generate
+from mode_imitation.worlds.layout_seeds import training_layout_seed
+from mode_imitation.worlds.worker import Driver
 
 ROOT = Path(__file__).parent.parent
 NAME = "test/small-v0"
@@ -60,7 +60,7 @@ class FakeDriver:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeDriver]:
-    monkeypatch.setattr("mode_imitation.simulation.worker.Driver", FakeDriver)
+    monkeypatch.setattr("mode_imitation.worlds.worker.Driver", FakeDriver)
 
     def describe(config: GenerateConfig, plan: object) -> dict:
         return {"metadata": {"settings": module._settings(config)["settings"]}}
@@ -137,7 +137,7 @@ def test_the_dataset_says_all_about_itself(reference: Path, monkeypatch: pytest.
 
 
 def test_a_recorded_action_is_what_was_executed(reference: Path) -> None:
-    from mode_imitation.simulation import make_vec
+    from mode_imitation.worlds.safety import make_vec
 
     episode = load_dataset(NAME, reference).episodes[1]
     env = make_vec("SafetyPointGoal1-v0", 1)

@@ -12,8 +12,8 @@ import pytest
 
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.simulation.generate import generate
-from mode_imitation.simulation.workers import run_in_processes
+from mode_imitation.worlds.generate import generate
+from mode_imitation.worlds.workers import run_in_processes
 from tests.running import is_running
 from tests.test_generate import NAME, SMALL
 
@@ -76,7 +76,7 @@ def test_an_expert_that_fails_in_a_worker_stops_everything(tmp_path: Path, exper
 WORKER = """
 import os, time
 from mode_imitation.errors import UserError
-from mode_imitation.simulation.workers import serve
+from mode_imitation.worlds.workers import serve
 
 def prepare(job):
     def do(task, advance):
@@ -133,7 +133,7 @@ def test_ctrl_c_ends_the_workers(worker: str) -> None:
 
 def test_no_worker_outlives_a_killed_parent(worker: str, tmp_path: Path) -> None:
     code = (
-        "from mode_imitation.simulation.workers import run_in_processes as run;"
+        "from mode_imitation.worlds.workers import run_in_processes as run;"
         f"run({worker!r}, {{}}, [{{'do': 60}}] * 2, 2, lambda process: print(process, flush=True))"
     )
     parent = subprocess.Popen(

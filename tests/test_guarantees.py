@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.guarantees import (
+from mode_imitation.reports.guarantees import (
     N_SHARES,
     guarantees_of,
     log_capital,
@@ -18,8 +18,8 @@ from mode_imitation.evaluation.guarantees import (
     upper_bound,
     worst_of,
 )
-from mode_imitation.evaluation.layouts import BLOCK
-from mode_imitation.evaluation.requirements import Condition, judge, layouts_needed, parse_requirements
+from mode_imitation.reports.layouts import BLOCK
+from mode_imitation.reports.requirements import Condition, judge, layouts_needed, parse_requirements
 
 DRAWS = 400
 CASES = {

@@ -15,14 +15,14 @@ from tiny_runs import ACT_DIM, random_dataset, random_episode, random_model
 from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.windows import NO_MEMORY, Memory
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.attribution import log_densities
-from mode_imitation.evaluation.baselines.methods import train_method
-from mode_imitation.evaluation.closed_loop import PolicyController
-from mode_imitation.evaluation.leak import measure_leak
-from mode_imitation.evaluation.reactions import reactions_of_modes, states_of
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import FIRST_WEIGHT
 from mode_imitation.model.normalizer import Normalizer
+from mode_imitation.reports.attribution import log_densities
+from mode_imitation.reports.baselines.methods import train_method
+from mode_imitation.reports.closed_loop import PolicyController
+from mode_imitation.reports.leak import measure_leak
+from mode_imitation.reports.reactions import reactions_of_modes, states_of
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.training import batches, session
 from mode_imitation.training.batches import TrainingData

@@ -1,4 +1,4 @@
-"""Who may import whom. Data flows one way: experts, simulation, data on disk, model, training, steering, evaluation."""
+"""Who may import whom. Data flows one way: experts, worlds, data on disk, model, training, steering, reports."""
 
 import ast
 import subprocess
@@ -14,13 +14,13 @@ SIMULATORS = {"mujoco", "safety_gymnasium"}
 TABLE = {
     "experts": (set(), SIMULATORS | {"torch", "gymnasium", "minari", "matplotlib"}),
     "data": (set(), SIMULATORS | {"torch", "matplotlib"}),
-    "simulation": ({"data", "experts"}, {"torch", "matplotlib"}),
+    "worlds": ({"data", "experts"}, {"torch", "matplotlib"}),
     # Of the data, the model knows only the shape of a window.
     "model": ({"data"}, SIMULATORS | {"minari", "matplotlib", "gymnasium"}),
     "training": ({"data", "model"}, SIMULATORS | {"matplotlib"}),
     "steering": ({"data", "model", "training"}, SIMULATORS | {"matplotlib"}),
     "plots": ({"data"}, SIMULATORS | {"torch"}),
-    "evaluation": ({"data", "model", "training", "steering", "simulation", "experts", "plots"}, SIMULATORS),
+    "reports": ({"data", "model", "training", "steering", "worlds", "experts", "plots"}, SIMULATORS),
 }
 
 
@@ -63,7 +63,7 @@ def test_a_room_imports_only_what_the_table_allows(room: str) -> None:
 
 def test_only_the_simulation_imports_the_simulator() -> None:
     for path in sorted((ROOT / "mode_imitation").rglob("*.py")):
-        if path.parent.name != "simulation":
+        if path.parent.name != "safety":
             tops = {module.split(".")[0] for module in imported_modules(path)}
             assert not tops & SIMULATORS, path.name
 
@@ -75,7 +75,7 @@ def test_only_the_simulation_imports_the_simulator() -> None:
         ("mode_imitation", {"torch", "mujoco", "matplotlib", "minari", "safety_gymnasium"}),
         ("mode_imitation.training.trainer", {"mujoco", "safety_gymnasium"}),
         ("mode_imitation.steering.policy", {"mujoco", "safety_gymnasium"}),
-        ("mode_imitation.simulation.rollout", {"torch"}),
+        ("mode_imitation.worlds.rollout", {"torch"}),
         ("experts.registry", {"torch", "mujoco", "safety_gymnasium"}),
     ],
 )

@@ -5,8 +5,8 @@ import hashlib
 import json
 from pathlib import Path
 
-from mode_imitation.evaluation.sweep.cells import FORMAT_VERSION, cell_key
 from mode_imitation.model.config import ModelConfig
+from mode_imitation.reports.sweep.cells import FORMAT_VERSION, cell_key
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.trainer import train
 from mode_imitation.versions import versions

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from mode_imitation.evaluation import cell_processes
-from mode_imitation.evaluation.benchmark import pool
-from mode_imitation.evaluation.benchmark.cells import make_cell
-from mode_imitation.evaluation.cell_processes import Death, run_tasks
-from mode_imitation.evaluation.sweep import processes
 from mode_imitation.processes import close_pipes, start_process, stop_processes
+from mode_imitation.reports import cell_processes
+from mode_imitation.reports.benchmark import pool
+from mode_imitation.reports.benchmark.cells import make_cell
+from mode_imitation.reports.cell_processes import Death, run_tasks
+from mode_imitation.reports.sweep import processes
 
 WORKER = """
 import os, time

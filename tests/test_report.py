@@ -9,14 +9,14 @@ import pytest
 from tiny_runs import random_dataset, random_episode, save_run
 
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation import report as report_module
-from mode_imitation.evaluation import report_modes
-from mode_imitation.evaluation.closed_loop import Drive
-from mode_imitation.evaluation.config import ModesConfig, RolloutConfig
-from mode_imitation.evaluation.motion import Motion
-from mode_imitation.evaluation.report import Report, make_report
-from mode_imitation.evaluation.report_writer import PICTURES, as_markdown, summary_lines, write_report
-from mode_imitation.evaluation.rollout_command import rollout_run
+from mode_imitation.reports import report as report_module
+from mode_imitation.reports import report_modes
+from mode_imitation.reports.closed_loop import Drive
+from mode_imitation.reports.config import ModesConfig, RolloutConfig
+from mode_imitation.reports.motion import Motion
+from mode_imitation.reports.report import Report, make_report
+from mode_imitation.reports.report_writer import PICTURES, as_markdown, summary_lines, write_report
+from mode_imitation.reports.rollout_command import rollout_run
 
 LAYOUTS, STEPS = 3, 15
 

@@ -11,19 +11,19 @@ from tiny_runs import N_CODES, random_dataset, random_model, save_run
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset, in_arena
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.blends import WEIGHTS, drive_blend, parse_blend
-from mode_imitation.evaluation.clustering import exemplar_episodes, sort_dataset
-from mode_imitation.evaluation.latent_map import make_latent_map, principal_axes
-from mode_imitation.evaluation.layouts import BLOCKS, held_out_layouts
-from mode_imitation.evaluation.reactions import (
+from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
+from mode_imitation.reports.clustering import exemplar_episodes, sort_dataset
+from mode_imitation.reports.latent_map import make_latent_map, principal_axes
+from mode_imitation.reports.layouts import BLOCKS, held_out_layouts
+from mode_imitation.reports.reactions import (
     measure_reactions,
     normal_divergence,
     reactions_of_modes,
     sensor_groups,
     states_of,
 )
-from mode_imitation.simulation import make_vec
 from mode_imitation.steering.policy import Policy
+from mode_imitation.worlds.safety import make_vec
 
 GROUPS = {"first": slice(0, 3), "second": slice(3, 5)}
 
@@ -137,7 +137,7 @@ def test_a_blend_that_cannot_be_read_is_one_clear_line(text: str) -> None:
 
 
 def test_the_ends_of_a_blend_are_the_modes_themselves() -> None:
-    from mode_imitation.evaluation.closed_loop import run_modes
+    from mode_imitation.reports.closed_loop import run_modes
 
     layouts = held_out_layouts(2, block="tuning")
     env = make_vec("SafetyPointGoal1-v0", 4)
@@ -185,8 +185,8 @@ def test_modes_answers_requirements_with_its_exit_status_and_draws_the_blend(
 
 
 def test_requirements_without_a_simulator_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mode_imitation.evaluation import report
-    from mode_imitation.evaluation.config import ModesConfig
+    from mode_imitation.reports import report
+    from mode_imitation.reports.config import ModesConfig
 
     save_run(tmp_path / "run", tmp_path / "data", random_dataset())
     monkeypatch.setattr(report, "simulator_missing", lambda: "mujoco")
@@ -195,9 +195,9 @@ def test_requirements_without_a_simulator_are_refused(tmp_path: Path, monkeypatc
 
 
 def test_a_guarantee_that_cannot_be_given_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mode_imitation.evaluation import guarantees
-    from mode_imitation.evaluation.config import ModesConfig
-    from mode_imitation.evaluation.report import make_report
+    from mode_imitation.reports import guarantees
+    from mode_imitation.reports.config import ModesConfig
+    from mode_imitation.reports.report import make_report
 
     save_run(tmp_path / "run", tmp_path / "data", random_dataset())
     monkeypatch.setattr(guarantees, "TOP_SPEED", {})

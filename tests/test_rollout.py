@@ -9,8 +9,8 @@ from experts.disturbance import Disturbance
 from experts.protocol import ExpertSetting
 from experts.registry import make_expert
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import ExpertController, make_vec
-from mode_imitation.simulation.rollout import rollout
+from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.safety import make_vec
 
 ENV = "SafetyPointGoal1-v0"
 STEPS = 60

@@ -16,9 +16,9 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
 
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import make_vec, observation_slices, shim
-from mode_imitation.simulation.light_models import build_task, light_xml
-from mode_imitation.simulation.tasks import ENV_IDS, parse_env_id
+from mode_imitation.worlds.safety import make_vec, observation_slices, shim
+from mode_imitation.worlds.safety.light_models import build_task, light_xml
+from mode_imitation.worlds.safety.tasks import ENV_IDS, parse_env_id
 
 POINT = "SafetyPointGoal1-v0"
 
@@ -52,7 +52,7 @@ class LibraryEnv(gymnasium.Env):
 
 def test_the_library_imports_without_a_word_and_with_warnings_as_errors() -> None:
     code = (
-        "from mode_imitation.simulation.shim import load; library = load();"
+        "from mode_imitation.worlds.safety.shim import load; library = load();"
         "environment = library.make('SafetyCarCircle1-v0'); environment.action_space.sample()"
     )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True)

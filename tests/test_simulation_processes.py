@@ -16,12 +16,12 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import ExpertController, NavigationVectorEnv, make_vec, process_worlds, world_choice
-from mode_imitation.simulation.batched_worlds import BatchedWorlds
-from mode_imitation.simulation.rollout import rollout
-from mode_imitation.simulation.shared_arrays import SharedArrays
-from mode_imitation.simulation.world_arrays import ArraySizes, WorldArrays
-from mode_imitation.simulation.world_group import Ear
+from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec, process_worlds, world_choice
+from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
+from mode_imitation.worlds.safety.shared_arrays import SharedArrays
+from mode_imitation.worlds.safety.world_arrays import ArraySizes, WorldArrays
+from mode_imitation.worlds.safety.world_group import Ear
 from tests.running import is_running
 
 POINT = "SafetyPointGoal0-v0"
@@ -137,8 +137,8 @@ def test_the_library_path_is_spread_too() -> None:
 @pytest.mark.parametrize("unlucky", [0, 2])
 def test_a_layout_that_cannot_be_placed_harms_no_other_world(tmp_path: Path, monkeypatch, unlucky: int) -> None:
     (tmp_path / "stubborn_group.py").write_text(
-        "from mode_imitation.simulation import world_group\n"
-        "from mode_imitation.simulation.batched_worlds import BatchedWorlds\n"
+        "from mode_imitation.worlds.safety import world_group\n"
+        "from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds\n"
         "reset = BatchedWorlds.reset\n"
         "def stubborn(self, worlds, seeds):\n"
         "    good = [seed != 13 for seed in seeds]\n"
@@ -228,7 +228,7 @@ def test_processes_end_with_a_parent_that_is_killed_and_need_no_main_guard(tmp_p
     script = tmp_path / "script.py"
     script.write_text(
         "import os, signal\n"
-        "from mode_imitation.simulation import make_vec\n"
+        "from mode_imitation.worlds.safety import make_vec\n"
         "env = make_vec('SafetyPointGoal0-v0', 3, processes=3)\n"
         "env.reset(seed=0)\n"
         "print(*env._worlds.process_ids, flush=True)\n"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import render
-from mode_imitation.simulation.render import headless_backend, record_video
+from mode_imitation.worlds.safety import render
+from mode_imitation.worlds.safety.render import headless_backend, record_video
 
 ENV = "SafetyPointGoal1-v0"
 ACTIONS = np.tile([1.0, 0.5], (12, 1)).astype(np.float32)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from mode_imitation.errors import UserError
-from mode_imitation.simulation import make_vec, world_choice
-from mode_imitation.simulation.sleep import can_sleep
+from mode_imitation.worlds.safety import make_vec, world_choice
+from mode_imitation.worlds.safety.sleep import can_sleep
 
 N, STEPS = 12, 400
 LIDAR_TOLERANCE = 1e-8

@@ -15,10 +15,10 @@ from mode_imitation.cli import main
 from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.sweep.config import Cell, SweepConfig, whole_numbers
-from mode_imitation.evaluation.sweep.processes import run_cells
-from mode_imitation.evaluation.sweep.sweep import sweep
-from mode_imitation.evaluation.sweep.writer import write_sweep
+from mode_imitation.reports.sweep.config import Cell, SweepConfig, whole_numbers
+from mode_imitation.reports.sweep.processes import run_cells
+from mode_imitation.reports.sweep.sweep import sweep
+from mode_imitation.reports.sweep.writer import write_sweep
 from mode_imitation.training.config import TrainConfig
 from tests.synthetic import two_laws
 from tests.tiny_sweeps import NAME, in_this_process, stored, tiny
@@ -132,7 +132,7 @@ def test_a_dataset_without_labels_is_chosen_for_too_and_says_what_is_left_out(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(tmp_path, "removed")
-    monkeypatch.setattr("mode_imitation.evaluation.sweep.sweep.run_cells", in_this_process)
+    monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", in_this_process)
     options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
     out = tmp_path / "sweep"
     assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 0

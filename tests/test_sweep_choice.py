@@ -11,11 +11,11 @@ from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
 
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.sweep.claims import learned_at, separates_earlier, separates_from_four, simplest_first
-from mode_imitation.evaluation.sweep.criteria import Judge, in_order_of_appearance, stability
-from mode_imitation.evaluation.sweep.fit import FitWatcher, action_entropies, uninformed_fit
-from mode_imitation.evaluation.sweep.recommendation import Recommendation, Setting, gather, recommend, tolerance
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.reports.sweep.claims import learned_at, separates_earlier, separates_from_four, simplest_first
+from mode_imitation.reports.sweep.criteria import Judge, in_order_of_appearance, stability
+from mode_imitation.reports.sweep.fit import FitWatcher, action_entropies, uninformed_fit
+from mode_imitation.reports.sweep.recommendation import Recommendation, Setting, gather, recommend, tolerance
 from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.trainer import HookCall

@@ -12,13 +12,13 @@ from matplotlib.lines import Line2D
 from sklearn import metrics
 
 from mode_imitation import plots
-from mode_imitation.evaluation.sweep.agreement import SCORES, agreement_with_labels
-from mode_imitation.evaluation.sweep.claims import separation
-from mode_imitation.evaluation.sweep.config import SweepConfig
-from mode_imitation.evaluation.sweep.pictures import code_maps
-from mode_imitation.evaluation.sweep.recommendation import gather, recommend
-from mode_imitation.evaluation.sweep.sweep import Sweep
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.reports.sweep.agreement import SCORES, agreement_with_labels
+from mode_imitation.reports.sweep.claims import separation
+from mode_imitation.reports.sweep.config import SweepConfig
+from mode_imitation.reports.sweep.pictures import code_maps
+from mode_imitation.reports.sweep.recommendation import gather, recommend
+from mode_imitation.reports.sweep.sweep import Sweep
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.training.config import TrainConfig
 from tests.synthetic import two_laws

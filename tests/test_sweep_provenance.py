@@ -12,11 +12,11 @@ import pytest
 
 from mode_imitation.cli import main, parse
 from mode_imitation.errors import UserError
-from mode_imitation.evaluation.benchmark import cells as benchmark_cells
-from mode_imitation.evaluation.sweep import provenance
-from mode_imitation.evaluation.sweep.config import SweepConfig
-from mode_imitation.evaluation.sweep.sweep import sweep
-from mode_imitation.evaluation.sweep.writer import write_sweep
+from mode_imitation.reports.benchmark import cells as benchmark_cells
+from mode_imitation.reports.sweep import provenance
+from mode_imitation.reports.sweep.config import SweepConfig
+from mode_imitation.reports.sweep.sweep import sweep
+from mode_imitation.reports.sweep.writer import write_sweep
 from mode_imitation.versions import platform_name, versions
 from tests.tiny_sweeps import NAME, in_this_process, stored, tiny
 
@@ -47,7 +47,7 @@ def test_published_results_say_what_made_them_under_the_names_that_the_docs_have
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(tmp_path)
-    monkeypatch.setattr("mode_imitation.evaluation.sweep.sweep.run_cells", in_this_process)
+    monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", in_this_process)
     options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
     folder = tmp_path / "new" / "page"
     places = ["--root", str(tmp_path), "--out", str(tmp_path / "sweep"), "--publish", str(folder)]

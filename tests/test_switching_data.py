@@ -12,8 +12,8 @@ from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.simulation.config import GenerateConfig
-from mode_imitation.simulation.generate import generate
+from mode_imitation.worlds.config import GenerateConfig
+from mode_imitation.worlds.generate import generate
 
 SETTING = ExpertSetting("Point", {"velocimeter": slice(3, 6)}, 0.02, 2)
 SPEC = "forward_moving+backward_moving@3"

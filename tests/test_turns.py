@@ -10,13 +10,13 @@ from tiny_runs import SLICES, WINDOW, random_dataset, random_episode, random_mod
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.evaluation.clustering import compare_with_labels, sort_dataset
-from mode_imitation.evaluation.config import ModesConfig
-from mode_imitation.evaluation.latent_map import make_latent_map
-from mode_imitation.evaluation.report import make_report
-from mode_imitation.evaluation.report_writer import PICTURES, summary_lines, write_report
-from mode_imitation.evaluation.switches import NEAR
-from mode_imitation.evaluation.turns import (
+from mode_imitation.reports.clustering import compare_with_labels, sort_dataset
+from mode_imitation.reports.config import ModesConfig
+from mode_imitation.reports.latent_map import make_latent_map
+from mode_imitation.reports.report import make_report
+from mode_imitation.reports.report_writer import PICTURES, summary_lines, write_report
+from mode_imitation.reports.switches import NEAR
+from mode_imitation.reports.turns import (
     codes_of_steps,
     drivers,
     drivers_of_windows,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.evaluation.attribution_config import AttributeConfig as AttributeCommand
+from mode_imitation.reports.attribution_config import AttributeConfig as AttributeCommand
 
 __all__ = ["AttributeCommand", "print_attribution", "run"]
 
@@ -15,7 +15,7 @@ MOST_SEGMENTS = 6
 
 def run(config: AttributeCommand) -> int:
     """Attribute, print the segments, say where the rest is."""
-    from mode_imitation.evaluation.attribution_report import attribute_dataset, write_attribution
+    from mode_imitation.reports.attribution_report import attribute_dataset, write_attribution
 
     report = attribute_dataset(config)
     files = write_attribution(report, config.out or config.run, birdseye=config.birdseye)
@@ -56,7 +56,7 @@ def print_attribution(data: Mapping[str, Any]) -> None:
 
 def print_agreement(scores: Mapping[str, Any]) -> None:
     """Right steps by expert, switches, and how far probabilities can be believed."""
-    from mode_imitation.evaluation.switches import switch_line
+    from mode_imitation.reports.switches import switch_line
 
     print_table(
         "Beside the labels, which the attribution did not see (undisturbed steps)",

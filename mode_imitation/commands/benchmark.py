@@ -3,17 +3,17 @@
 from dataclasses import replace
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.evaluation.benchmark.config import BenchmarkConfig as BenchmarkCommand
+from mode_imitation.reports.benchmark.config import BenchmarkConfig as BenchmarkCommand
 
 __all__ = ["BenchmarkCommand", "run"]
 
 
 def run(config: BenchmarkCommand) -> int:
     """Train, drive, compare; 1 where a cell failed."""
-    from mode_imitation.evaluation.benchmark.results import headline, make_results, write_results
-    from mode_imitation.evaluation.benchmark.run import physics_of, run_benchmark
-    from mode_imitation.evaluation.benchmark.tables import tables
-    from mode_imitation.evaluation.publishing import publish
+    from mode_imitation.reports.benchmark.results import headline, make_results, write_results
+    from mode_imitation.reports.benchmark.run import physics_of, run_benchmark
+    from mode_imitation.reports.benchmark.tables import tables
+    from mode_imitation.reports.publishing import publish
 
     if physics_of(config) == "exact":  # whether asked for or not; the results say so
         config = replace(config, exact_physics=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mode_imitation.errors import UserError
 
 if TYPE_CHECKING:
-    from mode_imitation.evaluation.report import Report
+    from mode_imitation.reports.report import Report
 
 DATASET = "pointgoal1/two-experts-v0"
 EXPERTS = ("goal_seeking", "forward_moving")
@@ -53,8 +53,8 @@ def generate(config: DemoCommand) -> None:
     """Stage 1: what the experts do, mixed."""
     from mode_imitation.data.dataset import read_metadata
     from mode_imitation.data.storage import data_folder, resolve_root
-    from mode_imitation.simulation.config import GenerateConfig
-    from mode_imitation.simulation.generate import generate as make
+    from mode_imitation.worlds.config import GenerateConfig
+    from mode_imitation.worlds.generate import generate as make
 
     root = resolve_root(config.out / "data")
     experts = tuple(f"{name}={config.episodes}" for name in EXPERTS)
@@ -108,9 +108,9 @@ def train(config: DemoCommand) -> None:
 
 def modes(config: DemoCommand) -> "Report":
     """Stage 3: the report card."""
-    from mode_imitation.evaluation.config import ModesConfig
-    from mode_imitation.evaluation.report import make_report
-    from mode_imitation.evaluation.report_writer import write_report
+    from mode_imitation.reports.config import ModesConfig
+    from mode_imitation.reports.report import make_report
+    from mode_imitation.reports.report_writer import write_report
 
     print(f"3/4 modes: every mode and every expert on {config.layouts} layouts that training never saw")
     report = make_report(
@@ -122,10 +122,10 @@ def modes(config: DemoCommand) -> "Report":
 
 def animate(report: "Report", config: DemoCommand) -> None:
     """Stage 4: one policy switched from mode to mode, as a picture and as an animation."""
-    from mode_imitation.evaluation.config import RolloutConfig
-    from mode_imitation.evaluation.rollout_command import rollout_run
     from mode_imitation.plots import animate_birdseye
     from mode_imitation.progress import progress
+    from mode_imitation.reports.config import RolloutConfig
+    from mode_imitation.reports.rollout_command import rollout_run
     from mode_imitation.steering.policy import load_policy
 
     print("4/4 steer: the same policy, switched from mode to mode in mid-episode")

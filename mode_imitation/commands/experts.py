@@ -31,7 +31,7 @@ class ExpertsCommand:
 def run(config: ExpertsCommand) -> int:
     """Print the table."""
     from experts.registry import expert_names
-    from mode_imitation.evaluation.expert_table import measure_experts
+    from mode_imitation.reports.expert_table import measure_experts
 
     specs = config.expert or tuple(expert_names())
     with progress("driving", len(specs) * max(config.layouts, 1) * max(config.steps, 1), "steps") as shown:

@@ -1,13 +1,13 @@
 """`mode-imitation generate`"""
 
-from mode_imitation.simulation.config import GenerateConfig as GenerateCommand
+from mode_imitation.worlds.config import GenerateConfig as GenerateCommand
 
 __all__ = ["GenerateCommand", "run"]
 
 
 def run(config: GenerateCommand) -> int:
     """Make the dataset and say where it is."""
-    from mode_imitation.simulation.generate import generate
+    from mode_imitation.worlds.generate import generate
 
     folder = generate(config)
     print(f"{config.out}: complete, in {folder}")

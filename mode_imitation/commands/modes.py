@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mode_imitation.commands.tables import interval, print_table
-from mode_imitation.evaluation.config import ModesConfig as ModesCommand
+from mode_imitation.reports.config import ModesConfig as ModesCommand
 
 __all__ = ["ModesCommand", "print_report", "run"]
 
@@ -14,8 +14,8 @@ COLUMNS = {"goals": 1, "return": 1, "cost": 1, "straightness": 3, "speed": 2}
 
 def run(config: ModesCommand) -> int:
     """Make the report card, print its tables, say where the rest is."""
-    from mode_imitation.evaluation.report import make_report
-    from mode_imitation.evaluation.report_writer import write_report
+    from mode_imitation.reports.report import make_report
+    from mode_imitation.reports.report_writer import write_report
 
     report = make_report(config)
     files = write_report(report, config.out or config.run)
@@ -29,8 +29,8 @@ def run(config: ModesCommand) -> int:
 
 def print_report(data: Mapping[str, Any]) -> None:
     """Modes beside experts, how modes and labels agree, and what had to be left out."""
-    from mode_imitation.evaluation.report_sections import blend_rows, clauses_of, guarantee_rows, verdict_lines
-    from mode_imitation.evaluation.report_writer import summary_lines
+    from mode_imitation.reports.report_sections import blend_rows, clauses_of, guarantee_rows, verdict_lines
+    from mode_imitation.reports.report_writer import summary_lines
 
     for line in [*summary_lines(data), *data["left_out"]]:
         print(line)

@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.evaluation.config import RolloutConfig as RolloutCommand
+from mode_imitation.reports.config import RolloutConfig as RolloutCommand
 
 if TYPE_CHECKING:
-    from mode_imitation.evaluation.statistics import Interval
+    from mode_imitation.reports.statistics import Interval
 
 __all__ = ["RolloutCommand", "run"]
 
@@ -15,7 +15,7 @@ UNITS = {"speed": ("(m/s)",), "turn_rate": ("(rad/s, left +)",), "approach": ("(
 
 def run(config: RolloutCommand) -> int:
     """Drive, print the figures with their intervals, say what was written."""
-    from mode_imitation.evaluation.rollout_command import rollout_run
+    from mode_imitation.reports.rollout_command import rollout_run
 
     result = rollout_run(config)
     count = len(result.drives)

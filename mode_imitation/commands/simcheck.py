@@ -26,8 +26,8 @@ class SimcheckCommand:
 
 def run(config: SimcheckCommand) -> int:
     """Print the largest difference of each quantity; exit status 1 when a task is not equal."""
-    from mode_imitation.simulation.equality import LIDAR_TOLERANCE, QUANTITIES, report_equality
-    from mode_imitation.simulation.tasks import BATCHED_ENV_IDS
+    from mode_imitation.worlds.safety.equality import LIDAR_TOLERANCE, QUANTITIES, report_equality
+    from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS
 
     if min(config.seeds, config.steps, config.threads) < 1:
         raise UserError("seeds, steps and threads must each be at least 1")

@@ -1,16 +1,16 @@
 """`mode-imitation sweep DATASET --codes 2,3,4,8 --strides 1,5,10,20 --seeds 3`"""
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.evaluation.sweep.config import SweepConfig as SweepCommand
+from mode_imitation.reports.sweep.config import SweepConfig as SweepCommand
 
 __all__ = ["SweepCommand", "run"]
 
 
 def run(config: SweepCommand) -> int:
     """Train the grid, print the table and the recommendation, say where the rest is; 1 where a cell failed."""
-    from mode_imitation.evaluation.publishing import publish
-    from mode_imitation.evaluation.sweep.sweep import sweep
-    from mode_imitation.evaluation.sweep.writer import (
+    from mode_imitation.reports.publishing import publish
+    from mode_imitation.reports.sweep.sweep import sweep
+    from mode_imitation.reports.sweep.writer import (
         claim_lines,
         columns,
         notes,

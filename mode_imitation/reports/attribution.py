@@ -1,0 +1,290 @@
+"""Which mode made each step of an episode, or none of them: a hidden Markov model over the modes of a run.
+
+The density of a step under a mode is the policy's, of the action that was taken, under that mode's context. The state
+"none of these" gives every step one constant density, the level. It is calibrated without labels on episodes that the
+run's training held out: so low that at most a share of `false_alarm` of their blocks of 25 steps is explained worse by
+their own mode. Two guards keep the probabilities from being too sure of themselves: one step counts at most SURPRISE
+nats below the typical one, and, as a policy's errors last for several steps, the evidence of each step is divided by
+the autocorrelation time of the log densities. Disturbed steps are no evidence at all.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
+from mode_imitation.progress import Progress, no_progress
+from mode_imitation.reports.leak import action_nll
+from mode_imitation.steering.infer import check_fits
+from mode_imitation.training.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
+
+if TYPE_CHECKING:
+    from mode_imitation.model.mode_model import ModeModel
+
+NONE = -1
+"""The state "none of these"."""
+SURPRISE = 5.0
+"""Nats below the typical log density that a step counts at most: one must not decide for a segment."""
+BLOCK = 25
+"""Steps of the blocks that the level of "none of these" is calibrated on."""
+LEAST_GAP = 2.0
+"""Nats that the level of "none of these" is at least below the typical density: actions that are off by two sigmas.
+Nearer, chance alone would make strangers of short stretches of an exactly imitated expert."""
+LONGEST_LAG = 100
+LITTLE = 0.05
+"""Autocorrelation below which steps count as independent."""
+UNKNOWN_CORRELATION = 6.0
+"""Steps, where there are no episodes to take the autocorrelation time from; measured ones were 4 to 8."""
+BATCH = 64
+"""Episodes decoded together."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What "none of these" is measured by."""
+
+    level: float
+    """Log density of every step under "none of these", nats."""
+    typical: float
+    """Median log density of a step under its own mode, nats."""
+    correlation_steps: float
+    """Autocorrelation time of the log densities under their own mode; at least 1."""
+    n_episodes: int
+    """It was taken from; 0: from the spread of the training actions alone."""
+    false_alarm: float
+    modes: tuple[int, ...]
+    """That had a block of steps in them."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of steps that one mode made."""
+
+    start: int
+    end: int
+    """One after the last step."""
+    mode: int
+    """NONE for none of these."""
+    probability: float
+    """Mean of the probabilities, given the whole episode, that the steps of the segment were this mode's."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """One episode of T steps."""
+
+    states: np.ndarray
+    """(T,) int64, the mode of each step on the most probable path; NONE for none of these."""
+    probabilities: np.ndarray
+    """(T, M + 1) of each mode of the run, in their order, and last of none of these."""
+    modes: tuple[int, ...]
+    """M modes."""
+
+    @property
+    def segments(self) -> list[Segment]:
+        """In order, without gaps."""
+        own = self.probability
+        return [
+            Segment(first, last, int(self.states[first]), float(own[first:last].mean()))
+            for first, last in runs_of(self.states)
+        ]
+
+    @property
+    def probability(self) -> np.ndarray:
+        """(T,) that the step is of the state that `states` names."""
+        columns = np.array([*self.modes, NONE])
+        return self.probabilities[np.arange(len(self.states)), (columns == self.states[:, None]).argmax(axis=1)]
+
+    @property
+    def shares(self) -> dict[int, float]:
+        """Expected share of the episode's steps by state, NONE among them."""
+        return dict(zip([*self.modes, NONE], self.probabilities.mean(axis=0).tolist(), strict=True))
+
+
+def attribute_episodes(
+    model: "ModeModel",
+    episodes: Sequence[Episode],
+    calibration: Calibration,
+    *,
+    expected_steps: float = 250.0,
+    progress: Progress = no_progress,
+) -> list[Attribution]:
+    """Say which mode made which step of each episode.
+
+    Args:
+        model: a trained mode model.
+        episodes: of the model's observation and action size; only those and the disturbed marks are read.
+        calibration: see `calibrate`.
+        expected_steps: that one mode lasts, more than 1.
+        progress: advanced by one an episode.
+
+    Raises:
+        UserError: an episode does not fit the model, or the expected length is not more than a step.
+    """
+    modes = modes_of(model)
+    transitions = sticky_transitions(len(modes) + 1, expected_steps)
+    start = np.full(len(modes) + 1, -np.log(len(modes) + 1))
+    floor = calibration.typical - SURPRISE
+    states = np.array([*modes, NONE])
+    found = []
+    for first in range(0, len(episodes), BATCH):
+        group = episodes[first : first + BATCH]
+        lengths = np.array([len(episode) for episode in group])
+        evidence = np.zeros((len(group), lengths.max(), len(states)))
+        for row, episode in enumerate(group):
+            densities = np.maximum(log_densities(model, episode), floor) - calibration.level  # (T, M)
+            densities[~_usable(episode)] = 0.0
+            evidence[row, : len(episode), :-1] = densities / calibration.correlation_steps
+        posterior = forward_backward(evidence, transitions, start, lengths).probabilities
+        paths = viterbi(evidence, transitions, start, lengths)
+        for row, length in enumerate(lengths):
+            found.append(Attribution(states[paths[row, :length]], posterior[row, :length], tuple(modes)))
+            progress.advance()
+    return found
+
+
+def calibrate(
+    model: "ModeModel",
+    episodes: Sequence[Episode],
+    *,
+    false_alarm: float = 0.01,
+    expected_steps: float = 250.0,
+) -> Calibration:
+    """Find the level of "none of these", without labels.
+
+    Where there is no episode, the level is what the Gaussian of all training actions, blind to observation and mode,
+    gives these actions on average.
+
+    Args:
+        model: a trained mode model.
+        episodes: of the experts that it was trained on, best ones that training did not see; may be none.
+        false_alarm: share of blocks of those episodes that none of the modes is to explain well enough, in (0, 1).
+        expected_steps: as in `attribute_episodes`.
+
+    Raises:
+        UserError: the share is not in (0, 1), or an episode does not fit the model.
+    """
+    if not 0 < false_alarm < 1:
+        raise UserError(f"the share of false alarms is {false_alarm}; expected more than 0 and less than 1")
+    own = [steps for episode in episodes for steps in _own_densities(model, episode, expected_steps)]
+    n_episodes = len(episodes)
+    if not own:
+        scale = model.normalizer.act_scale.double().cpu().numpy()
+        sigmas = _sigmas(model) * scale  # (M, A)
+        return Calibration(
+            level=_expected_density(scale),
+            typical=float(np.median([_expected_density(sigma) for sigma in sigmas])),
+            correlation_steps=UNKNOWN_CORRELATION,
+            n_episodes=0,
+            false_alarm=false_alarm,
+            modes=(),
+        )
+    typical = float(np.median(np.concatenate([densities for _, densities in own])))
+    guarded = [(mode, np.maximum(densities, typical - SURPRISE)) for mode, densities in own]
+    levels: dict[int, float] = {}
+    for mode in sorted({mode for mode, _ in guarded}):
+        blocks = [block for of, densities in guarded if of == mode for block in _block_means(densities)]
+        if blocks:
+            # A block's own density: between two blocks, more than the share of them could lie below.
+            levels[mode] = float(np.quantile(blocks, false_alarm, method="lower"))
+    # The level serves every mode: that of the one which the policy imitates least exactly.
+    level = min([typical - LEAST_GAP, *levels.values()])
+    return Calibration(level, typical, correlation_time(guarded), n_episodes, false_alarm, tuple(levels))
+
+
+def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
+    """(T, M) log density of each action under each mode of the model, nats.
+
+    Raises:
+        UserError: the episode does not fit the model.
+    """
+    check_fits(model, episode)
+    contexts = model.mode_contexts().detach().cpu().numpy()  # (K, K)
+    seen = episode.observations[model.config.memory.rows(np.arange(len(episode)))]
+    return np.stack(
+        [
+            -action_nll(model, seen, episode.actions, np.tile(contexts[mode], (len(episode), 1)))
+            for mode in modes_of(model)
+        ],
+        axis=1,
+    )
+
+
+def modes_of(model: "ModeModel") -> list[int]:
+    """The codes that were not pruned."""
+    return np.flatnonzero(model.alive.cpu().numpy()).tolist()
+
+
+def correlation_time(groups: Sequence[tuple[int, np.ndarray]]) -> float:
+    """Steps after which log densities under their own mode are as good as independent: 1 + 2 sum of autocorrelations.
+
+    Args:
+        groups: mode and (n,) log densities of consecutive steps; pooled, each around the mean of its mode. The sum ends
+            where the autocorrelation has become little (Geyer's initial sequence, Practical MCMC, 1992, simplified).
+
+    Returns:
+        At least 1.
+    """
+    means = {mode: np.concatenate([d for of, d in groups if of == mode]).mean() for mode, _ in groups}
+    centred = [densities - means[mode] for mode, densities in groups]
+    variance = np.concatenate(centred).var()
+    total = 1.0
+    for lag in range(1, LONGEST_LAG + 1):
+        products = [part[lag:] * part[:-lag] for part in centred if len(part) > lag]
+        if not products or variance <= 0:
+            break
+        correlation = np.concatenate(products).mean() / variance
+        if correlation < LITTLE:
+            break
+        total += 2 * correlation
+    return float(total)
+
+
+def _own_densities(model: "ModeModel", episode: Episode, expected_steps: float) -> list[tuple[int, np.ndarray]]:
+    """Mode and (n,) log densities under it of each stretch that one mode explains best, undisturbed steps only."""
+    modes = modes_of(model)
+    densities = log_densities(model, episode)[_usable(episode)]  # (n, M)
+    if not len(densities):
+        return []
+    guarded = np.clip(densities - np.median(densities.max(axis=1)), -SURPRISE, None)
+    start = np.full(len(modes), -np.log(len(modes)))
+    lengths = np.array([len(guarded)])
+    path = viterbi(guarded[None] / UNKNOWN_CORRELATION, sticky_transitions(len(modes), expected_steps), start, lengths)[
+        0
+    ]
+    return [(modes[path[first]], densities[first:last, path[first]]) for first, last in runs_of(path)]
+
+
+def _block_means(densities: np.ndarray) -> list[float]:
+    """Means of the whole blocks of a stretch; nothing of one that is shorter than a block."""
+    if len(densities) < BLOCK:
+        return []
+    whole = densities[: len(densities) // BLOCK * BLOCK]
+    return whole.reshape(-1, BLOCK).mean(axis=1).tolist()
+
+
+def _usable(episode: Episode) -> np.ndarray:
+    """(T,) bool, the steps that were not disturbed."""
+    return np.ones(len(episode), dtype=bool) if episode.disturbed is None else ~episode.disturbed
+
+
+def _sigmas(model: "ModeModel") -> np.ndarray:
+    """(M, A) of each mode at the mean observation, in units of the actions' spread."""
+    import torch
+
+    with torch.inference_mode():
+        contexts = model.mode_contexts()[model.alive]
+        states = torch.zeros(len(contexts), model.config.actor_inputs, device=contexts.device)
+        return model.actor(states, contexts)[1].exp().double().cpu().numpy()
+
+
+def _expected_density(sigma: np.ndarray) -> float:
+    """Mean log density of a Gaussian's own draws: minus its entropy."""
+    return float(-(np.log(sigma) + 0.5 * np.log(2 * np.pi * np.e)).sum())

@@ -1,0 +1,194 @@
+"""`mode-imitation attribute`: from a run and a dataset to attribution.json and pictures."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mode_imitation.atomic import check_folder, write_json
+from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
+from mode_imitation.progress import progress
+from mode_imitation.reports.attribution import NONE, Attribution, attribute_episodes, calibrate
+from mode_imitation.reports.attribution_config import AttributeConfig
+from mode_imitation.reports.attribution_scores import attribution_scores
+from mode_imitation.reports.attribution_training import (
+    experts_in_training,
+    match_run,
+    to_calibrate_on,
+    training_data,
+    uncalibrated,
+)
+from mode_imitation.steering.policy import Policy, load_policy
+from mode_imitation.steering.threads import one_thread
+from mode_imitation.training.run_folder import load_run
+from mode_imitation.versions import platform_name, versions
+
+COLUMNS = 4
+"""Bird's-eye panels in a row."""
+
+
+@dataclass(frozen=True)
+class AttributionReport:
+    """What `attribute` found."""
+
+    data: dict[str, Any]
+    """What the JSON file holds."""
+    dataset: TrajectoryDataset
+    found: list[Attribution]
+    matches: dict[int, str]
+    """Mode -> expert, where the data that the run was trained on is labelled; for reading only."""
+
+
+def attribute_dataset(config: AttributeConfig) -> AttributionReport:
+    """Attribute every episode of a dataset; writes nothing.
+
+    Raises:
+        UserError: the run is missing, damaged or not finished, the dataset is missing, damaged, empty or of other
+            observations or actions than the run's, or an option cannot be used.
+    """
+    if config.birdseye < 0:
+        raise UserError(f"--birdseye is {config.birdseye}; expected a number of episodes, 0 for none")
+    if not 1 < config.expected_steps < math.inf:
+        raise UserError(f"--expected-steps is {config.expected_steps}; expected a number of more than 1, 250 say")
+    if not 0 < config.false_alarm < 1:
+        raise UserError(f"--false-alarm is {config.false_alarm}; expected a share between 0 and 1, 0.01 say")
+    if config.out is not None:
+        check_folder(config.out, "the attribution")
+    run = load_run(config.run)
+    dataset = load_dataset(config.dataset, config.root)
+    policy = load_policy(run, config.device)
+    _check_sizes(dataset, policy)
+    if config.birdseye and not dataset.has_positions:
+        raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
+    left_out: list[str] = []
+    trained_on = training_data(run, left_out)
+    known, matches = [], {}
+    with one_thread():
+        expected = config.expected_steps
+        unseen = to_calibrate_on(run, trained_on, left_out) if trained_on is not None else []
+        calibration = calibrate(policy.model, unseen, false_alarm=config.false_alarm, expected_steps=expected)
+        if trained_on is not None:
+            known = experts_in_training(run, trained_on)
+            matches = match_run(run, trained_on, policy, calibration, expected)
+        with progress("attributing", len(dataset), "episodes") as bar:
+            found = attribute_episodes(
+                policy.model, dataset.episodes, calibration, expected_steps=expected, progress=bar
+            )
+    if calibration.n_episodes == 0:
+        left_out.append('"none of these" is only roughly calibrated, by the spread of all training actions')
+    else:
+        left_out += uncalibrated(calibration, policy.modes)
+    scores = attribution_scores(dataset, found, matches, known) if matches else None
+    if scores is None:
+        named = any(episode.expert_of_step is not None for episode in dataset.episodes)
+        unjudged = "every step was disturbed" if named else "the episodes name no expert"
+        why = unjudged if matches else "no mode is matched with an expert"
+        left_out.append(f"agreement with labels: {why}")
+    data = {
+        "run": config.run.name,
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum},
+        "expected_steps": config.expected_steps,
+        "modes": policy.modes,
+        "none": calibration.as_dict(),
+        "matches": {str(mode): name for mode, name in matches.items()},
+        "episodes": [_episode(index, dataset, item) for index, item in enumerate(found)],
+        "agreement": scores,
+        "left_out": left_out,
+        "versions": versions(),
+        "platform": platform_name(),
+    }
+    return AttributionReport(data, dataset, found, matches)
+
+
+def write_attribution(report: AttributionReport, folder: Path, *, birdseye: int = 0) -> list[Path]:
+    """Write the pictures and then the JSON file, each as a whole.
+
+    Args:
+        report: from `attribute_dataset`.
+        folder: is created.
+        birdseye: episodes that are drawn from above, the first ones of each expert in turn.
+
+    Returns:
+        The files.
+    """
+    from mode_imitation.plots import Panel, plot_attribution, plot_panels, save_figure
+    from mode_imitation.plots.attribution import Strip
+
+    stem = f"attribution-{Path(report.dataset.name).as_posix().strip('/').replace('/', '-')}"
+    episodes = report.dataset.episodes
+    strips = [
+        Strip(_label(index, episodes[index]), item.states, item.probability, episodes[index].expert_of_step)
+        for index, item in enumerate(report.found)
+    ]
+    run = report.data["run"]
+    title = f"{report.dataset.name}: which mode of the run {run} made which step"
+    files = [save_figure(plot_attribution(strips, matches=report.matches, title=title), folder / f"{stem}.png")]
+    paths = folder / f"{stem}-birdseye.png"
+    if birdseye:
+        panels = [
+            Panel(
+                title=f"#{index}",
+                caption=_caption(episodes[index]),
+                episode=episodes[index],
+                modes=report.found[index].states,
+            )
+            for index in _one_of_each(report.dataset, birdseye)
+        ]
+        rows = [panels[first : first + COLUMNS] for first in range(0, len(panels), COLUMNS)]
+        files.append(save_figure(plot_panels(rows, title=title), paths))
+    else:
+        paths.unlink(missing_ok=True)  # of an earlier attribution, which this one replaces
+    write_json(folder / f"{stem}.json", report.data)
+    return [folder / f"{stem}.json", *files]
+
+
+def _check_sizes(dataset: TrajectoryDataset, policy: Policy) -> None:
+    found, expected = (dataset.obs_dim, dataset.act_dim), (policy.obs_dim, policy.act_dim)
+    if found != expected:
+        raise UserError(
+            f"dataset {dataset.name} has observations and actions of {found[0]} and {found[1]} numbers, the run was "
+            f"trained on {expected[0]} and {expected[1]}; attribute episodes of the same task and robot"
+        )
+
+
+def _episode(index: int, dataset: TrajectoryDataset, item: Attribution) -> dict[str, Any]:
+    return {
+        "episode": index,
+        "expert": dataset.episodes[index].expert,
+        "steps": len(item.states),
+        "segments": [
+            {
+                "start": part.start,
+                "end": part.end,
+                "mode": None if part.mode == NONE else part.mode,
+                "probability": round(part.probability, 6),
+            }
+            for part in item.segments
+        ],
+        "shares": {"none" if mode == NONE else str(mode): round(share, 6) for mode, share in item.shares.items()},
+    }
+
+
+def _label(index: int, episode: Episode) -> str:
+    """The number, and who drove where that was one."""
+    return f"#{index} {episode.expert}" if episode.expert and episode.acting is None else f"#{index}"
+
+
+def _caption(episode: Episode) -> str | None:
+    from mode_imitation.plots.panels import caption_of
+
+    parts = [] if episode.expert is None else [episode.expert.replace("_", " ").replace("+", ", ")]
+    return " · ".join([*parts, caption_of(episode)]) or None
+
+
+def _one_of_each(dataset: TrajectoryDataset, count: int) -> Sequence[int]:
+    """`count` episodes: the first of each expert, then the second of each, ..."""
+    seen: dict[str | None, int] = {}
+    ranks = []
+    for index, episode in enumerate(dataset.episodes):
+        seen[episode.expert] = seen.get(episode.expert, -1) + 1
+        ranks.append((seen[episode.expert], index))
+    return [index for _, index in sorted(sorted(ranks)[:count])]

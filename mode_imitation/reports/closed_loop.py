@@ -1,0 +1,212 @@
+"""Modes and experts on the same held-out layouts, all in one batch of worlds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mode_imitation.data.dataset import in_arena
+from mode_imitation.data.episodes import Episode
+from mode_imitation.errors import UserError
+from mode_imitation.progress import Progress, no_progress
+from mode_imitation.reports.expert_cache import ExpertCache
+from mode_imitation.reports.motion import DRIVING_DIRECTION, Motion, measure
+from mode_imitation.steering.policy import Policy
+from mode_imitation.steering.threads import one_thread
+
+if TYPE_CHECKING:
+    from mode_imitation.worlds.safety import NavigationVectorEnv
+
+
+@dataclass(frozen=True)
+class Drive:
+    """One episode in the simulator and its figures."""
+
+    episode: Episode
+    motion: Motion
+
+
+class PolicyController:
+    """Lets a policy drive episodes, each under a mode or context of its own, which may change from step to step.
+
+    Args:
+        policy: is steered anew whenever what drives changes.
+        modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
+        contexts: (E, K) the context of each episode. Exactly one of the two is given.
+        temperature: 0 for the mean action.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        modes: np.ndarray | None = None,
+        contexts: np.ndarray | None = None,
+        temperature: float = 0.0,
+    ) -> None:
+        if (modes is None) == (contexts is None):
+            raise ValueError("give either modes or contexts")
+        self.policy, self.temperature = policy, temperature
+        if contexts is not None:
+            self.contexts = policy.check_context(contexts)[:, None]  # (E, K) -> (E, 1, K)
+            self.which = np.zeros((len(contexts), 1), dtype=np.int64)
+        else:
+            assert modes is not None
+            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)
+            known, self.which = np.unique(table, return_inverse=True)
+            self.which = self.which.reshape(table.shape)
+            self.contexts = np.broadcast_to(policy.mode_contexts(known), (len(table), len(known), policy.n_codes))
+
+    def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
+        """Begin N episodes.
+
+        Args:
+            observations: (N, obs_dim).
+            episodes: (N,) int, which of the E episodes they are.
+        """
+        self.policy.forget()
+        self.episodes = np.asarray(episodes)
+        self.driving: np.ndarray | None = None
+
+    def act(self, observations: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+        """(N, obs_dim) -> (N, act_dim) actions and (N,) bool, False: none of them is disturbed."""
+        which = self.which[self.episodes, min(step, self.which.shape[1] - 1)]  # (N,)
+        if self.driving is None or (which != self.driving).any():
+            self.policy.steer(context=self.contexts[self.episodes, which])
+            self.driving = which
+        return self.policy.act(observations, self.temperature), np.zeros(len(observations), dtype=bool)
+
+
+def drive_policy(
+    controller: PolicyController,
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    progress: Progress = no_progress,
+) -> list[Drive]:
+    """One episode of the controller's for each layout, in order.
+
+    Args:
+        controller: of len(layouts) episodes.
+        env: any number of worlds; the more, the faster.
+        layouts: layout seeds; the same one may occur often.
+        n_steps: per episode.
+        progress: advanced by steps.
+    """
+    from mode_imitation.worlds.rollout import rollout
+
+    check_env(controller.policy, env)
+    with one_thread():
+        episodes = rollout(env, controller, layouts, n_steps, progress=progress)
+    return [as_drive(episode, env) for episode in episodes]
+
+
+def run_modes(
+    policy: Policy,
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    modes: Sequence[int] | None = None,
+    temperature: float = 0.0,
+    progress: Progress = no_progress,
+) -> dict[int, list[Drive]]:
+    """Every mode on every layout, all in one batch of worlds.
+
+    Args:
+        policy: a run's policy.
+        env: any number of worlds.
+        layouts: (L,) layout seeds that training has not seen.
+        n_steps: per episode.
+        modes: None for all of them.
+        temperature: 0 for the mean action.
+        progress: advanced by steps.
+
+    Returns:
+        L drives for each mode, in the order of the layouts.
+    """
+    modes = policy.modes if modes is None else list(modes)
+    controller = PolicyController(policy, modes=np.repeat(modes, len(layouts)), temperature=temperature)
+    drives = drive_policy(controller, env, [*layouts] * len(modes), n_steps, progress=progress)
+    return {mode: drives[i * len(layouts) : (i + 1) * len(layouts)] for i, mode in enumerate(modes)}
+
+
+def run_experts(
+    specs: Sequence[str],
+    env: "NavigationVectorEnv",
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    action_noise: float = 0.1,
+    seed: int = 0,
+    cache: Path | None = None,
+    progress: Progress = no_progress,
+) -> dict[str, list[Drive]]:
+    """Experts on the same layouts as the modes; what is in the cache is not driven again.
+
+    Args:
+        specs: as `experts.registry.make_expert` takes them.
+        env: any number of worlds.
+        layouts: (L,) layout seeds.
+        n_steps: per episode.
+        action_noise: standard deviation, as in the demonstrations; there are no disturbances.
+        seed: with the layout's, of each episode's noise.
+        cache: folder of the cached drives; None drives all of them. Cached drives come without observations.
+        progress: advanced by steps.
+
+    Returns:
+        L drives for each expert, by its label, in the order of the layouts.
+
+    Raises:
+        UserError: an expert does not exist or cannot drive this robot, or two have the same label.
+    """
+    from experts.registry import check_labels, expert_label, make_expert
+    from mode_imitation.worlds.rollout import ExpertController, rollout
+    from mode_imitation.worlds.worker import expert_setting
+
+    check_labels(specs)
+    setting = expert_setting(env)
+    found: dict[str, list[Drive]] = {}
+    for spec in specs:
+        expert, label = make_expert(spec, setting), expert_label(spec)
+        stored = ExpertCache(cache, spec, env.env_id, n_steps, action_noise, seed) if cache else None
+        known = {layout: stored.read(layout) for layout in layouts} if stored else {}
+        drives = {layout: Drive(*item) for layout, item in known.items() if item is not None}
+        progress.advance(n_steps * len(drives))
+        missing = [layout for layout in layouts if layout not in drives]
+        if missing:
+            # Each layout has its own generator, so that neither the others nor the number of worlds matter.
+            rngs = [np.random.default_rng([seed, layout]) for layout in missing]
+            controller = ExpertController(expert, n_steps, rngs, action_noise=action_noise)
+            for layout, episode in zip(
+                missing, rollout(env, controller, missing, n_steps, progress=progress), strict=True
+            ):
+                drives[layout] = as_drive(replace(episode, expert=label), env)
+                if stored:
+                    stored.write(layout, drives[layout].episode, drives[layout].motion)
+        found[label] = [drives[layout] for layout in layouts]
+    return found
+
+
+def as_drive(episode: Episode, env: "NavigationVectorEnv") -> Drive:
+    """Measure an episode with what the environment knows of the robot."""
+    direction = DRIVING_DIRECTION.get(env.robot, 0.0)
+    seen = in_arena(episode.observations, env.observation_slices)
+    return Drive(episode, measure(episode, time_step=env.time_step, driving_direction=direction, in_arena=seen))
+
+
+def check_env(policy: Policy, env: "NavigationVectorEnv") -> None:
+    """Refuse an environment of another observation or action size than the policy's.
+
+    Raises:
+        UserError: naming both sizes.
+    """
+    found = (*(env.single_observation_space.shape or ()), *(env.single_action_space.shape or ()))
+    if found != (policy.obs_dim, policy.act_dim):
+        raise UserError(
+            f"{env.env_id} has observations and actions of {found} numbers, the run was trained on "
+            f"{(policy.obs_dim, policy.act_dim)}; choose the environment of its data with --env"
+        )

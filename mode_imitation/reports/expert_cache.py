@@ -1,0 +1,150 @@
+"""Drives of experts on held-out layouts, kept on disk so that every run is compared with the same ones at once.
+
+.expert-cache/goal_seeking-3f2a91c07b5d/1000000004.npz    one layout: positions and figures, no observations
+"""
+
+import errno
+import hashlib
+import importlib.util
+import json
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from mode_imitation.atomic import as_json, write_atomic
+from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.storage import UNREADABLE
+from mode_imitation.reports.motion import Motion
+from mode_imitation.versions import platform_name, versions
+
+FOLDER = ".expert-cache"
+FORMAT = 1
+"""Raised whenever the figures or the files change their meaning."""
+DECIDING = ("numpy", "mujoco", "gymnasium", "safety-gymnasium")
+"""Packages whose version decides where an expert drives."""
+ARRAYS = ("actions", "rewards", "costs", "goals_met", "positions", "headings")
+
+
+class ExpertCache:
+    """The drives of one expert in one environment under one setting.
+
+    Args:
+        folder: holds the caches of all experts.
+        spec: the expert, as `experts.registry.make_expert` takes it; its source code is part of the key, and nothing is
+            kept of an expert whose source cannot be read.
+        env_id, n_steps, action_noise, seed: what the drives depend on.
+    """
+
+    def __init__(self, folder: Path, spec: str, env_id: str, n_steps: int, action_noise: float, seed: int) -> None:
+        from experts.registry import expert_label
+
+        installed, source = versions(), source_digest(spec)
+        key = {
+            "format": FORMAT,
+            "expert": source,
+            "env": env_id,
+            "steps": n_steps,
+            "noise": action_noise,
+            "seed": seed,
+            "versions": {name: installed.get(name) for name in DECIDING},
+            "platform": platform_name(),
+        }
+        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        self.folder = folder / f"{expert_label(spec)}-{digest[:12]}" if source else None
+
+    def path(self, layout: int) -> Path:
+        """Where the drive on a layout lies."""
+        assert self.folder is not None
+        return self.folder / f"{layout}.npz"
+
+    def read(self, layout: int) -> tuple[Episode, Motion] | None:
+        """The drive on a layout, its observations of size 0; None where there is none or it cannot be read."""
+        if self.folder is None:
+            return None
+        try:
+            # Opened here: NumPy leaves a file open that turns out to be no archive.
+            with self.path(layout).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                stored = dict(file)
+            rest = json.loads(str(stored.pop("rest")))
+            scene = Scene(
+                **{name.removeprefix("scene_"): stored.pop(name) for name in list(stored) if name.startswith("scene_")},
+                **rest["scene"] | {"arena": tuple(rest["scene"]["arena"])},
+            )
+            episode = Episode(
+                **{name: stored[name] for name in ARRAYS if name in stored},
+                observations=np.zeros((len(stored["actions"]) + 1, 0), dtype=np.float32),
+                layout_seed=layout,
+                expert=rest["expert"],
+                terminated=rest["terminated"],
+                scene=scene,
+            )
+            return episode, Motion.from_dict(rest["motion"])
+        except (*UNREADABLE, KeyError, TypeError, MemoryError):
+            # A file of a killed process or of another version is no mistake of the user's: the drive is made again.
+            return None
+
+    def write(self, layout: int, episode: Episode, motion: Motion) -> None:
+        """Keep a drive; the file appears as a whole or not at all."""
+        if self.folder is None:
+            return
+        assert episode.scene is not None
+        arrays = {name: values for name in ARRAYS if (values := getattr(episode, name)) is not None}
+        scene = {item.name: getattr(episode.scene, item.name) for item in fields(Scene)}
+        arrays |= {f"scene_{name}": value for name, value in scene.items() if isinstance(value, np.ndarray)}
+        rest = {
+            "expert": episode.expert,
+            "terminated": episode.terminated,
+            "motion": motion.as_dict(),
+            "scene": {name: value for name, value in scene.items() if not isinstance(value, np.ndarray)},
+        }
+        arrays["rest"] = np.array(json.dumps(rest, default=as_json))
+
+        def save(path: Path) -> None:
+            with path.open("wb") as file:
+                np.savez_compressed(file, **arrays)
+
+        try:
+            write_atomic(self.path(layout), save)
+        except OSError as error:
+            # Runs may lie where nothing can be written; the drive is then made again next time. A full disk is told.
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+
+
+def source_digest(spec: str) -> str | None:
+    """sha256 of the code that an expert is made of: its file, and for the project's own experts the whole package.
+
+    Of experts that take turns, it is that of all of them, of the code that lets them, and of the whole spec. What a
+    user's file imports is not followed; a change there needs another class name, or an emptied cache.
+
+    Returns:
+        None where some source cannot be read: that of a module in an archive, say.
+    """
+    from experts.switching import members
+
+    where, _, name = spec.rpartition(":")
+    alone = members(spec) == (spec,)
+    digest = hashlib.sha256(f"{name if where and alone else spec}\n".encode())
+    try:
+        for place in [where] if alone else ["", *(member.rpartition(":")[0] for member in members(spec))]:
+            for path in _sources(place):
+                digest.update(path.name.encode() + b"\n" + path.read_bytes())
+    except (OSError, ImportError, ValueError):
+        return None
+    return digest.hexdigest()
+
+
+def _sources(where: str) -> list[Path]:
+    """The files of a module, or of all of our own experts.
+
+    Raises:
+        OSError, ImportError, ValueError: there is no such module, or it comes from no file.
+    """
+    if where.endswith(".py"):
+        return [Path(where).expanduser()]
+    module = importlib.util.find_spec(where or "experts")
+    if module is None or module.origin is None:
+        raise ModuleNotFoundError(where)
+    origin = Path(module.origin)
+    return sorted(origin.parent.glob("*.py")) if not where else [origin]

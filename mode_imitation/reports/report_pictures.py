@@ -1,0 +1,199 @@
+"""The pictures of a report card."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mode_imitation.reports.motion import Motion
+from mode_imitation.reports.report_work import Report
+
+PICTURES = {
+    "panels": "panels.png",
+    "bars": "modes-and-experts.png",
+    "maps": "where.png",
+    "reactions": "sensors.png",
+    "exemplars": "exemplars.png",
+    "latent": "latent-map.png",
+    "blend": "blend.png",
+    "confusion": "confusion.png",
+    "shares": "shares.png",
+}
+CAPTION = 42
+"""Characters under a panel."""
+BARS = ("goals", "return", "cost", "straightness", "speed")
+
+
+def draw_pictures(report: Report, folder: Path) -> list[Path]:
+    """Those of PICTURES that the report has the data for; ones that it has not are removed, for they would be old."""
+    from mode_imitation.plots import mode_colors, plot_blend, plot_mode_bars, plot_reactions, save_figure
+
+    data = report.data
+    figures: dict[str, Any] = {}
+    if report.modes:
+        figures["panels"] = _panels(report)
+        figures["bars"] = plot_mode_bars(data, metrics=BARS, title=_bars_title(data))
+    if (maps := _maps(report)) is not None:
+        figures["maps"] = maps
+    reactions = {entry["mode"]: entry["reactions"] for entry in data["modes"] if entry["reactions"]}
+    if reactions:
+        title = "Which sensors each mode goes by"
+        figures["reactions"] = plot_reactions(reactions, colors=mode_colors(data), title=title)
+    if any(episode.positions is not None for episodes in report.demonstrations.values() for episode in episodes):
+        figures["exemplars"] = _exemplars(report)
+    if report.latent is not None:
+        figures["latent"] = _latent(report)
+    if data["blend"]:
+        first, second = data["blend"]["modes"]
+        count = len(data["blend"]["layouts"])
+        title = f"Between mode {first} and mode {second}: mean and 95% interval over {count} tuning layouts"
+        figures["blend"] = plot_blend(data["blend"], title=title)
+    if report.agreement:
+        figures["confusion"] = _confusion(report)
+    figures["shares"] = _shares(data)
+    written = []
+    for name, file in PICTURES.items():
+        if name in figures:
+            written.append(save_figure(figures[name], folder / file))
+        else:
+            (folder / file).unlink(missing_ok=True)
+    return written
+
+
+def _panels(report: Report):
+    from mode_imitation.plots import Panel, expert_colors, mode_colors, plot_panels
+
+    colors, shades = mode_colors(report.data), expert_colors(report.data)
+    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
+    modes = [
+        Panel(
+            title=f"mode {mode}",
+            episode=drives[0].episode,
+            color=colors[mode],
+            caption=_caption(sentences[mode], drives[0].motion),
+        )
+        for mode, drives in report.modes.items()
+    ]
+    # Each expert under the mode that matches it.
+    matched = [entry.get("expert") for entry in report.data["modes"]]
+    names = sorted(report.experts, key=lambda name: matched.index(name) if name in matched else len(matched))
+    experts = [
+        Panel(title=name.replace("_", " "), episode=report.experts[name][0].episode, color=shades.get(name))
+        for name in names
+    ]
+    rows, labels = [], []
+    for panels, label in ((modes, "modes"), (experts, "experts")):
+        for first in range(0, len(panels), 4):
+            rows.append(panels[first : first + 4])
+            labels.append(label)
+    layout = report.data["layouts"][0]
+    return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on layout {layout}")
+
+
+def _caption(sentence: str, motion: Motion) -> str:
+    """As much as fits under a panel: what the mode does, its goals and cost in this episode."""
+    known = [(motion.goals, "{:.0f} goals"), (motion.cost, "cost {:.0f}")]
+    parts = [_short(sentence), *(text.format(value) for value, text in known if value is not None)]
+    while len(parts) > 1 and len(" · ".join(parts)) > CAPTION:
+        parts.pop()
+    return " · ".join(parts)
+
+
+def _confusion(report: Report):
+    from mode_imitation.plots import new_figure, plot_confusion
+
+    assert report.agreement is not None
+    tables = report.agreement.tables
+    n_modes, n_labels = report.data["n_modes"], len(report.agreement.windows.labels)
+    figure = new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * n_modes))
+    axes = np.atleast_1d(figure.subplots(1, len(tables)))
+    modes = [entry["mode"] for entry in report.data["modes"]]
+    for ax, (unit, table) in zip(axes, tables.items(), strict=True):
+        plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
+    return figure
+
+
+def _shares(data: Mapping[str, Any]):
+    from mode_imitation.plots import new_figure, plot_mode_shares
+
+    shares, sentences = np.zeros(data["n_codes"]), [""] * data["n_codes"]
+    for entry in data["modes"]:
+        shares[entry["mode"]], sentences[entry["mode"]] = entry["share"], entry["description"]
+    figure = new_figure(7.2, 0.9 + 0.32 * len(shares))
+    plot_mode_shares(figure.add_subplot(), shares.tolist(), descriptions=sentences, title="Modes found in the data")
+    return figure
+
+
+def _bars_title(data: Mapping[str, Any]) -> str:
+    return f"Modes and experts on the same {len(data['layouts'])} held-out layouts"
+
+
+def _maps(report: Report):
+    """Where each mode went: on the held-out layouts, else in its demonstrations; None without positions."""
+    from mode_imitation.plots import ModeMap, mode_colors, plot_mode_maps
+
+    driven = {mode: [drive.episode for drive in drives] for mode, drives in report.modes.items()}
+    episodes = driven or {mode: list(found) for mode, found in report.demonstrations.items()}
+    positions = {
+        mode: [episode.positions for episode in found if episode.positions is not None]
+        for mode, found in episodes.items()
+    }
+    positions = {mode: paths for mode, paths in positions.items() if paths}
+    if not positions:
+        return None
+    colors = mode_colors(report.data)
+    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
+    maps = [
+        ModeMap(title=f"mode {mode}: {_short(sentences[mode])}", paths=paths, color=colors[mode])
+        for mode, paths in positions.items()
+    ]
+    scene = next((e.scene for found in episodes.values() for e in found if e.scene is not None), None)
+    arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
+    where = f"{len(report.data['layouts'])} held-out layouts" if driven else "typical episodes of the data"
+    return plot_mode_maps(maps, arena, title=f"Where each mode goes, {where}")  # pyright: ignore[reportArgumentType]
+
+
+def _exemplars(report: Report):
+    from mode_imitation.plots import Panel, mode_colors, plot_panels
+
+    colors = mode_colors(report.data)
+    chosen = {entry["mode"]: entry["exemplar_episodes"] for entry in report.data["modes"]}
+    rows, labels = [], []
+    for mode, episodes in report.demonstrations.items():
+        row = [
+            Panel(title=f"#{entry['episode']}", episode=episode, color=colors[mode])
+            for entry, episode in zip(chosen[mode], episodes, strict=True)
+            if episode.positions is not None
+        ]
+        if row:
+            rows.append(row)
+            labels.append(f"mode {mode}")
+    return plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
+
+
+def _latent(report: Report):
+    from mode_imitation.plots import expert_colors, plot_latent_map
+    from mode_imitation.plots.style import UNLABELLED
+
+    found = report.latent
+    assert found is not None
+    colors = expert_colors(report.data)
+    return plot_latent_map(
+        found.points,
+        found.codes,
+        found.entries,
+        alive=found.alive,
+        labels=found.labels,
+        label_colors={name: color for name, color in colors.items() if color != UNLABELLED},
+        path=found.path,
+        path_title=f"way of episode {found.path_episode}, of mode {found.path_mode}",
+        explained=found.explained,
+        title=f"{len(found.points):,} windows as the encoder sees them; diamonds are codes, crosses pruned ones",
+    )
+
+
+def _short(sentence: str) -> str:
+    """The beginning of a description, for a title."""
+    return re.split(",|;| with a ", sentence)[0]

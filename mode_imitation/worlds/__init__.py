@@ -1,0 +1,1 @@
+"""Worlds of any kind: driving them, recording episodes; `safety` is all that knows safety-gymnasium or mujoco."""

@@ -1,0 +1,267 @@
+"""Let experts drive, in several processes, and keep what they did as a dataset; go on where an earlier run stopped."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import math
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import experts
+from experts.registry import check_labels, make_expert
+from experts.switching import members
+from mode_imitation.atomic import locked, write_json
+from mode_imitation.config_checks import check_action_noise
+from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
+from mode_imitation.data.writer import check_new_dataset, remove_empty_parents, write_dataset
+from mode_imitation.errors import UserError
+from mode_imitation.progress import progress
+from mode_imitation.versions import platform_name, versions
+from mode_imitation.worlds.chunks import ChunkFolder
+from mode_imitation.worlds.config import GenerateConfig
+from mode_imitation.worlds.layout_seeds import training_layout_seed
+from mode_imitation.worlds.safety.vector_env import make_vec
+from mode_imitation.worlds.safety.world_choice import cores
+from mode_imitation.worlds.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
+from mode_imitation.worlds.workers import run_in_processes
+
+SETTINGS_FILE, CHUNKS, LOCK_FILE = "settings.json", "chunks", "lock"
+
+
+@dataclass(frozen=True)
+class _Driven:
+    """Episodes of one expert: a range of indices in the dataset."""
+
+    expert: str
+    indices: range
+
+
+def generate(config: GenerateConfig) -> Path:
+    """Make a dataset of experts' episodes.
+
+    The same settings and versions give the same arrays, whatever the number of workers and worlds and however often
+    it was stopped and started again: episode i has the layout seed `seed * 1,000,000 + i` and its own generator.
+
+    Returns:
+        The dataset's folder.
+
+    Raises:
+        UserError: a setting cannot be used, the dataset exists, an unfinished one was made with other settings, an
+            expert misbehaves, or the disk is full. What was finished is kept under `.unfinished` in the root, and the
+            same command goes on from there.
+        KeyboardInterrupt: after Ctrl-C, with the same promise; no process is left behind.
+    """
+    plan = _check(config)
+    root = resolve_root(config.root)
+    staging = unfinished_folder(config.out, config.root)
+    try:
+        check_new_dataset(config.out, config.root, overwrite=config.overwrite)
+    except UserError:
+        _remove_leftovers(staging, root / config.out, root)
+        raise
+    description = _describe_environment(config, plan)
+    with _full_disk_is_the_users(root), _alone(staging, config.out):
+        chunks = ChunkFolder(staging / CHUNKS)
+        try:
+            _agree_on_settings(staging, chunks, config)
+            _drive(config, plan, chunks)
+            folder = _assemble(config, plan, chunks, description)
+        except BaseException:
+            if not chunks.finished():
+                _remove(staging, root)
+            raise
+        _remove(staging, root)
+    return folder
+
+
+def _check(config: GenerateConfig) -> list[_Driven]:
+    """Look at every setting that needs no simulator; return who drives which episodes."""
+    counts = {"steps": config.steps, "worlds": config.worlds, "workers": config.workers}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise UserError(f"--{name} is {count}; expected at least 1")
+    check_action_noise(config.action_noise)
+    if not config.expert:
+        raise UserError(
+            "no expert is named; expected --expert NAME=EPISODES at least once, --expert goal_seeking=60 say"
+        )
+    disturbance_of(config)
+    plan, first = [], 0
+    for word in config.expert:
+        expert, mark, count = word.rpartition("=")
+        if not mark or not expert or not count.strip().lstrip("+-").isdecimal():
+            raise UserError(f"--expert {word}: expected NAME=EPISODES, goal_seeking=60 say")
+        if int(count) < 1:
+            raise UserError(f"--expert {word} asks for {int(count)} episodes; expected at least 1")
+        plan.append(_Driven(expert, range(first, first + int(count))))
+        first += int(count)
+    check_labels([driven.expert for driven in plan])
+    training_layout_seed(config.seed, first - 1)
+    return plan
+
+
+def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[str, Any]:
+    """Start one world to see that environment and experts fit together, before any long work."""
+    env = make_vec(config.env, 1, path=config.path)
+    try:
+        setting = expert_setting(env)
+        for driven in plan:
+            make_expert(driven.expert, setting)
+        observations: Any = env.single_observation_space
+        actions: Any = env.single_action_space
+        return {
+            "env_id": config.env,
+            "observation_slices": env.observation_slices,
+            "observation_bounds": (observations.low, observations.high),
+            "action_bounds": (actions.low, actions.high),
+            "metadata": {
+                "settings": config.settings,
+                "robot": setting.robot,
+                "time_step": setting.time_step,
+                "simulator_path": env.path,
+            },
+        }
+    finally:
+        env.close()
+
+
+def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> None:
+    finished = chunks.finished()
+    total = plan[-1].indices.stop - len(finished)
+    if not total:
+        return
+    n_workers = min(config.workers or cores(), total)
+    worlds = min(config.worlds, math.ceil(total / n_workers))
+    tasks = []
+    for driven in plan:
+        missing = [index for index in driven.indices if index not in finished]
+        # Groups of nearly equal size, so that no worker is left with the one large last group.
+        groups = np.array_split(missing, math.ceil(len(missing) / worlds)) if missing else []
+        tasks += [{"expert": driven.expert, "indices": group.tolist()} for group in groups]
+    label = f"generating, {len(finished)} episodes were there" if finished else "generating"
+    job = to_job(replace(config, worlds=worlds), chunks.folder)
+    with progress(label, total * config.steps, "steps") as bar:
+        if n_workers > 1:
+            run_in_processes(MODULE, job, tasks, n_workers, bar.advance)
+        else:
+            do = prepare(job)
+            for task in tasks:
+                do(task, bar.advance)
+
+
+def _assemble(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder, description: dict[str, Any]) -> Path:
+    n_episodes = plan[-1].indices.stop
+    with progress("writing", n_episodes, "episodes") as bar:
+
+        def episodes():
+            for episode in chunks.read(n_episodes):
+                yield episode
+                bar.advance()
+
+        return write_dataset(
+            config.out,
+            episodes(),
+            root=config.root,
+            overwrite=config.overwrite,
+            command=config.command,
+            **description,
+        )
+
+
+def _settings(config: GenerateConfig) -> dict[str, Any]:
+    """Everything that decides the arrays: two runs with equal settings may share finished episodes."""
+    files = {}
+    for spec in [spec for word in config.expert for spec in members(word.rpartition("=")[0])]:
+        path = Path(spec.rpartition(":")[0])
+        if path.suffix == ".py" and path.is_file():
+            files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
+    packages = versions() | {"platform": platform_name()}
+    return {
+        "settings": config.settings,
+        "expert files": files,
+        "code": {"the code of experts and simulation": _code_digest()},
+        "versions": {name: packages[name] for name in packages if name not in ("torch", "minari", "h5py")},
+    }
+
+
+def _code_digest() -> str:
+    digest = hashlib.sha256()
+    for folder in (Path(experts.__file__ or "").parent, Path(__file__).parent):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(path.name.encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _agree_on_settings(staging: Path, chunks: ChunkFolder, config: GenerateConfig) -> None:
+    """Go on from finished episodes only where they were made with these very settings."""
+    wanted = json.loads(json.dumps(_settings(config)))
+    path = staging / SETTINGS_FILE
+    found = _read_json(path)
+    difference = _first_difference(found or {}, wanted)
+    if difference:
+        if found and chunks.finished() and not config.overwrite:
+            raise UserError(
+                f"an unfinished {config.out} is there, made with other settings ({difference}); repeat its command to "
+                "go on with it, choose another name, or start anew with --overwrite"
+            )
+        shutil.rmtree(chunks.folder, ignore_errors=True)
+    for temporary in chunks.folder.glob(".*.tmp"):
+        temporary.unlink()  # of a run that was killed; no other is at work here, we hold the lock
+    write_json(path, wanted)
+
+
+def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | None:
+    for part, values in wanted.items():
+        others = found.get(part, {})
+        for name in values | others:
+            if values.get(name) != others.get(name):
+                return f"{name} was {others.get(name)}, now {values.get(name)}"
+    return None
+
+
+def _alone(staging: Path, name: str) -> contextlib.AbstractContextManager[None]:
+    """One process at a time makes a dataset."""
+    complaint = f"{name} is being made by another process; wait for it or choose another name"
+    return locked(staging / LOCK_FILE, complaint)
+
+
+def _remove_leftovers(staging: Path, folder: Path, root: Path) -> None:
+    """Tidy up after a run that was killed when its dataset was in place but its parts were not yet all removed."""
+    if staging.is_dir():
+        unfinished, complete = _read_json(staging / SETTINGS_FILE), _read_json(folder / "data" / METADATA_FILE)
+        # Settings are written first: where there are none, nothing is there that could be gone on with.
+        if not unfinished or (complete and complete.get("settings") == unfinished["settings"]):
+            with _alone(staging, folder.name):
+                _remove(staging, root)
+    remove_empty_parents(staging, root)
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _remove(staging: Path, root: Path) -> None:
+    shutil.rmtree(staging, ignore_errors=True)
+    remove_empty_parents(staging, root)
+
+
+@contextlib.contextmanager
+def _full_disk_is_the_users(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(
+                f"the disk that holds {root} is full; make room and run the same command again, "
+                "it goes on from the finished episodes"
+            ) from None
+        raise

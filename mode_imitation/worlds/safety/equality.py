@@ -1,0 +1,215 @@
+"""Is the batched simulator the library? Both are driven side by side through everything that can happen, and compared.
+
+The batched worlds are driven first, by a noisy expert; the untouched library, textures and all, then repeats each world
+with the same seed and the same actions. Two episodes each, the second after a reset without a seed, and a third in
+which no place is found for the next goal.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from experts.protocol import ExpertSetting
+from experts.registry import make_expert
+from mode_imitation.errors import UserError
+from mode_imitation.progress import Progress, no_progress
+from mode_imitation.worlds.safety.light_models import build_task
+from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS
+from mode_imitation.worlds.safety.vector_env import NavigationVectorEnv, make_vec
+
+LIDAR_TOLERANCE = 1e-12
+"""The library rotates by a matrix product, whose order of summation belongs to the BLAS in use; all else is exact."""
+
+QUANTITIES: tuple[str, ...] = ("sensors", "lidar", "rewards", "costs", "goal_events", "terminations", "truncations")
+ACTION_NOISE = 0.5
+"""Large: the worlds shall meet hazards and vases."""
+PUSHED = 0.01
+"""Metres from where a vase stood at the reset; it settles by less."""
+
+
+@dataclass(frozen=True)
+class TaskEquality:
+    """What was compared in one task, and how far apart it was at most."""
+
+    env_id: str
+    worlds: int
+    episodes: int
+    steps: int
+    goals: int
+    """Goals reached, each followed by a respawn."""
+    failed_respawns: int
+    """Goals reached for which no next place was found: the episode terminated."""
+    cost_steps: int
+    vases_pushed: int
+    """Vases that were further from their place at an episode's end than they settle by themselves."""
+    largest_difference: dict[str, float]
+    """By quantity, see QUANTITIES; events count as 0 and 1."""
+
+    @property
+    def equal(self) -> bool:
+        """Everything exactly, the lidar within LIDAR_TOLERANCE."""
+        return all(
+            difference <= (LIDAR_TOLERANCE if name == "lidar" else 0.0)
+            for name, difference in self.largest_difference.items()
+        )
+
+
+@dataclass(frozen=True)
+class EqualityReport:
+    """One entry a task."""
+
+    tasks: tuple[TaskEquality, ...]
+
+    @property
+    def equal(self) -> bool:
+        return all(task.equal for task in self.tasks)
+
+
+def report_equality(
+    tasks: Sequence[str] = BATCHED_ENV_IDS,
+    seeds: Sequence[int] = tuple(range(10)),
+    steps: int = 1000,
+    *,
+    threads: int = 1,
+    progress: Progress = no_progress,
+) -> EqualityReport:
+    """Compare the batched path with the untouched library, in this process.
+
+    Args:
+        tasks: environment ids that have a batched path.
+        seeds: of the layouts; as many worlds a task.
+        steps: length of an episode.
+        threads: of the batched path.
+        progress: is told of every step of the library, the slow part; at most 3 * steps for each seed of each task.
+
+    Raises:
+        UserError: nothing to compare, or a task without a batched path.
+    """
+    if not tasks or not seeds or steps < 1:
+        raise UserError(f"{len(tasks)} tasks, {len(seeds)} seeds, {steps} steps; expected at least one of each")
+    return EqualityReport(tuple(_compare_task(env_id, list(seeds), steps, threads, progress) for env_id in tasks))
+
+
+class _Trace:
+    """What one world showed in one episode, step by step."""
+
+    def __init__(self, observation: np.ndarray) -> None:
+        self.observations = [observation]
+        self.actions: list[np.ndarray] = []
+        self.outcomes: list[tuple[float, float, bool, bool, bool]] = []
+        """Reward, cost, goal reached, terminated, truncated."""
+
+    def add(self, action: np.ndarray, observation: np.ndarray, *outcome: Any) -> None:
+        self.actions.append(action)
+        self.observations.append(observation)
+        self.outcomes.append(outcome)  # type: ignore[arg-type]
+
+    def count(self, column: int) -> int:
+        return sum(bool(outcome[column]) for outcome in self.outcomes)
+
+
+def _compare_task(env_id: str, seeds: list[int], steps: int, threads: int, progress: Progress) -> TaskEquality:
+    env = make_vec(env_id, len(seeds), path="batched", threads=threads, max_episode_steps=steps)
+    lidar_start = min(part.start for name, part in env.observation_slices.items() if name.endswith("_lidar"))
+    rng = np.random.default_rng(0)
+    episodes = [_drive(env, seeds, rng), _drive(env, None, rng), _drive(env, seeds, rng, fail_respawns=True)]
+    env.close()
+
+    differences = dict.fromkeys(QUANTITIES, 0.0)
+    vases_pushed = 0
+    for world, seed in enumerate(seeds):
+        library = build_task(env_id, light=False)
+        library.task.num_steps = steps
+        for number, traces in enumerate(episodes):
+            ours = traces[world]
+            theirs = _repeat(library, None if number == 1 else seed, ours.actions, fail_respawns=number == 2)
+            _update(differences, ours, theirs, lidar_start)
+            vases_pushed += _count_pushed(library.task)
+            progress.advance(len(ours.actions), env_id)
+    traces = [trace for episode in episodes for trace in episode]
+    return TaskEquality(
+        env_id=env_id,
+        worlds=len(seeds),
+        episodes=len(traces),
+        steps=sum(len(trace.actions) for trace in traces),
+        goals=sum(trace.count(2) for trace in traces),
+        failed_respawns=sum(trace.count(3) for trace in traces),
+        cost_steps=sum(trace.count(1) for trace in traces),
+        vases_pushed=vases_pushed,
+        largest_difference=differences,
+    )
+
+
+def _drive(
+    env: NavigationVectorEnv, seeds: list[int] | None, rng: np.random.Generator, *, fail_respawns: bool = False
+) -> list[_Trace]:
+    """One episode of every batched world, under a noisy expert."""
+    observations, _ = env.reset(seed=seeds)
+    n, act_dim = env.action_space.shape or (0, 0)
+    expert = make_expert("goal_seeking", ExpertSetting(env.robot, env.observation_slices, env.time_step, act_dim))
+    expert.reset(observations, rng.spawn(n))
+    if fail_respawns:
+        for task in env.tasks:
+            _forbid_goals(task)
+    traces = [_Trace(observation) for observation in observations]
+    arrays = env.arrays
+    while not env.ended.all():
+        running = np.flatnonzero(~env.ended)
+        actions = expert.act(observations) + ACTION_NOISE * rng.normal(size=(n, act_dim))
+        env.step_worlds(actions, running)
+        observations = arrays.observations.copy()
+        truncations = env.steps >= env.max_episode_steps
+        for world in running.tolist():
+            traces[world].add(
+                actions[world],
+                observations[world],
+                arrays.rewards[world],
+                arrays.costs[world],
+                arrays.goals_met[world],
+                arrays.terminations[world],
+                truncations[world],
+            )
+    return traces
+
+
+def _repeat(library: Any, seed: int | None, actions: list[np.ndarray], *, fail_respawns: bool) -> _Trace:
+    """The same episode in the untouched library."""
+    trace = _Trace(library.reset(seed=seed)[0])
+    if fail_respawns:
+        _forbid_goals(library.task)
+    for action in actions:
+        if library.done:
+            break  # too early: the traces differ in length, which `_update` counts
+        observation, reward, cost, terminated, truncated, info = library.step(action)
+        trace.add(action, observation, reward, cost, info.get("goal_met", False), terminated, truncated)
+    return trace
+
+
+def _forbid_goals(task: Any) -> None:
+    task.random_generator.sample_goal_position = lambda: False
+
+
+def _count_pushed(task: Any) -> int:
+    vases = getattr(task, "vases", None)
+    if vases is None or not vases.num:
+        return 0
+    start = [task.world_info.reset_layout[f"vase{i}"] for i in range(vases.num)]
+    moved = np.linalg.norm(np.array(vases.pos)[:, :2] - np.array(start), axis=1)
+    return int((moved > PUSHED).sum())
+
+
+def _update(differences: dict[str, float], ours: _Trace, theirs: _Trace, lidar_start: int) -> None:
+    if len(ours.outcomes) != len(theirs.outcomes):
+        differences["terminations"] = np.inf
+        return
+    parts = {}
+    ours_seen, theirs_seen = np.array(ours.observations), np.array(theirs.observations)
+    parts["sensors"] = ours_seen[:, :lidar_start] - theirs_seen[:, :lidar_start]
+    parts["lidar"] = ours_seen[:, lidar_start:] - theirs_seen[:, lidar_start:]
+    outcomes = np.array(ours.outcomes, dtype=float) - np.array(theirs.outcomes, dtype=float)  # (T, 5)
+    parts |= dict(zip(QUANTITIES[2:], outcomes.T, strict=True))
+    for name, part in parts.items():
+        largest = float(np.abs(part).max(initial=0.0))
+        differences[name] = max(differences[name], np.inf if np.isnan(largest) else largest)

@@ -1,0 +1,19 @@
+"""Make the vector environments known to gymnasium; imports no simulator."""
+
+from gymnasium.envs.registration import register, registry
+
+from mode_imitation.worlds.safety.tasks import ENV_IDS
+
+NAMESPACE = "mode_imitation"
+
+
+def register_envs() -> None:
+    """Register every navigation task as mode_imitation/<id>, for `gymnasium.make_vec`; again is harmless."""
+    for env_id in ENV_IDS:
+        name = f"{NAMESPACE}/{env_id}"
+        if name not in registry:
+            register(
+                id=name,
+                vector_entry_point="mode_imitation.worlds.safety.vector_env:make_vec",
+                kwargs={"env_id": env_id},
+            )

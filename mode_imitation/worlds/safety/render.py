@@ -1,0 +1,157 @@
+"""Videos by the simulator's own camera, on machines without a screen."""
+
+import contextlib
+import functools
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mode_imitation.atomic import write_atomic
+from mode_imitation.errors import UserError
+from mode_imitation.progress import Progress, no_progress
+from mode_imitation.worlds.safety.light_models import build_task
+from mode_imitation.worlds.safety.tasks import parse_env_id
+
+BACKENDS = ("egl", "osmesa")
+"""OpenGL without a screen: on a graphics card or in Mesa, and in Mesa's older software renderer."""
+
+SUFFIXES = (".mp4", ".gif")
+CAMERA = "fixedfar"
+"""The library's view of the whole arena."""
+FIELD_OF_VIEW = 30.0
+"""Degrees; the library's 45 show more floor than arena."""
+
+
+def record_video(
+    env_id: str,
+    layout_seed: int,
+    actions: np.ndarray,
+    path: Path,
+    fps: int = 30,
+    every: int | None = None,
+    *,
+    size: tuple[int, int] = (640, 480),
+    camera: str = CAMERA,
+    progress: Progress = no_progress,
+) -> None:
+    """Replay actions in the textured library environment, and film it.
+
+    Args:
+        env_id: a navigation task.
+        layout_seed: of the episode.
+        actions: (T, act_dim) as they were executed; the film ends early where the episode does.
+        path: an .mp4 or .gif, replaced where it exists.
+        fps: pictures per second of film.
+        every: steps from one picture to the next; None for about real time.
+        size: width and height in pixels, multiples of 16.
+        camera: of the library: fixedfar, fixednear, track or vision.
+        progress: is told of every step.
+
+    Raises:
+        UserError: neither .mp4 nor .gif, actions that do not fit, or no way to render without a screen.
+    """
+    name = parse_env_id(env_id)
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise UserError(f"{path.name} is no name of a video; expected one that ends in {' or '.join(SUFFIXES)}")
+    if fps < 1 or (every is not None and every < 1):
+        raise UserError(f"{fps} pictures a second, one every {every} steps; expected at least 1 of each")
+    backend = headless_backend()
+    with _rendering_with(backend):
+        builder: Any = build_task(env_id, light=False, render_mode="rgb_array", camera_name=camera, **_shape(size))
+        actions = _checked(actions, builder.action_space.shape)
+        builder.task.num_steps = max(len(actions), name.max_episode_steps)
+        simulation = builder.task.sim_conf.frameskip_binom_n * builder.task.agent.engine.model.opt.timestep
+        every = every or max(1, round(1 / (fps * simulation)))
+        try:
+            frames = _frames(builder, layout_seed, actions, every, progress)
+            write_atomic(path, lambda temporary: _write(frames, temporary, path.suffix, fps))
+        finally:
+            if builder.task.viewer is not None:
+                builder.task.viewer.close()
+
+
+@functools.cache
+def headless_backend() -> str:
+    """The OpenGL platform that works here, "egl" or "osmesa"; tried in another process, for a failed try can crash.
+
+    Raises:
+        UserError: none does.
+    """
+    wanted = os.environ.get("MUJOCO_GL", "").lower()
+    for backend in sorted(BACKENDS, key=lambda name: name != wanted):  # what the user asks for comes first
+        code = f"from mujoco.{backend} import GLContext; context = GLContext(64, 64); context.make_current()"
+        environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            tried = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, timeout=60)
+            if tried.returncode == 0:
+                return backend
+    raise UserError(
+        "no way to render without a screen was found; expected EGL or OSMesa; "
+        "install one of them, on Debian or Ubuntu: apt-get install libegl1, or apt-get install libosmesa6"
+    )
+
+
+@contextlib.contextmanager
+def _rendering_with(backend: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in ("MUJOCO_GL", "PYOPENGL_PLATFORM")}
+    os.environ.update(MUJOCO_GL=backend, PYOPENGL_PLATFORM=backend)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def _frames(
+    builder: Any, layout_seed: int, actions: np.ndarray, every: int, progress: Progress
+) -> Iterator[np.ndarray]:
+    """(height, width, 3) uint8 pictures, the first before the first action."""
+    builder.reset(seed=layout_seed)
+    if builder.render_parameters.camera_name == CAMERA:
+        builder.task.model.cam(CAMERA).fovy = FIELD_OF_VIEW
+    yield builder.render()
+    for step, action in enumerate(actions, start=1):
+        _, _, _, terminated, truncated, _ = builder.step(action)
+        ended = terminated or truncated
+        if step % every == 0 or ended or step == len(actions):
+            yield builder.render()
+        progress.advance(1)
+        if ended:
+            return
+
+
+def _write(frames: Iterator[np.ndarray], path: Path, suffix: str, fps: int) -> None:
+    import imageio.v2 as imageio
+
+    options = {"duration": 1000 / fps, "loop": 0} if suffix == ".gif" else {"fps": fps, "codec": "libx264"}
+    film = path.with_name(path.name + suffix)  # imageio chooses the format by the name
+    try:
+        with imageio.get_writer(film, mode="I", **options) as opened:
+            writer: Any = opened
+            for frame in frames:
+                writer.append_data(frame)
+        film.replace(path)
+    finally:
+        film.unlink(missing_ok=True)
+
+
+def _shape(size: tuple[int, int]) -> dict[str, int]:
+    width, height = size
+    if min(size) < 16 or width % 16 or height % 16:
+        raise UserError(f"a picture of {width} x {height} pixels; expected multiples of 16")
+    return {"width": width, "height": height}
+
+
+def _checked(actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    actions = np.asarray(actions, dtype=np.float64)
+    if actions.ndim != 2 or actions.shape[1:] != shape or not np.isfinite(actions).all():
+        raise UserError(f"actions of shape {actions.shape}; expected (T, {shape[0]}), all finite")
+    return actions
