@@ -1,0 +1,123 @@
+"""What the columns of observations and actions are, as the dataset declares it; nothing is guessed from a name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from mode_imitation.errors import UserError
+
+SensorKind = Literal["plain", "ring", "token"]
+"""plain: numbers. ring: readings at even bearings around the body, counterclockwise from straight ahead, larger where
+something is nearer, 0 where nothing is in reach. token: whole numbers that name one of a few things."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """Columns [start, stop) of an observation, and what they are."""
+
+    start: int
+    stop: int
+    kind: SensorKind = "plain"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.stop:
+            raise UserError(f"a sensor has the columns {self.start}:{self.stop}; expected 0 <= start < stop")
+        if self.kind not in get_args(SensorKind):
+            raise UserError(f"a sensor's kind is {self.kind!r}; expected {', '.join(get_args(SensorKind))}")
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.start, self.stop)
+
+
+Sensors = Mapping[str, Sensor]
+
+
+def slices_of(sensors: Sensors | None) -> dict[str, slice] | None:
+    """{name: columns}; None where the data names no sensors."""
+    return None if sensors is None else {name: sensor.columns for name, sensor in sensors.items()}
+
+
+def of_kind(sensors: Sensors | None, kind: SensorKind) -> list[Sensor]:
+    """The sensors of a kind, in the order in which they are declared."""
+    return [sensor for sensor in (sensors or {}).values() if sensor.kind == kind]
+
+
+def in_sight(observations: np.ndarray, sensors: Sensors | None) -> np.ndarray:
+    """Whether a ring sensor has anything in reach: the steps that training emphasises.
+
+    Args:
+        observations: (..., obs_dim).
+        sensors: by name.
+
+    Returns:
+        (...) bool; all True where no ring sensor is declared.
+    """
+    rings = of_kind(sensors, "ring")
+    seen = np.full(observations.shape[:-1], not rings)
+    for ring in rings:
+        seen |= (observations[..., ring.columns] > 0).any(axis=-1)
+    return seen
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """What an action is: `size` numbers, or `size` choices by number.
+
+    An episode's actions are (T, size): float32 where they are numbers, int64 from 0 on where they are choices.
+    """
+
+    size: int
+    choices: tuple[int, ...] = ()
+    """How many there are to choose from in each column (gymnasium's Discrete has one column, MultiDiscrete several);
+    empty where actions are numbers."""
+    starts: tuple[int, ...] = ()
+    """What the environment calls choice 0 of each column; empty: 0."""
+    low: tuple[float, ...] = ()
+    """Bounds of each number; empty: none."""
+    high: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise UserError(f"an action has {self.size} numbers; expected at least 1")
+        for name in ("choices", "starts", "low", "high"):
+            if len(getattr(self, name)) not in (0, self.size):
+                raise UserError(f"{name} of the action space has {len(getattr(self, name))} entries for {self.size}")
+        if any(choices < 1 for choices in self.choices):
+            raise UserError(f"an action has {min(self.choices)} choices; expected at least 1")
+
+    @property
+    def discrete(self) -> bool:
+        """Whether actions are choices."""
+        return bool(self.choices)
+
+    @property
+    def dtype(self) -> type[np.generic]:
+        return np.int64 if self.discrete else np.float32
+
+    def to_env(self, actions: np.ndarray) -> np.ndarray:
+        """(..., size) actions as an environment of this space takes them: clipped, or counted from its own start.
+
+        A Discrete space has no last axis: (..., 1) -> (...).
+        """
+        if not self.discrete:
+            return np.clip(actions, self.low, self.high) if self.low else actions
+        shifted = actions + np.asarray(self.starts or (0,) * self.size, dtype=np.int64)
+        return shifted[..., 0] if self.size == 1 else shifted
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON holds it; `from_dict` reads it back."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "ActionSpace":
+        """
+        Raises:
+            UserError: a field is missing, unknown, of the wrong type, or out of range.
+        """
+        try:
+            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        except (TypeError, AttributeError) as error:
+            raise UserError(f"the action space cannot be read: {error}") from None
