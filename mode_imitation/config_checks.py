@@ -1,33 +1,113 @@
 """Checks of settings that several commands and rooms share; a wrong one is a UserError of one line."""
 
 import math
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from mode_imitation.errors import UserError, near_matches
 
 
+@dataclass(frozen=True)
+class Within:
+    """Bounds of a setting, beside its type: `Annotated[float, Within(0, 1)]`."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open_low: bool = False
+    """Whether `low` itself is out."""
+    open_high: bool = False
+
+    def check(self, name: str, value: float) -> None:
+        """
+        Raises:
+            UserError: the value is NaN or out of bounds.
+        """
+        above = value > self.low if self.open_low else value >= self.low
+        below = value < self.high if self.open_high else value <= self.high
+        if not (above and below):
+            raise UserError(f"{name} is {value}; expected {self}")
+
+    def __str__(self) -> str:
+        if self.high == math.inf:
+            return f"more than {self.low:g}" if self.open_low else f"at least {self.low:g}"
+        if (self.low, self.high) == (0, 1):
+            return f"a share in {'(' if self.open_low else '['}0, 1{')' if self.open_high else ']'}"
+        return f"{self.low:g} to {self.high:g}"
+
+
+Count = Annotated[int, Within(1)]
+Amount = Annotated[float, Within(0, math.inf, open_high=True)]
+Positive = Annotated[float, Within(0, math.inf, open_low=True, open_high=True)]
+Share = Annotated[float, Within(0, 1)]
+ShareBelowOne = Annotated[float, Within(0, 1, open_high=True)]
+Seed = Annotated[int, Within(0)]
+Widths = Annotated[tuple[int, ...], Within(1)]
+
+
+def check_fields(config: Any) -> None:
+    """Hold every field of a config dataclass to its type and bounds; lists become the tuples that they stand for.
+
+    The command line reads types, Python and JSON bring their own.
+
+    Raises:
+        UserError: naming the first field that does not fit, what was found and what was expected.
+    """
+    hints = get_type_hints(type(config), include_extras=True)
+    for entry in fields(config):
+        kind, value = hints[entry.name], getattr(config, entry.name)
+        bounds = [Within()]
+        if get_origin(kind) is Annotated:
+            kind, *extras = get_args(kind)
+            bounds = [extra for extra in extras if isinstance(extra, Within)]
+        if get_origin(kind) is tuple and isinstance(value, list):
+            value = tuple(value)
+            object.__setattr__(config, entry.name, value)
+        check_type(entry.name, value, kind)
+        for bound in bounds:
+            if value is not None and bound != Within():
+                values = value if isinstance(value, tuple) else (value,)
+                if not values:
+                    raise UserError(f"{entry.name} is empty; expected whole numbers, {entry.default} say")
+                for item in values:
+                    bound.check(entry.name, item)
+
+
 def check_type(name: str, value: Any, kind: Any) -> None:
-    """Refuse a setting of another type than its field's: the command line reads types, Python and JSON bring their own.
+    """Refuse a setting of another type than its field's.
 
     Raises:
         UserError: naming what was found and what was expected.
     """
+    if get_origin(kind) in (Union, UnionType):
+        kinds = get_args(kind)
+        if value is None and NoneType in kinds:
+            return
+        kind = next(plain for plain in kinds if plain is not NoneType)
+    if get_origin(kind) is Annotated:
+        kind, *bounds = get_args(kind)
+        check_type(name, value, kind)
+        for bound in bounds:
+            if isinstance(bound, Within):
+                bound.check(name, value)
+        return
     if get_origin(kind) is Literal:
         if value not in get_args(kind):
             known = [str(choice) for choice in get_args(kind)]
             hint = near_matches(str(value), known)
             raise UserError(f"{name} is {value!r}{hint}; expected {', '.join(known[:-1])} or {known[-1]}")
         return
-    kinds = (kind,) if get_origin(kind) is tuple else get_args(kind) or (kind,)
+    if get_origin(kind) is tuple and get_args(kind)[0] in (int, float):
+        if not isinstance(value, tuple):
+            raise UserError(f"{name} is {value!r}; expected several numbers")
+        for item in value:
+            check_type(f"a number of {name}", item, get_args(kind)[0])
+        return
     known_kinds = ((bool, bool, "True or False"), (int, Integral, "a whole number"), (float, Real, "a number"))
     for plain, accepted, words in known_kinds:
-        if plain in kinds:
-            fits = isinstance(value, accepted) and (plain is bool or not isinstance(value, bool))
-            if not fits and not (value is None and NoneType in kinds):
-                raise UserError(f"{name} is {value!r}; expected {words}")
-            return
+        if kind is plain and (not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool))):
+            raise UserError(f"{name} is {value!r}; expected {words}")
 
 
 def check_seed(seed: int) -> None:

@@ -26,7 +26,7 @@ class DemoCommand:
     """Of each episode."""
     iterations: int = 8000
     """Of training's second phase."""
-    discovery_iterations: int = 800
+    joint_iterations: int = 800
     """Of training's first phase."""
     layouts: int = 20
     """Held-out layouts that modes and experts drive."""
@@ -38,7 +38,7 @@ class DemoCommand:
 
 def run(config: DemoCommand) -> int:
     """Go through the stages; those that an earlier call has finished are kept."""
-    if min(config.episodes, config.steps, config.layouts, config.iterations, config.discovery_iterations) < 1:
+    if min(config.episodes, config.steps, config.layouts, config.iterations, config.joint_iterations) < 1:
         raise UserError("episodes, steps, layouts and iterations must each be at least 1")
     started = time.monotonic()
     generate(config)
@@ -90,7 +90,7 @@ def train(config: DemoCommand) -> None:
 
     run, data = config.out / "run", config.out / "data"
     settings = TrainConfig(
-        codes=4, seed=config.seed, iterations=config.iterations, discovery_iterations=config.discovery_iterations
+        codes=4, seed=config.seed, iterations=config.iterations, joint_iterations=config.joint_iterations
     )
     if (run / "run.json").exists() and not config.overwrite:
         info = read_info(run)

@@ -11,11 +11,12 @@ from mode_imitation.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from mode_imitation.data import TrajectoryDataset
-    from mode_imitation.training.trainer import Hook, RunSummary
+    from mode_imitation.training.fit import Hook
+    from mode_imitation.training.run_folder import Run
 
 PRINTED = {
     "actor/nll": "action NLL",
-    "actor/error": "RMS error of the mean action",
+    "actor/error": "error of the likeliest action",
     "leak/gap": "leak",
     "codebook/perplexity": "codebook perplexity",
 }
@@ -46,12 +47,11 @@ class TrainCommand:
 
 def run(config: TrainCommand) -> int:
     """Train, or go on training, and say what was found."""
-    summary = resume(config.resume, config) if config.resume else start(config)
-    report(summary)
+    report(resume(config.resume, config) if config.resume else start(config))
     return 0
 
 
-def start(config: TrainCommand) -> "RunSummary":
+def start(config: TrainCommand) -> "Run":
     """A new run."""
     if not config.dataset:
         raise UserError(
@@ -61,7 +61,7 @@ def start(config: TrainCommand) -> "RunSummary":
         raise UserError("--out is missing; name the run's folder, --out runs/two-experts say")
     from mode_imitation.data import load_dataset
     from mode_imitation.data.storage import resolve_root
-    from mode_imitation.training.trainer import train
+    from mode_imitation.training.fit import fit
 
     dataset = load_dataset(config.dataset, config.root)
     # Absolute, so that `modes` and `--resume` find the data from whichever folder they are called in.
@@ -71,14 +71,14 @@ def start(config: TrainCommand) -> "RunSummary":
         "name": str(place.resolve()) if place.exists() else config.dataset,
     }
     hook = pictures(dataset) if config.pictures else None
-    return train(dataset, config.settings, config.out, overwrite=config.overwrite, hook=hook, source=source)
+    return fit(dataset, config.settings, config.out, overwrite=config.overwrite, hook=hook, source=source)
 
 
-def resume(folder: Path, config: TrainCommand) -> "RunSummary":
+def resume(folder: Path, config: TrainCommand) -> "Run":
     """Go on with a run; its settings and dataset are on record."""
     from mode_imitation.data import load_dataset
+    from mode_imitation.training.fit import fit
     from mode_imitation.training.run_folder import read_info
-    from mode_imitation.training.trainer import train
 
     if config.settings != TrainConfig() or config.out is not None:
         raise UserError("--resume goes on with the run's own settings; leave the other options out, or start a new run")
@@ -87,7 +87,7 @@ def resume(folder: Path, config: TrainCommand) -> "RunSummary":
     root = config.root or (Path(source["root"]) if source.get("root") else None)
     dataset = load_dataset(config.dataset or source.get("name") or info["dataset"]["name"], root)
     hook = pictures(dataset) if config.pictures else None
-    return train(dataset, None, folder, resume=True, hook=hook, source=source or None)
+    return fit(dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=source or None)
 
 
 def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
@@ -114,15 +114,17 @@ def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
     return draw_modes(dataset.env_id)
 
 
-def report(summary: "RunSummary") -> None:
+def report(run: "Run") -> None:
     """Print what came out."""
-    shares = ", ".join(f"mode {mode} {share:.0%}" for mode, share in enumerate(summary.shares))
-    print(f"{summary.n_modes} mode{'s' * (summary.n_modes != 1)} ({shares} of the training steps)")
-    if summary.n_modes == 1:
-        print("one mode only: more episodes, more --discovery-iterations or a smaller --merge-gap may tell more apart")
-    for name, figures in summary.figures.items():
+    summary = run.info["summary"]
+    n_modes, shares = summary["n_modes"], enumerate(summary["shares"])
+    listed = ", ".join(f"mode {mode} {share:.0%}" for mode, share in shares)
+    print(f"{n_modes} mode{'s' * (n_modes != 1)} ({listed} of the training steps)")
+    if n_modes == 1:
+        print("one mode only: more episodes, more joint_iterations or a smaller merge_gap may tell more apart")
+    for name, figures in summary["figures"].items():
         listed = ", ".join(f"{words} {figures[key]:.3f}" for key, words in PRINTED.items() if key in figures)
         print(f"{name.replace('_', '-')} episodes: {listed}")
-    took = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in summary.seconds.items())
-    print(f"run: {summary.path} ({took})")
-    print(f"next: mode-imitation modes {summary.path}")
+    took = ", ".join(f"{stage} {seconds:.0f} s" for stage, seconds in summary["seconds"].items())
+    print(f"run: {run.path} ({took})")
+    print(f"next: mode-imitation modes {run.path}")

@@ -6,12 +6,11 @@ observation before step s of episode e is row s + e of the observations laid out
 A window is `horizon` transitions spread over time: (s[t], s[t + stride] - s[t], a[t]) at t, t + gap, t + 2 gap, ...
 """
 
-from dataclasses import dataclass, fields
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-from mode_imitation.config_checks import check_type
+from mode_imitation.config_checks import Count, check_fields
 from mode_imitation.errors import UserError
 
 
@@ -19,11 +18,11 @@ from mode_imitation.errors import UserError
 class WindowShape:
     """Which transitions a window holds; everything in simulator steps."""
 
-    horizon: int = 8
+    horizon: Count = 8
     """Transitions in a window."""
-    gap: int = 5
+    gap: Count = 5
     """Steps from one transition of a window to the next."""
-    stride: int = 5
+    stride: Count = 5
     """Steps that one transition spans: s[t + stride] - s[t]."""
     include_state: bool = True
     """Whether the encoder sees s[t] beside the difference."""
@@ -31,41 +30,12 @@ class WindowShape:
     """Whether the encoder sees a[t]."""
 
     def __post_init__(self) -> None:
-        for entry in fields(self):
-            check_type(f"a window's {entry.name}", getattr(self, entry.name), entry.type)
-        for name in ("horizon", "gap", "stride"):
-            if getattr(self, name) < 1:
-                raise UserError(f"a window's {name} is {getattr(self, name)}; expected at least 1")
+        check_fields(self)
 
     @property
     def span(self) -> int:
         """Steps from a window's first observation to its last one, which may be the one after the last action."""
         return (self.horizon - 1) * self.gap + self.stride
-
-
-class Memory(NamedTuple):
-    """Which earlier observations of an episode the actor sees beside the current one; as it comes, none."""
-
-    history: int = 0
-    """How many earlier ones."""
-    gap: int = 5
-    """Steps from each of them to the next."""
-
-    def rows(self, steps: np.ndarray) -> np.ndarray:
-        """Rows of an episode's observations that the actor sees at these steps, counted from the episode's first.
-
-        Args:
-            steps: (...) int.
-
-        Returns:
-            (...) int, the steps themselves, without a history; else (..., 1 + history), the newest first, with the
-            first row for what would lie before the episode.
-        """
-        steps = np.asarray(steps)
-        return np.maximum(steps[..., None] - self.gap * np.arange(1 + self.history), 0) if self.history else steps
-
-
-NO_MEMORY = Memory()
 
 
 def window_starts(lengths: np.ndarray, span: int) -> np.ndarray:

@@ -1,22 +1,30 @@
-"""Multilayer perceptrons whose weights are drawn from an explicit generator."""
+"""Layers whose weights are drawn from an explicit generator."""
 
 import itertools
 import math
 from collections.abc import Sequence
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import nn
 
+Module = TypeVar("Module", bound=nn.Module)
 
-def linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+
+def linear(n_in: int, n_out: int, generator: torch.Generator, bias: bool = True) -> nn.Linear:
     """A linear layer with torch's usual initial weights, U(-1/sqrt(n_in), 1/sqrt(n_in)), from `generator`."""
     # skip_init draws nothing from torch's global generator.
-    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, n_in, n_out))
+    layer = cast(nn.Linear, nn.utils.skip_init(nn.Linear, n_in, n_out, bias=bias))
+    return draw_weights(layer, n_in, generator)
+
+
+def draw_weights(module: Module, n_in: int, generator: torch.Generator) -> Module:
+    """Draw every parameter anew, in order, from U(-1/sqrt(n_in), 1/sqrt(n_in)), as torch does for linear and GRU."""
     bound = 1 / math.sqrt(n_in)
-    nn.init.uniform_(layer.weight, -bound, bound, generator=generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator=generator)
-    return layer
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator))
+    return module
 
 
 def mlp(sizes: Sequence[int], generator: torch.Generator) -> nn.Sequential:

@@ -1,5 +1,10 @@
-"""The model that is trained, saved and steered: normaliser, encoder, codebook, decoder and actor."""
+"""The model that is trained, saved and steered: windows -> distances to a codebook -> context -> policy.
 
+B batch, H transitions in a window, F features of each, D numbers in a code, K codes, C actions at once, A numbers of an
+action. All observations and actions that go in or come out are raw.
+"""
+
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -7,17 +12,137 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mode_imitation.data.windows import Memory
-from mode_imitation.model.actor import GaussianActor
-from mode_imitation.model.codebook import Codebook
-from mode_imitation.model.config import ModelConfig
-from mode_imitation.model.encoder import Decoder, Encoder, feature_dim
-from mode_imitation.model.normalizer import Normalizer
+from mode_imitation.model.config import CodebookKind, ModelConfig
+from mode_imitation.model.encoders import Decoder, make_encoder
+from mode_imitation.model.features import Features
+from mode_imitation.model.heads import make_head
+from mode_imitation.model.layers import draw_weights, linear, mlp
 
-FIRST_WEIGHT = "actor.trunk.0.weight"
-"""(hidden, inputs + K): what the actor sees, then the context."""
 FAR = 1e4
-"""Added to the distance of a pruned entry: its weight in a softmax is then exactly 0."""
+"""Added to the distance of a pruned code: its weight in a softmax is then exactly 0."""
+
+
+class Codebook(nn.Module):
+    """K points among the encoder's outputs (van den Oord et al. 2017; the moving average is their appendix A.1)."""
+
+    usage: Tensor
+    sums: Tensor
+
+    def __init__(self, n_codes: int, code_dim: int, kind: CodebookKind, generator: torch.Generator) -> None:
+        super().__init__()
+        self.kind = kind
+        # Where the encoder's layer norm puts windows: mean 0, spread 1.
+        entries = F.layer_norm(torch.randn(n_codes, code_dim, generator=generator), (code_dim,))
+        self.entries = nn.Parameter(entries, requires_grad=kind == "gradient")
+        self.register_buffer("usage", torch.ones(n_codes))
+        self.register_buffer("sums", entries.clone())
+
+    def distances(self, z: Tensor) -> Tensor:
+        """Mean squared distance to every code: (B, D) -> (B, K)"""
+        return ((z[:, None] - self.entries) ** 2).mean(-1)
+
+    @torch.no_grad()
+    def place(self, z: Tensor, generator: torch.Generator, rounds: int = 10) -> None:
+        """Put the codes among encoded windows, (B, D), by k-means++ and a few rounds of k-means."""
+        n_codes = len(self.entries)
+        centres = z[torch.randint(len(z), (1,), generator=generator, device=generator.device)]
+        for _ in range(n_codes - 1):
+            nearest = torch.cdist(z, centres).square().amin(1)
+            # The small constant lets a draw succeed when all windows coincide.
+            centres = torch.cat([centres, z[torch.multinomial(nearest + 1e-9, 1, generator=generator)]])
+        for _ in range(rounds):
+            members = F.one_hot(torch.cdist(z, centres).argmin(1), n_codes).to(z)  # (B, K)
+            counts = members.sum(0)[:, None]
+            centres = torch.where(counts > 0, (members.t() @ z) / counts.clamp_min(1), centres)
+        self.entries.copy_(centres)
+        self.usage.fill_(len(z) / n_codes)
+        self.sums.copy_(centres * len(z) / n_codes)
+
+    @torch.no_grad()
+    def update(self, z: Tensor, codes: Tensor, decay: float, revive_below: float, generator: torch.Generator) -> int:
+        """Count usage, move the codes if they follow averages, and revive the dead ones.
+
+        Args:
+            z: (B, D) encoded windows.
+            codes: (B,) int, the one that each was given.
+            decay: of the moving averages, .99 say.
+            revive_below: a code with less than this share of the usage jumps to a random window's place.
+            generator: draws those windows.
+
+        Returns:
+            How many were revived.
+        """
+        members = F.one_hot(codes, len(self.entries)).to(z)  # (B, K)
+        self.usage.mul_(decay).add_(members.sum(0), alpha=1 - decay)
+        if self.kind == "ema":
+            self.sums.mul_(decay).add_(members.t() @ z, alpha=1 - decay)
+            self.entries.copy_(self.sums / self.usage.clamp_min(1e-3)[:, None])
+        dead = self.usage < revive_below * self.usage.sum()
+        n_dead = int(dead.sum())
+        if n_dead:
+            places = z[torch.randint(len(z), (n_dead,), generator=generator, device=generator.device)]
+            typical = self.usage.mean()
+            self.entries[dead], self.usage[dead], self.sums[dead] = places, typical, places * typical
+        return n_dead
+
+
+class Actor(nn.Module):
+    """pi(a | s, context): what each kind of sensor gives, a multilayer perceptron, a memory if asked for, a head."""
+
+    def __init__(self, config: ModelConfig, features: Features, generator: torch.Generator) -> None:
+        super().__init__()
+        self.row_sizes = [kind.n_rows for kind in features.kinds]
+        self.sensors = nn.ModuleList(
+            kind.module(self.row_sizes[0], config.n_codes, generator) for kind in features.kinds
+        )
+        first, *widths = config.actor_hidden
+        n_inputs = sum(module.n_out for module in self.sensors)  # type: ignore[misc]
+        self.of_inputs = linear(n_inputs, first, generator)
+        self.of_context = linear(config.n_codes, first, generator, bias=False)
+        self.trunk = nn.Sequential(nn.ReLU(), *mlp([first, *widths], generator), *([nn.ReLU()] if widths else []))
+        width = config.actor_hidden[-1]
+        if config.memory:
+            self.memory = draw_weights(
+                nn.utils.skip_init(nn.GRU, width, config.memory, batch_first=True), config.memory, generator
+            )
+        self.width = config.memory or width
+        self.head = make_head(config.head, self.width, config.n_codes, config.action_space, config.chunk, generator)
+
+    def hidden(self, rows: Tensor, contexts: Tensor) -> Tensor:
+        """The last layer before memory and head: (B, row_size), (B, K) -> (B, W)"""
+        parts = rows.split(self.row_sizes, dim=-1)
+        inputs = parts[0]
+        if len(parts) > 1:
+            rest = torch.cat([parts[0], contexts], dim=-1)
+            inputs = torch.cat([module(part, rest) for module, part in zip(self.sensors, parts, strict=True)], dim=-1)
+        return self.trunk(self.of_inputs(inputs) + self.of_context(contexts))
+
+    def forward(self, rows: Tensor, contexts: Tensor) -> Tensor:
+        """Parameters of the head, without memory: (B, row_size), (B, K) -> (B, C, P)"""
+        return self.head(self.hidden(rows, contexts), contexts)
+
+    def recall(self, rows: Tensor, contexts: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Parameters with memory, step by step.
+
+        Args:
+            rows: (B, T, row_size).
+            contexts: (B, T, K).
+            state: (B, memory) what was remembered before; None: nothing.
+
+        Returns:
+            (B * T, C, P) parameters, and (B, memory) what is remembered.
+        """
+        hidden = self.hidden(rows.flatten(0, 1), contexts.flatten(0, 1)).view(*rows.shape[:2], -1)
+        recalled, last = self.memory(hidden, None if state is None else state[None].contiguous())
+        return self.head(recalled.flatten(0, 1), contexts.flatten(0, 1)), last[0]
+
+    @property
+    def context_layers(self) -> Iterator[tuple[nn.Linear, int]]:
+        """Layers that the context enters, and at which of their inputs it begins."""
+        yield self.of_context, 0
+        yield from ((layer, 0) for layer in self.head.context_layers)
+        for module in self.sensors:
+            yield from module.context_layers  # type: ignore[misc]
 
 
 class Inference(NamedTuple):
@@ -30,18 +155,18 @@ class Inference(NamedTuple):
     distances: Tensor
     """(B, K), averaged over the windows of a group."""
     codes: Tensor
-    """(B,) int, the nearest entry by those distances."""
+    """(B,) int, the nearest code by those distances."""
     probabilities: Tensor
     """(B, K) softmax(-distances / temperature)."""
     contexts: Tensor
-    """(B, K) what the actor is told in training."""
+    """(B, K) what the actor is told."""
 
 
 class ModeModel(nn.Module):
-    """Encoder -> distances to k codebook entries -> context -> Gaussian actor pi(a | s, context).
+    """Encoder -> distances to K codes -> context -> actor.
 
-    After training the entries are ordered: modes 0 .. M-1 are the ones in use, by decreasing share of the data, the
-    rest are pruned. Contexts keep the length K. All observations and actions that go in or come out are raw.
+    After training the codes are ordered: modes 0 .. M-1 are the ones in use, by decreasing share of the data, the rest
+    are pruned. Contexts keep the length K.
     """
 
     alive: Tensor
@@ -57,83 +182,46 @@ class ModeModel(nn.Module):
         super().__init__()
         generator = generator or torch.Generator().manual_seed(0)
         self.config = config
-        features = feature_dim(config.window, config.obs_dim, config.act_dim)
-        self.normalizer = Normalizer(config.obs_dim, config.act_dim, config.lidars, config.history, config.directions)
-        self.encoder = Encoder(features, config.encoder_hidden, config.code_dim, generator)
-        self.codebook = Codebook(config.n_codes, config.code_dim, config.codebook, generator)
-        self.decoder = Decoder(features, config.window.horizon, config.encoder_hidden, config.code_dim, generator)
-        self.actor = GaussianActor(
-            config.actor_inputs,
-            config.act_dim,
-            config.n_codes,
-            config.actor_hidden,
-            config.sigma,
-            config.min_log_sigma,
-            generator,
-        )
+        self.features = Features(config)
+        n_features, hidden, code_dim = self.features.window_size, config.encoder_hidden, config.code_dim
+        self.encoder = make_encoder(config.encoder, n_features, hidden, code_dim, generator)
+        self.codebook = Codebook(config.n_codes, code_dim, config.codebook, generator)
+        self.decoder = Decoder(n_features, config.window.horizon, hidden, code_dim, generator)
+        self.actor = Actor(config, self.features, generator)
         self.register_buffer("alive", torch.ones(config.n_codes, dtype=torch.bool))
         self.register_buffer("mode_shares", torch.full((config.n_codes,), 1 / config.n_codes))
         self.register_buffer("typical_distances", torch.zeros(config.n_codes, config.n_codes))
 
     @property
     def n_modes(self) -> int:
-        """Entries that are in use."""
+        """Codes that are in use."""
         return int(self.alive.sum())
 
-    def features(self, states: Tensor, deltas: Tensor, actions: Tensor) -> Tensor:
-        """Raw windows (B, H, obs_dim), (B, H, obs_dim), (B, H, act_dim) -> (B, H, F), normalised, of what is seen."""
-        window = self.config.window
-        parts = [self.normalizer.deltas(deltas)]
-        if window.include_state:
-            parts.insert(0, self.normalizer.states(states))
-        if window.include_action:
-            parts.append(self.normalizer.actions(actions))
-        return torch.cat(parts, dim=-1)
-
     def encode(self, states: Tensor, deltas: Tensor, actions: Tensor) -> Tensor:
-        """Raw windows, (B, H, obs_dim), (B, H, obs_dim), (B, H, act_dim) -> z (B, D)"""
-        return self.encoder(self.features(states, deltas, actions))
-
-    def distances(self, z: Tensor) -> Tensor:
-        """Mean squared distance to every entry: (B, D) -> (B, K)"""
-        return self.codebook.distances(z)
-
-    def probabilities(self, distances: Tensor) -> Tensor:
-        """softmax(-distances / temperature) over the entries in use: (B, K) -> (B, K)"""
-        return torch.softmax(-self.masked(distances) / self.config.temperature, dim=-1)
+        """Raw windows, (B, H, obs_dim), (B, H, obs_dim), (B, H, A) -> z (B, D)"""
+        return self.encoder(self.features.window(states, deltas, actions))
 
     def masked(self, distances: Tensor) -> Tensor:
-        """(B, K) -> (B, K) with pruned entries out of reach."""
+        """(B, K) -> (B, K) with pruned codes out of reach."""
         return distances + FAR * (~self.alive)
 
     def context(self, distances: Tensor) -> Tensor:
-        """What the actor is told about windows at these distances from the entries: (B, K) -> (B, K)"""
-        return distances if self.config.context == "distances" else self.probabilities(distances)
+        """What the actor is told of windows at these distances from the codes: (B, K) -> (B, K)
 
-    def mode_contexts(self) -> Tensor:
-        """The context that stands for each mode: (K, K), row j for entry j.
-
-        For "assignment" the context of a window that lies on the entry; for "distances" the typical distances of the
-        windows of that code, so that steering contexts lie where training contexts lay.
+        Of kind "distances" these themselves. Of kind "assignment" softmax(-distances / temperature), whose largest
+        weight counts as 1: one-hot going forward, the softmax's gradient going back (Bengio et al. 2013).
         """
         if self.config.context == "distances":
+            return distances
+        soft = torch.softmax(-self.masked(distances) / self.config.temperature, dim=-1)
+        hard = F.one_hot(soft.argmax(-1), self.config.n_codes).to(soft)
+        return hard + soft - soft.detach()
+
+    def mode_contexts(self) -> Tensor:
+        """The contexts that stand for the modes, which the actor was trained under: (K, K), row j for code j."""
+        if self.config.context == "distances":
             return self.typical_distances
-        return self.probabilities(self.distances(self.codebook.entries))
-
-    def action_distribution(self, observations: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log sigma of raw actions, each (B, act_dim).
-
-        Args:
-            observations: (B, obs_dim) raw; (B, 1 + history, obs_dim), the newest first, where the model has a history.
-            contexts: (B, K).
-        """
-        return self.distribution_of(self.normalizer.actor_inputs(observations), contexts)
-
-    def distribution_of(self, inputs: Tensor, contexts: Tensor) -> tuple[Tensor, Tensor]:
-        """`action_distribution` of what the normaliser has made of observations: (B, inputs), (B, K)"""
-        mean, log_sigma = self.actor(inputs, contexts)
-        scale = self.normalizer.act_scale
-        return mean * scale + self.normalizer.act_mean, log_sigma + scale.log()
+        return torch.eye(self.config.n_codes, device=self.alive.device)
 
     def infer(self, states: Tensor, deltas: Tensor, actions: Tensor, group: int = 1) -> Inference:
         """Encode raw windows and choose codes; gradients reach the encoder through the contexts.
@@ -141,45 +229,38 @@ class ModeModel(nn.Module):
         Args:
             states: (B, H, obs_dim)
             deltas: (B, H, obs_dim)
-            actions: (B, H, act_dim)
+            actions: (B, H, A)
             group: this many consecutive windows come from one trajectory (or segment) and share their distances' mean.
         """
-        features = self.features(states, deltas, actions)
+        features = self.features.window(states, deltas, actions)
         z = self.encoder(features)
-        distances = self.distances(z)
+        distances = self.codebook.distances(z)
         if group > 1:
             distances = distances.view(-1, group, distances.shape[-1]).mean(1).repeat_interleave(group, dim=0)
-        codes = self.masked(distances).argmin(-1)
-        probabilities = self.probabilities(distances)
-        contexts = distances
-        if self.config.context == "assignment":
-            one_hot = F.one_hot(codes, self.config.n_codes).to(z)
-            # Straight-through: one-hot going forward, the softmax's gradient going back.
-            contexts = one_hot + probabilities - probabilities.detach()
-        return Inference(features, z, distances, codes, probabilities, contexts)
+        masked = self.masked(distances)
+        probabilities = torch.softmax(-masked / self.config.temperature, dim=-1)
+        return Inference(features, z, distances, masked.argmin(-1), probabilities, self.context(distances))
 
-    @torch.no_grad()
-    def with_history(self, memory: Memory) -> "ModeModel":
-        """The same function as a model whose actor is shown earlier observations too, which it does not heed yet.
+    def predict(self, rows: Tensor, contexts: Tensor) -> Tensor:
+        """The actor's parameters for single steps: (B, row_size), (B, K) -> (B, C, P); a memory is empty at each."""
+        if not self.config.memory:
+            return self.actor(rows, contexts)
+        return self.actor.recall(rows[:, None], contexts[:, None], None)[0]
 
-        Args:
-            memory: which ones; without any, this model is returned.
-        """
-        if not memory.history:
-            return self
-        config = replace(self.config, history=memory.history, history_gap=memory.gap)
-        model = ModeModel(config).to(self.alive.device)
-        weights = self.state_dict()
-        inputs = self.config.actor_inputs
-        seen, context = weights[FIRST_WEIGHT].split([inputs, config.n_codes], dim=1)
-        earlier = seen.new_zeros(len(seen), config.actor_inputs - inputs)
-        model.load_state_dict(weights | {FIRST_WEIGHT: torch.cat([seen, earlier, context], dim=1)})
-        return model
+    def follow(self, rows: Tensor, contexts: Tensor) -> Tensor:
+        """The same for the consecutive steps of one episode, from its first on, which a memory takes up."""
+        if not self.config.memory:
+            return self.actor(rows, contexts)
+        return self.actor.recall(rows[None], contexts[None], None)[0]
 
-    @torch.no_grad()
-    def keep_codes(self, used: Tensor) -> None:
-        """Prune every entry that is not in `used`, (K,) bool."""
-        self.alive.copy_(used)
+    def log_prob(self, parameters: Tensor, actions: Tensor) -> Tensor:
+        """Log densities of raw actions: (..., P), (..., A) -> (..., parts), see Head.log_prob."""
+        return log_prob(self.actor, self.features, parameters, actions)
+
+    def judge(self, generator: torch.Generator) -> Actor:
+        """A fresh policy of the actor's size without memory or chunks, told the code one-hot, to judge codes by."""
+        config = replace(self.config, memory=0, chunk=1, context="assignment")
+        return Actor(config, self.features, generator).to(self.alive.device)
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:
@@ -192,9 +273,13 @@ class ModeModel(nn.Module):
         for values in (book.entries, book.usage, book.sums, self.alive, self.mode_shares):
             values.copy_(values[order])
         self.typical_distances.copy_(self.typical_distances[order][:, order])
-        first = self.actor.trunk[0]
-        assert isinstance(first, nn.Linear)
-        columns = first.weight[:, self.config.actor_inputs :]
-        columns.copy_(columns[:, order])
-        if self.config.sigma == "mode":
-            self.actor.log_sigma.weight.copy_(self.actor.log_sigma.weight[:, order])
+        for layer, first in self.actor.context_layers:
+            columns = layer.weight[:, first : first + len(order)]
+            columns.copy_(columns[:, order])
+
+
+def log_prob(actor: Actor, features: Features, parameters: Tensor, actions: Tensor) -> Tensor:
+    """Log densities of raw actions under an actor of these features: (..., P), (..., A) -> (..., parts)"""
+    density = actor.head.log_prob(parameters, features.actions(actions))
+    volumes = features.act_scale.log()  # what the density of a raw number lies below that of its normalised one
+    return density - (volumes if density.shape[-1] == len(volumes) else volumes.sum() / density.shape[-1])

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from mode_imitation.model.actor import log_density
 from mode_imitation.model.config import ObjectiveKind
 from mode_imitation.model.mode_model import Inference, ModeModel
 
@@ -15,7 +14,7 @@ RATIO_OFFSET = 0.1
 
 @dataclass(frozen=True)
 class ObjectiveWeights:
-    """How the parts add up; `balance` and `confidence` may change from one iteration to the next."""
+    """How the parts add up; `balance` changes from one iteration to the next."""
 
     kind: ObjectiveKind = "sum"
     reconstruction: float = 0.02
@@ -32,16 +31,16 @@ class Windows(NamedTuple):
     deltas: Tensor
     """(B, H, obs_dim)"""
     actions: Tensor
-    """(B, H, act_dim)"""
+    """(B, H, A)"""
 
 
-class Asked(NamedTuple):
-    """Raw steps of windows, P of each, whose actions the actor is to predict."""
+class Steps(NamedTuple):
+    """P steps of each of B windows whose actions the actor is to predict."""
 
-    observations: Tensor
-    """(B, P, obs_dim), or (B, P, 1 + history, obs_dim), as ModeModel.action_distribution takes them."""
+    rows: Tensor
+    """(B, P, row_size), what the actor sees, see Features.rows."""
     actions: Tensor
-    """(B, P, act_dim)"""
+    """(B, P, A) raw"""
 
 
 class Objective(NamedTuple):
@@ -53,18 +52,18 @@ class Objective(NamedTuple):
 
 
 def joint_objective(
-    model: ModeModel, windows: Windows, asked: Asked, weights: ObjectiveWeights, group: int = 1
+    model: ModeModel, windows: Windows, steps: Steps, weights: ObjectiveWeights, group: int = 1
 ) -> Objective:
     """Encode windows, let the actor predict some of their actions, and weigh everything up.
 
     With V = reconstruction + codebook + commitment terms of a window and pi the density of an action of it:
-    `sum` is V - log pi; `ratio` is V * sum over action dimensions of 1 / (pi + .1), the original; `log_ratio` is
-    log V - log pi. Balance and confidence are added to each of them.
+    `sum` is V - log pi; `ratio` is V * sum over action dimensions of 1 / (pi + .1), the original (Eloundou 2021);
+    `log_ratio` is log V - log pi. Balance and confidence are added to each of them.
 
     Args:
         model: its actor sees the context that is inferred from the windows themselves.
         windows: B windows.
-        asked: steps of each window whose actions the actor is to predict.
+        steps: of each window, whose actions the actor is to predict.
         weights: of the parts.
         group: consecutive windows that share a code, see ModeModel.infer.
     """
@@ -73,9 +72,9 @@ def joint_objective(
     quantised = inferred.z + (entries - inferred.z).detach()
     reconstruction = model.decoder.error(quantised, inferred.features)  # (B,)
     commitment = ((inferred.z - entries.detach()) ** 2).mean(-1)
-    # Zero gradient, and the commitment's value, where the entries follow moving averages.
+    # Zero gradient, and the commitment's value, where the codes follow moving averages.
     codebook = ((inferred.z.detach() - entries) ** 2).mean(-1)
-    log_pi = log_density_of(model, asked, inferred.contexts)  # (B, P, A)
+    log_pi = log_prob_of_steps(model, steps, inferred.contexts)  # (B, P, parts)
     nll = -log_pi.sum(-1).mean()
 
     vq = weights.reconstruction * reconstruction + weights.commitment * commitment
@@ -91,9 +90,8 @@ def joint_objective(
     used = inferred.probabilities.mean(0)
     balance = (used * (used + 1e-9).log()).sum()
     confidence = -(inferred.probabilities * (inferred.probabilities + 1e-9).log()).sum(-1).mean()
-    total = joint + weights.balance * balance + weights.confidence * confidence
     parts = {
-        "total": total,
+        "total": joint + weights.balance * balance + weights.confidence * confidence,
         "action_nll": nll,
         "vq": vq.mean(),
         "reconstruction": reconstruction.mean(),
@@ -102,19 +100,20 @@ def joint_objective(
         "balance": balance,
         "confidence": confidence,
     }
-    return Objective(total, parts, inferred)
+    return Objective(parts["total"], parts, inferred)
 
 
-def log_density_of(model: ModeModel, asked: Asked, contexts: Tensor) -> Tensor:
-    """Log density of the asked actions, by dimension, each window under its own context.
+def log_prob_of_steps(model: ModeModel, steps: Steps, contexts: Tensor) -> Tensor:
+    """Log densities of actions, each window under its own context; of what a head predicts at once, the first counts.
 
     Args:
-        asked: of B windows.
+        steps: of B windows.
         contexts: (B, K).
 
     Returns:
-        (B, P, act_dim)
+        (B, P, parts)
     """
-    repeated = contexts[:, None].expand(-1, asked.actions.shape[1], -1)  # (B, P, K)
-    mean, log_sigma = model.action_distribution(asked.observations, repeated)
-    return log_density(asked.actions, mean, log_sigma)
+    n_steps = steps.actions.shape[1]
+    repeated = contexts.repeat_interleave(n_steps, dim=0)  # (B, K) -> (B * P, K)
+    parameters = model.predict(steps.rows.flatten(0, 1), repeated)[:, 0]
+    return model.log_prob(parameters, steps.actions.flatten(0, 1)).unflatten(0, (-1, n_steps))

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mode_imitation.data.episodes import Episode
+from mode_imitation.discovery.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.leak import action_nll
 from mode_imitation.steering.infer import check_fits
-from mode_imitation.training.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
@@ -150,6 +150,10 @@ def attribute_episodes(
     return found
 
 
+DRAWS = 1000
+"""Of each mode, over which its own mean density is taken."""
+
+
 def calibrate(
     model: "ModeModel",
     episodes: Sequence[Episode],
@@ -159,8 +163,8 @@ def calibrate(
 ) -> Calibration:
     """Find the level of "none of these", without labels.
 
-    Where there is no episode, the level is what the Gaussian of all training actions, blind to observation and mode,
-    gives these actions on average.
+    Where there is no episode, the level is what a policy blind to observation and mode gives the training actions on
+    average: their Gaussian, or all choices alike.
 
     Args:
         model: a trained mode model.
@@ -176,11 +180,9 @@ def calibrate(
     own = [steps for episode in episodes for steps in _own_densities(model, episode, expected_steps)]
     n_episodes = len(episodes)
     if not own:
-        scale = model.normalizer.act_scale.double().cpu().numpy()
-        sigmas = _sigmas(model) * scale  # (M, A)
         return Calibration(
-            level=_expected_density(scale),
-            typical=float(np.median([_expected_density(sigma) for sigma in sigmas])),
+            level=_blind_density(model),
+            typical=float(np.median(_own_density(model))),
             correlation_steps=UNKNOWN_CORRELATION,
             n_episodes=0,
             false_alarm=false_alarm,
@@ -207,10 +209,10 @@ def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
     """
     check_fits(model, episode)
     contexts = model.mode_contexts().detach().cpu().numpy()  # (K, K)
-    seen = episode.observations[model.config.memory.rows(np.arange(len(episode)))]
+    seen = episode.observations[:-1]
     return np.stack(
         [
-            -action_nll(model, seen, episode.actions, np.tile(contexts[mode], (len(episode), 1)))
+            -action_nll(model, seen, episode.actions, np.tile(contexts[mode], (len(episode), 1)), consecutive=True)
             for mode in modes_of(model)
         ],
         axis=1,
@@ -275,16 +277,23 @@ def _usable(episode: Episode) -> np.ndarray:
     return np.ones(len(episode), dtype=bool) if episode.disturbed is None else ~episode.disturbed
 
 
-def _sigmas(model: "ModeModel") -> np.ndarray:
-    """(M, A) of each mode at the mean observation, in units of the actions' spread."""
+def _own_density(model: "ModeModel") -> np.ndarray:
+    """(M,) mean log density of each mode's own draws, where observations are average."""
     import torch
 
     with torch.inference_mode():
-        contexts = model.mode_contexts()[model.alive]
-        states = torch.zeros(len(contexts), model.config.actor_inputs, device=contexts.device)
-        return model.actor(states, contexts)[1].exp().double().cpu().numpy()
+        contexts = model.mode_contexts()[model.alive]  # (M, K)
+        rows = model.features.rows(model.features.obs_mean.expand(len(contexts), -1))
+        parameters = model.predict(rows, contexts)[:, 0].expand(DRAWS, len(contexts), -1)  # (DRAWS, M, P)
+        drawn = model.actor.head.sample(parameters, 1.0, torch.Generator().manual_seed(0))
+        density = model.log_prob(parameters, model.features.raw_actions(drawn)).sum(-1)
+        return density.mean(0).double().cpu().numpy()
 
 
-def _expected_density(sigma: np.ndarray) -> float:
-    """Mean log density of a Gaussian's own draws: minus its entropy."""
-    return float(-(np.log(sigma) + 0.5 * np.log(2 * np.pi * np.e)).sum())
+def _blind_density(model: "ModeModel") -> float:
+    """Mean log density of actions under the Gaussian of all of them (minus its entropy), or under chance."""
+    space = model.config.action_space
+    if space.discrete:
+        return -float(np.log(space.choices).sum())
+    scale = model.features.act_scale.double().cpu().numpy()
+    return float(-(np.log(scale) + 0.5 * np.log(2 * np.pi * np.e)).sum())

@@ -10,6 +10,7 @@ from mode_imitation.atomic import check_folder, write_json
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
+from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 from mode_imitation.reports.attribution import NONE, Attribution, attribute_episodes, calibrate
 from mode_imitation.reports.attribution_config import AttributeConfig
@@ -22,7 +23,6 @@ from mode_imitation.reports.attribution_training import (
     uncalibrated,
 )
 from mode_imitation.steering.policy import Policy, load_policy
-from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.versions import platform_name, versions
 

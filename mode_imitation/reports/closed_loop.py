@@ -10,11 +10,11 @@ import numpy as np
 from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
+from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.expert_cache import ExpertCache
 from mode_imitation.reports.motion import DRIVING_DIRECTION, Motion, measure
 from mode_imitation.steering.policy import Policy
-from mode_imitation.steering.threads import one_thread
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.safety import NavigationVectorEnv
@@ -66,7 +66,7 @@ class PolicyController:
             observations: (N, obs_dim).
             episodes: (N,) int, which of the E episodes they are.
         """
-        self.policy.forget()
+        self.policy.begin()
         self.episodes = np.asarray(episodes)
         self.driving: np.ndarray | None = None
 
@@ -76,7 +76,7 @@ class PolicyController:
         if self.driving is None or (which != self.driving).any():
             self.policy.steer(context=self.contexts[self.episodes, which])
             self.driving = which
-        return self.policy.act(observations, self.temperature), np.zeros(len(observations), dtype=bool)
+        return self.policy.actions(observations, self.temperature), np.zeros(len(observations), dtype=bool)
 
 
 def drive_policy(

@@ -6,7 +6,6 @@ between the two is the leak; it should be near 0.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,31 +14,11 @@ import torch
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.windows import WindowShape, segment_lengths, window_steps
 from mode_imitation.errors import UserError
+from mode_imitation.model.leak import Leak
 from mode_imitation.steering.infer import context_of, encode_windows, nearest
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
-
-LOG_2_PI = float(np.log(2 * np.pi))
-
-
-@dataclass(frozen=True)
-class Leak:
-    """Mean negative log-likelihood of undisturbed actions, in nat per step."""
-
-    nll_inferred: float
-    """Under the context inferred from the windows that hold the action, as in training."""
-    nll_fixed: float
-    """Under the fixed context of the episode's mode, as in steering."""
-
-    @property
-    def gap(self) -> float:
-        """nll_fixed - nll_inferred: near 0 for a context that does not know the action."""
-        return self.nll_fixed - self.nll_inferred
-
-    def as_dict(self) -> dict[str, float]:
-        """For JSON."""
-        return {"nll_inferred": self.nll_inferred, "nll_fixed": self.nll_fixed, "gap": self.gap}
 
 
 def measure_leak(
@@ -77,7 +56,7 @@ def measure_leak(
             order = rng.permutation(members)[: len(members) // size * size]
             pooled = windows.distances[order].reshape(-1, size, model.config.n_codes).mean(axis=1)
             steps = window_steps(windows.starts[order], shape).ravel()  # (W * H,)
-            observations.append(episode.observations[model.config.memory.rows(steps)])
+            observations.append(episode.observations[steps])
             actions.append(episode.actions[steps])
             # (W / size, K) -> (W * H, K)
             inferred.append(np.repeat(context_of(model, pooled), size * shape.horizon, axis=0))
@@ -112,18 +91,34 @@ def stretches(starts: np.ndarray, length: int, segment: int | None, span: int) -
     return [members for index in range(len(ends)) if len(members := np.flatnonzero(inside & (unit == index)))]
 
 
-def action_nll(model: "ModeModel", observations: np.ndarray, actions: np.ndarray, contexts: np.ndarray) -> np.ndarray:
-    """(B,) negative log-likelihood of raw actions, summed over their dimensions, in nat.
+def action_nll(
+    model: "ModeModel",
+    observations: np.ndarray,
+    actions: np.ndarray,
+    contexts: np.ndarray,
+    *,
+    consecutive: bool = False,
+) -> np.ndarray:
+    """(B,) negative log-likelihood of raw actions in nats; of what is predicted at once, the first action counts.
 
     Args:
         model: a trained mode model.
-        observations: (B, obs_dim), or (B, 1 + history, obs_dim), as the actor sees them.
+        observations: (B, obs_dim).
         actions: (B, act_dim).
         contexts: (B, K).
+        consecutive: they are an episode, from its first step on, which an actor with a memory takes up; else it is
+            asked at each step as if at an episode's first.
     """
     device = model.alive.device
-    inputs = (torch.from_numpy(np.asarray(part, np.float32)).to(device) for part in (observations, contexts))
+    seen, done, told = (
+        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(device)
+        for part, dtype in (
+            (observations, np.float32),
+            (actions, model.config.action_space.dtype),
+            (contexts, np.float32),
+        )
+    )
     with torch.inference_mode():
-        mean, log_sigma = model.action_distribution(*inputs)
-    off = (actions - mean.double().cpu().numpy()) * np.exp(-log_sigma.double().cpu().numpy())
-    return (0.5 * (off**2 + LOG_2_PI) + log_sigma.double().cpu().numpy()).sum(axis=-1)
+        rows = model.features.rows(seen)
+        parameters = (model.follow if consecutive else model.predict)(rows, told)[:, 0]
+        return -model.log_prob(parameters, done).sum(-1).double().cpu().numpy()

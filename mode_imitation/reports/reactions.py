@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
-from mode_imitation.data.windows import NO_MEMORY, Memory
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.spaces import in_sight
 from mode_imitation.steering.policy import Policy
 
 STATES = 2000
@@ -30,7 +30,8 @@ class Reaction:
     """How the action of a mode hangs on one sensor."""
 
     sigmas: float
-    """Root mean square of the change of the mean action, over states and dimensions, in units of the policy's sigma."""
+    """Root mean square of the change of the likeliest action, over states and dimensions, in units of the policy's
+    spread; of choices, the share of those that change."""
     nats: float
     """Mean Kullback-Leibler divergence of the policy's distribution from the one after the exchange, nat per step."""
 
@@ -56,54 +57,45 @@ def measure_reactions(
     Args:
         policy: a run's policy.
         mode: whose fixed context the policy is asked under.
-        states: (S, obs_dim) that the mode was in; (S, 1 + history, obs_dim) where the policy has a history, which is
-            exchanged with the sensor's reading.
+        states: (S, obs_dim) that the mode was in; an actor with a memory has forgotten all before.
         groups: which numbers of an observation each sensor is.
-        seed: of the exchanges.
+        seed: of the exchanges and of the draws that the divergence is estimated from.
     """
-    rng = np.random.default_rng(seed)
-    mean, log_sigma = _distribution(policy, mode, states)
+    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    model = policy.model
+    head, discrete = model.actor.head, model.config.action_space.discrete
     found = {}
-    for name, part in groups.items():
-        moved, nats = [], []
-        for _ in range(SWAPS):
-            exchanged = states.copy()
-            exchanged[..., part] = states[rng.permutation(len(states))][..., part]
-            other, other_log_sigma = _distribution(policy, mode, exchanged)
-            moved.append(((other - mean) * np.exp(-log_sigma)) ** 2)
-            nats.append(normal_divergence(mean, log_sigma, other, other_log_sigma))
-        found[name] = Reaction(float(np.sqrt(np.mean(moved))), float(np.mean(nats)))
+    with torch.inference_mode():
+        own = _parameters(policy, mode, states)
+        likeliest, drawn = head.mode(own), head.sample(own, 1.0, generator)
+        spread, density = head.spread(own), head.log_prob(own, drawn).sum(-1)
+        for name, part in groups.items():
+            moved, nats = [], []
+            for _ in range(SWAPS):
+                exchanged = states.copy()
+                exchanged[..., part] = states[rng.permutation(len(states))][..., part]
+                other = _parameters(policy, mode, exchanged)
+                change = (
+                    (head.mode(other) != likeliest).double() if discrete else (head.mode(other) - likeliest) / spread
+                )
+                moved.append(float((change**2).mean()))
+                nats.append(float((density - head.log_prob(other, drawn).sum(-1)).mean()))
+            size = float(np.mean(moved))
+            found[name] = Reaction(size if discrete else size**0.5, max(0.0, float(np.mean(nats))))
     return found
 
 
-def normal_divergence(
-    mean: np.ndarray, log_sigma: np.ndarray, other_mean: np.ndarray, other_log_sigma: np.ndarray
-) -> np.ndarray:
-    """KL(N(mean, sigma) || N(other)) of independent normals, summed over the last axis, in nat."""
-    ratio = np.exp(2 * (log_sigma - other_log_sigma))
-    off = ((mean - other_mean) * np.exp(-other_log_sigma)) ** 2
-    return (0.5 * (ratio + off - 1.0) - (log_sigma - other_log_sigma)).sum(axis=-1)
-
-
-def states_of(
-    dataset: TrajectoryDataset, episodes: Sequence[int], *, memory: Memory = NO_MEMORY, seed: int = 0
-) -> np.ndarray:
-    """Undisturbed states of these episodes, in the arena where it is known; at most STATES, at random.
-
-    Returns:
-        (S, obs_dim), or (S, 1 + history, obs_dim) as a policy with a history sees them.
-    """
+def states_of(dataset: TrajectoryDataset, episodes: Sequence[int], *, seed: int = 0) -> np.ndarray:
+    """(S, obs_dim) undisturbed states of these episodes, with something in sight where there are such; at most STATES,
+    at random."""
     places: list[tuple[int, int]] = []
     for index in episodes:
         episode = dataset.episodes[index]
         calm = np.ones(len(episode), bool) if episode.disturbed is None else ~np.asarray(episode.disturbed, bool)
-        inside = calm & in_arena(episode.observations[: len(episode)], dataset.observation_slices)
+        inside = calm & in_sight(episode.observations[: len(episode)], dataset.sensors)
         places += [(index, step) for step in np.flatnonzero(inside if inside.any() else calm).tolist()]
     chosen = np.random.default_rng(seed).permutation(len(places))[:STATES]
-    states = [
-        dataset.episodes[index].observations[memory.rows(np.array(step))]
-        for index, step in (places[place] for place in chosen)
-    ]
+    states = [dataset.episodes[index].observations[step] for index, step in (places[place] for place in chosen)]
     return np.stack(states) if states else np.zeros((0, dataset.obs_dim), np.float32)
 
 
@@ -118,20 +110,19 @@ def reactions_of_modes(
         episode_codes: (E,) int, the mode of each.
         seed: of the states and of the exchanges.
     """
-    groups, memory = sensor_groups(dataset), policy.model.config.memory
+    groups = sensor_groups(dataset)
     found = {}
     for mode in policy.modes:
-        states = states_of(dataset, np.flatnonzero(episode_codes == mode).tolist(), memory=memory, seed=seed)
+        states = states_of(dataset, np.flatnonzero(episode_codes == mode).tolist(), seed=seed)
         if groups and len(states) > 1:
             reactions = measure_reactions(policy, mode, states, groups, seed=seed)
             found[mode] = {name: reaction.as_dict() for name, reaction in reactions.items()}
     return found
 
 
-def _distribution(policy: Policy, mode: int, states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and log sigma of the action, (S, act_dim) float64 each, in (S, ...) states under a mode's context."""
+def _parameters(policy: Policy, mode: int, states: np.ndarray) -> torch.Tensor:
+    """(S, P) of the head, in (S, obs_dim) states under a mode's context."""
+    model = policy.model
     context = torch.from_numpy(policy.mode_contexts(mode).astype(np.float32)).to(policy.device)
-    with torch.inference_mode():
-        batch = torch.from_numpy(np.ascontiguousarray(states, np.float32)).to(policy.device)
-        mean, log_sigma = policy.model.action_distribution(batch, context.expand(len(batch), -1))
-    return mean.double().cpu().numpy(), log_sigma.double().cpu().numpy()
+    rows = model.features.rows(torch.from_numpy(np.ascontiguousarray(states, np.float32)).to(policy.device))
+    return model.predict(rows, context.expand(len(rows), -1))[:, 0]

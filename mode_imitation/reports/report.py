@@ -12,6 +12,7 @@ from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
+from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
 from mode_imitation.reports.closed_loop import check_env, run_experts, run_modes
@@ -26,7 +27,6 @@ from mode_imitation.reports.report_work import Report, Work
 from mode_imitation.reports.requirements import parse_requirements
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
-from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.run_folder import load_run
 
 if TYPE_CHECKING:

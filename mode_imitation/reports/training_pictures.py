@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from mode_imitation.reports.closed_loop import run_modes
 from mode_imitation.reports.layouts import held_out_layouts
-from mode_imitation.training.trainer import HookCall
+from mode_imitation.training.fit import HookCall
 
 
 def draw_modes(env_id: str, n_steps: int = 500) -> Callable[[HookCall], None]:
@@ -26,10 +26,7 @@ def draw_modes(env_id: str, n_steps: int = 500) -> Callable[[HookCall], None]:
 
     def hook(call: HookCall) -> None:
         policy = Policy(copy.deepcopy(call.model))  # steering must leave the model in training as it is
-        # A code that nothing has been given yet has no distances to steer by.
-        modes = [mode for mode in policy.modes if policy.mode_contexts(mode).any()]
-        if not modes:
-            return
+        modes = policy.modes
         env = make_vec(env_id, len(modes))
         try:
             drives = run_modes(policy, env, layout, n_steps, modes=modes)
@@ -38,6 +35,6 @@ def draw_modes(env_id: str, n_steps: int = 500) -> Callable[[HookCall], None]:
         episodes = {f"mode {mode}": driven[0].episode for mode, driven in drives.items()}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a font that lacks a glyph must not stop a training run
-            call.log.image(f"{call.stage}/modes", figure_to_array(plot_panels(episodes)), call.step)
+            call.log.image("policy/modes", figure_to_array(plot_panels(episodes)), call.iteration)
 
     return hook

@@ -1,7 +1,6 @@
 """Which mode made an episode: its windows' distances to the codes, pooled over the episode as in training.
 
-Half of the weight lies on windows in the arena where there are such: so training draws them, and what an agent does
-that has lost everything says little about who drives.
+Emphasised windows, those with something in sight, have as much more weight as training draws them more often.
 """
 
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import Sensor, in_sight
 from mode_imitation.data.windows import WindowShape, all_inside, window_starts, window_steps
 from mode_imitation.errors import UserError
+from mode_imitation.model.batches import EMPHASIS
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
@@ -93,25 +93,25 @@ def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> E
         _distances(model, episode, starts[first : first + BATCH], shape) for first in range(0, len(starts), BATCH)
     ]
     seen = episode.observations[starts + shape.span // 2]
-    weights = draw_weights(in_arena(seen, lidars_of(model)))
+    weights = draw_weights(in_sight(seen, rings_of(model)))
     return EpisodeWindows(starts, np.concatenate(distances), model.alive.cpu().numpy(), weights)
 
 
 def draw_weights(inside: np.ndarray) -> np.ndarray:
-    """How often training draws each window of an episode: (W,) bool, whether it lies in the arena -> (W,), sum 1.
+    """How often training draws each window of an episode: (W,) bool, whether it is emphasised -> (W,), sum 1.
 
-    Half of the draws are among those in the arena where there are any, the others among all; see
+    EMPHASIS of the draws are among the emphasised ones where there are any, the others among all; see
     `TrainingData.draw_starts`.
     """
     n_windows, n_inside = len(inside), int(inside.sum())
     if not n_inside:
         return np.full(n_windows, 1 / n_windows)
-    return 0.5 / n_windows + np.where(inside, 0.5 / n_inside, 0.0)
+    return (1 - EMPHASIS) / n_windows + np.where(inside, EMPHASIS / n_inside, 0.0)
 
 
-def lidars_of(model: "ModeModel") -> dict[str, slice]:
-    """The lidars that the model knows of, as `in_arena` takes them; none where it has no relative readings."""
-    return {f"{number}_lidar": slice(*columns) for number, columns in enumerate(model.config.lidars)}
+def rings_of(model: "ModeModel") -> dict[str, Sensor]:
+    """The model's ring sensors, whatever its actor is shown of them."""
+    return {f"ring {number}": Sensor(*columns, "ring") for number, columns in enumerate(model.config.rings)}
 
 
 def nearest(distances: np.ndarray, alive: np.ndarray) -> np.ndarray:
@@ -148,7 +148,7 @@ def check_fits(model: "ModeModel", episode: Episode) -> None:
         UserError: naming both sizes.
     """
     found = (episode.observations.shape[1], episode.actions.shape[1])
-    expected = (model.config.obs_dim, model.config.act_dim)
+    expected = (model.config.obs_dim, model.config.action_space.size)
     if found != expected:
         raise UserError(
             f"the episode has observations of {found[0]} and actions of {found[1]} numbers; "
@@ -158,7 +158,8 @@ def check_fits(model: "ModeModel", episode: Episode) -> None:
 
 def _distances(model: "ModeModel", episode: Episode, starts: np.ndarray, shape: WindowShape) -> np.ndarray:
     device = model.alive.device
-    parts = [torch.from_numpy(np.ascontiguousarray(part, np.float32)) for part in gather(episode, starts, shape)]
+    states, deltas, actions = gather(episode, starts, shape)
+    kept = (states.astype(np.float32), deltas.astype(np.float32), actions.astype(model.config.action_space.dtype))
     with torch.inference_mode():
-        z = model.encode(*(part.to(device) for part in parts))  # (W, D)
-        return model.distances(z).double().cpu().numpy()  # (W, K)
+        z = model.encode(*(torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in kept))  # (W, D)
+        return model.codebook.distances(z).double().cpu().numpy()  # (W, K)

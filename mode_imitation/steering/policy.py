@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,6 @@ import torch
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.steering.known_contexts import ContextDistance, context_distance
-from mode_imitation.steering.recent import Recent
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
@@ -37,14 +37,28 @@ def load_policy(run: "str | os.PathLike | Run", device: str = "cpu") -> "Policy"
     return Policy(loaded.model, device=device)
 
 
+@dataclass(frozen=True)
+class PolicyState:
+    """What a policy carries from one step to the next for each of N worlds; nothing without memory and chunks."""
+
+    memory: np.ndarray
+    """(N, M) float32, the actor's recurrent state; M is 0 without one."""
+    planned: np.ndarray
+    """(N, C, A) the actions that were predicted last, raw."""
+    carried_out: np.ndarray
+    """(N,) int, how many of them."""
+    contexts: np.ndarray
+    """(N, K) what they were predicted under."""
+
+
 class Policy:
     """A mode model's actor and the context that it drives under.
 
         policy = load_policy("runs/two-experts")
         action = policy.steer(mode=1).act(observation)
 
-    Where the model has a history, `act` remembers what it is shown: show it every step of an episode once, and call
-    `reset` or `forget` where another one begins.
+    Where the model has a memory, or predicts several actions at once, `act` goes on from what it was shown: show it
+    every step of an episode once, and call `begin` where another one begins. `predict` hands that state to the caller.
 
     Args:
         model: a trained mode model.
@@ -53,16 +67,28 @@ class Policy:
 
     def __init__(self, model: "ModeModel", device: str = "cpu") -> None:
         self.device = _device(device)
-        self.model = model.to(self.device).eval()
+        self.model = model.to(self.device).eval().requires_grad_(False)
         self.n_codes: int = model.config.n_codes
         self.obs_dim: int = model.config.obs_dim
-        self.act_dim: int = model.config.act_dim
+        self.action_space = model.config.action_space
+        self.act_dim: int = self.action_space.size
         self.modes: list[int] = np.flatnonzero(model.alive.cpu().numpy()).tolist()
+        self.chunk, self.carried = model.config.chunk, max(1, model.config.chunk // 2)
+        """How many actions are predicted at once, and how many of them are carried out."""
+        self._stateful = bool(model.config.memory) or self.carried > 1
         self._mode_contexts: np.ndarray = model.mode_contexts().detach().cpu().numpy()  # (K, K)
         self._context: np.ndarray | None = None
-        self._tensor: torch.Tensor | None = None
-        self._recent = Recent(model.config.memory)
         self.reset()
+
+    def __repr__(self) -> str:
+        shares = ", ".join(f"mode {mode} {share:.0%}" for mode, share in zip(self.modes, self.shares, strict=False))
+        what = f"{self.act_dim} choices" if self.action_space.discrete else f"{self.act_dim} numbers"
+        steered = "not steered yet" if self._context is None else f"context {_listed(np.round(self._context, 3))}"
+        return (
+            f"Policy of {self.n_modes} mode{'s' * (self.n_modes != 1)} ({shares} of the training steps)\n"
+            f"  observations of {self.obs_dim} numbers -> actions of {what}, on {self.device}\n"
+            f"  {steered}; policy.steer(mode=...).act(observation)"
+        )
 
     @property
     def n_modes(self) -> int:
@@ -81,11 +107,11 @@ class Policy:
 
     def reset(self, seed: int = 0) -> "Policy":
         """Begin the random draws of sampled actions anew, and forget what was seen; the context stays."""
-        self._rng = np.random.default_rng(seed)
-        return self.forget()
+        self._generator = torch.Generator().manual_seed(seed)
+        return self.begin()
 
-    def forget(self, ended: np.ndarray | None = None) -> "Policy":
-        """Forget what was seen, as other episodes begin; without a history there is nothing to forget.
+    def begin(self, ended: np.ndarray | None = None) -> "Policy":
+        """Tell that other episodes begin; without memory and chunks there is nothing to forget.
 
         Args:
             ended: (N,) bool, the rows of the batch of which the next observation is the first of an episode; None for
@@ -94,7 +120,16 @@ class Policy:
         Raises:
             UserError: `ended` is not one bool for each row.
         """
-        self._recent.forget(ended)
+        if ended is None:
+            self._state: PolicyState | None = None
+            self._begun = None
+            return self
+        marks = np.asarray(ended)
+        n_worlds = None if self._state is None else len(self._state.carried_out)
+        if marks.dtype != bool or marks.ndim != 1 or n_worlds not in (None, len(marks)):
+            expected = f"({'N' if n_worlds is None else n_worlds},) bool, one for each observation"
+            raise UserError(f"which rows begin is {marks.dtype} of shape {marks.shape}; expected {expected}")
+        self._begun = marks if self._begun is None else self._begun | marks
         return self
 
     def steer(
@@ -134,7 +169,6 @@ class Policy:
 
             chosen = infer_context(self.model, like).context
         self._context = chosen.astype(np.float32)
-        self._tensor = torch.from_numpy(self._context).to(self.device)
         return self
 
     def mode_contexts(self, mode: Modes) -> np.ndarray:
@@ -204,49 +238,137 @@ class Policy:
         if not (np.isfinite(temperature) and temperature >= 0):
             raise UserError(f"temperature is {temperature}; expected 0 (the mean action) or more")
 
-    def act(self, observation: np.ndarray, temperature: float = 0.0) -> np.ndarray:
-        """The action for one observation or a batch, under the current context.
+    def act(self, observation: np.ndarray, temperature: float = 0.0, *, clip: bool = True) -> np.ndarray:
+        """The action for one observation or a batch, under the current context, as the environment takes it.
 
         Args:
             observation: (obs_dim,) or (N, obs_dim), as the environment gives it.
-            temperature: 0 is the mean action, 1 a draw from the policy, between them a draw with a sigma scaled by it.
+            temperature: 0 is the likeliest action, 1 a draw from the policy, between them a narrower draw.
+            clip: whether numbers are clipped to the bounds of the action space.
 
         Returns:
-            (act_dim,) or (N, act_dim) float32; not clipped to the action space.
+            (act_dim,) or (N, act_dim) float32; of choices int64 as the environment counts them, for a single column
+            () or (N,).
 
         Raises:
             UserError: `steer` has not been called, or the observation or the temperature does not fit; or the policy
-                has a history, and the batch had another size at the step before.
+                remembers, and the batch had another size at the step before.
         """
-        if self._tensor is None or self._context is None:
-            raise UserError("the policy has no context yet; call policy.steer(mode=...) first")
-        self.check_temperature(temperature)
+        batch, single = self._batch(observation)
+        actions = self.actions(batch, temperature)
+        shaped = self.action_space.to_env(actions) if clip or self.action_space.discrete else actions
+        return shaped[0] if single else shaped
+
+    def actions(self, observations: np.ndarray, temperature: float = 0.0) -> np.ndarray:
+        """(N, obs_dim) -> (N, act_dim) actions as episodes hold them: numbers, not clipped, or choices from 0 on.
+
+        Raises:
+            UserError: as in `act`.
+        """
+        batch, _ = self._batch(observations)
+        actions, self._state = self._step(batch, self._contexts(len(batch)), self._state, self._begun, temperature)
+        self._begun = None
+        return actions
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: PolicyState | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, PolicyState | None]:
+        """The same as Stable-Baselines3's `predict`, so that what drives its policies drives this one.
+
+        Args:
+            observation: (obs_dim,) or (N, obs_dim).
+            state: what the call before returned; None at first.
+            episode_start: (N,) bool, rows whose episode begins with this observation.
+            deterministic: the likeliest action, or a draw from the policy.
+
+        Returns:
+            Actions as `act` gives them, and the state for the next call.
+
+        Raises:
+            UserError: as in `act`.
+        """
+        batch, single = self._batch(observation)
+        begun = None if episode_start is None else np.atleast_1d(np.asarray(episode_start, dtype=bool))
+        actions, state = self._step(batch, self._contexts(len(batch)), state, begun, 0.0 if deterministic else 1.0)
+        shaped = self.action_space.to_env(actions)
+        return (shaped[0] if single else shaped), state
+
+    def _batch(self, observation: np.ndarray) -> tuple[np.ndarray, bool]:
+        """(N, obs_dim) float32, and whether it was one observation."""
         try:
             observations = np.asarray(observation, dtype=np.float32)
         except (TypeError, ValueError):
             raise UserError(
                 f"the observation is {_short(observation)}; expected {self.obs_dim} numbers, or a batch of them"
             ) from None
-        batch = np.atleast_2d(observations)  # (N, obs_dim)
         if observations.ndim not in (1, 2) or observations.shape[-1] != self.obs_dim:
             raise UserError(
                 f"the observation has shape {observations.shape}; the policy was trained on ({self.obs_dim},)"
             )
-        if not np.isfinite(batch).all():
+        if not np.isfinite(observations).all():
             raise UserError("the observation holds NaN or infinity; expected finite numbers")
-        contexts = self._tensor
-        if contexts.ndim == 1:
-            contexts = contexts.expand(len(batch), -1)  # (K,) -> (N, K)
-        elif len(contexts) != len(batch) or observations.ndim == 1:
-            raise UserError(f"{len(contexts)} contexts were steered to, the observation has shape {observations.shape}")
-        seen = self._recent.see(batch) if self.model.config.history else batch
-        with torch.inference_mode():
-            mean, log_sigma = self.model.action_distribution(torch.from_numpy(seen).to(self.device), contexts)
-        actions = mean.cpu().numpy()  # (N, act_dim)
-        if temperature > 0:
-            noise = self._rng.standard_normal(actions.shape).astype(np.float32)
-            actions = actions + np.float32(temperature) * np.exp(log_sigma.cpu().numpy()) * noise
-        return actions[0] if observations.ndim == 1 else actions
+        return np.atleast_2d(observations), observations.ndim == 1
+
+    def _contexts(self, n_worlds: int) -> np.ndarray:
+        """(N, K) what each row drives under."""
+        if self._context is None:
+            raise UserError("the policy has no context yet; call policy.steer(mode=...) first")
+        if self._context.ndim == 2 and len(self._context) != n_worlds:
+            raise UserError(f"{len(self._context)} contexts were steered to, the batch has {n_worlds} observations")
+        return np.broadcast_to(self._context, (n_worlds, self.n_codes))
+
+    @torch.inference_mode()
+    def _step(
+        self,
+        batch: np.ndarray,
+        contexts: np.ndarray,
+        state: PolicyState | None,
+        begun: np.ndarray | None,
+        temperature: float,
+    ) -> tuple[np.ndarray, PolicyState | None]:
+        """(N, obs_dim) observations under (N, K) contexts -> (N, A) actions, and the state after them."""
+        self.check_temperature(temperature)
+        model, n_worlds = self.model, len(batch)
+        if state is not None and len(state.carried_out) != n_worlds:
+            raise UserError(
+                f"there were {len(state.carried_out)} observations at the last step and there are {n_worlds} now; "
+                "call policy.begin() where other episodes begin"
+            )
+        rows = model.features.rows(torch.from_numpy(batch).to(self.device))
+        told = torch.from_numpy(np.ascontiguousarray(contexts)).to(self.device)
+        first = np.ones(n_worlds, dtype=bool) if state is None else np.zeros(n_worlds, dtype=bool)
+        if begun is not None:
+            first |= begun
+        memory = np.zeros((n_worlds, model.config.memory), np.float32)
+        if model.config.memory:
+            if state is not None:
+                memory = np.where(first[:, None], 0, state.memory).astype(np.float32)
+            recalled = torch.from_numpy(memory).to(self.device)
+            parameters, recalled = model.actor.recall(rows[:, None], told[:, None], recalled)
+            memory = recalled.cpu().numpy()
+        else:
+            parameters = model.actor(rows, told)
+        planned = self._drawn(parameters, temperature)  # (N, C, A)
+        if not self._stateful:
+            return planned[:, 0], None
+        carried_out = np.zeros(n_worlds, dtype=np.int64)
+        if state is not None:
+            # A plan is carried on with where it is not used up and its context still holds.
+            holds = ~first & (state.carried_out < self.carried) & (state.contexts == contexts).all(axis=1)
+            planned = np.where(holds[:, None, None], state.planned, planned)
+            carried_out = np.where(holds, state.carried_out, 0)
+        actions = planned[np.arange(n_worlds), carried_out]
+        return actions, PolicyState(memory, planned, carried_out + 1, contexts.copy())
+
+    def _drawn(self, parameters: torch.Tensor, temperature: float) -> np.ndarray:
+        """(N, C, P) -> (N, C, A) raw actions: the likeliest ones, or draws."""
+        head = self.model.actor.head
+        drawn = head.sample(parameters, temperature, self._generator) if temperature > 0 else head.mode(parameters)
+        return self.model.features.raw_actions(drawn).cpu().numpy()
 
 
 def parse_context(text: str) -> list[float]:

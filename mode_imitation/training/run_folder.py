@@ -1,10 +1,10 @@
 """A run on disk.
 
-run.json                what was trained, on what, with which settings, and what came out
-model.safetensors       the weights
-model.json              sizes and kinds (ModelConfig), and the weights' checksum
-checkpoint.safetensors  everything that is needed to go on after a kill
-tensorboard/            the log
+run.json           what was trained, on what, with which settings, and what came out
+model.safetensors  the weights
+model.json         sizes and kinds (ModelConfig), and the weights' checksum
+tensorboard/       the log
+work/              until the run is finished: everything that is needed to go on after a kill
 """
 
 import contextlib
@@ -19,17 +19,18 @@ import torch
 from torch import Tensor
 
 from mode_imitation.atomic import locked, write_json
+from mode_imitation.data.spaces import Sensor, slices_of
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.tensor_files import file_digest, read_tensors, write_tensors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 INFO = "run.json"
 WEIGHTS = "model.safetensors"
 MODEL = "model.json"
-CHECKPOINT = "checkpoint.safetensors"
+WORK = "work"
 TENSORBOARD = "tensorboard"
 
 
@@ -41,16 +42,21 @@ class Run:
     model: ModeModel
     """On the asked device, in evaluation mode, without gradients."""
     info: dict[str, Any]
-    """run.json: config, dataset, source, env_id, observation_slices ({name: [start, stop]} or None), versions, summary,
+    """run.json: config, dataset, source, env_id, sensors ({name: [start, stop, kind]}), versions, summary,
     training_episodes and held_out_episodes (indices into the dataset), layout_seeds, assignment (code per training
     episode) and, where codes were given by segment, segments (codes per training episode), or, where switches were
     looked for, switches (first step and code of every stretch, per training episode)."""
 
     @property
-    def observation_slices(self) -> dict[str, slice] | None:
+    def sensors(self) -> dict[str, Sensor] | None:
         """Which part of an observation each sensor is; None where the data did not say."""
-        slices = self.info.get("observation_slices")
-        return {name: slice(*bounds) for name, bounds in slices.items()} if slices else None
+        found = self.info.get("sensors")
+        return {name: Sensor(*entry) for name, entry in found.items()} if found else None
+
+    @property
+    def observation_slices(self) -> dict[str, slice] | None:
+        """The same as slices."""
+        return slices_of(self.sensors)
 
     def held_out(self, n_episodes: int) -> list[int]:
         """Which of so many episodes training did not see; empty where it saw all."""
@@ -83,7 +89,7 @@ def load_run(path: str | Path, device: str | torch.device = "cpu") -> Run:
     if info.get("status") != "complete":
         raise UserError(f"{path}: training was not finished; go on with: mode-imitation train --resume {path}")
     described = _read_json(path / MODEL)
-    _check_format(path / MODEL, described)
+    check_format(path / MODEL, described)
     tensors, _ = read_tensors(path / WEIGHTS)
     if file_digest(path / WEIGHTS) != described.get("weights_sha256"):
         raise UserError(f"{path / WEIGHTS} is damaged: its checksum is not the one in {MODEL}; train again")
@@ -131,7 +137,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     if not (path / INFO).exists():
         raise UserError(f"{path} is no run: it has no {INFO}; expected a folder made by `mode-imitation train`")
     info = _read_json(path / INFO)
-    _check_format(path / INFO, info)
+    check_format(path / INFO, info)
     if "status" not in info:
         raise UserError(f"{path / INFO} is damaged: it has no status; train again")
     # What training put there from the start, and what it adds at the end.
@@ -221,11 +227,82 @@ def _mapping(path: Path, value: Any) -> dict[str, Any]:
     return value
 
 
-def _check_format(path: Path, values: dict[str, Any]) -> None:
+def check_format(path: Path, values: dict[str, Any], newest: int = FORMAT_VERSION) -> None:
+    """
+    Raises:
+        UserError: a file's record has no format, or one of another version.
+    """
     version = values.get("format_version")
     if not isinstance(version, int):
         raise UserError(f"{path} is damaged: it has no format_version; train again")
-    if version > FORMAT_VERSION:
+    if version > newest:
+        raise UserError(f"{path} is of format {version}, this version reads {newest}; upgrade mode-imitation")
+    if version < newest:
+        raise UserError(f"{path} is of format {version}, of release 0.1; this version reads {newest}; train again")
+
+
+class RunFolder:
+    """The folder that a run is made in.
+
+    Attributes:
+        path: of the folder.
+        complete: whether the run in it is finished already.
+        record: run.json.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.complete, self.record = path, False, {}
+
+    @contextlib.contextmanager
+    def held(self, record: dict[str, Any], *, resume: bool, overwrite: bool) -> Iterator["RunFolder"]:
+        """Keep other processes out, and begin the run, or go on with it.
+
+        Args:
+            record: what run.json says from the start.
+            resume: go on with the run that is there.
+            overwrite: replace it.
+
+        Raises:
+            UserError: the folder does not allow it, or holds a run of other settings or data.
+        """
+        going_on = check_folder(self.path, resume=resume, overwrite=overwrite)
+        if resume and not going_on:
+            raise UserError(f"there is no run at {self.path} to resume; start one with --out {self.path}")
+        if going_on:
+            same_run(read_info(self.path), record, self.path)
+        with held_folder(self.path, resume=resume, overwrite=overwrite):
+            if going_on:
+                self.record = read_info(self.path)
+                self.complete = self.record.get("status") == "complete"
+            else:
+                self.record = record | {"status": "running"}
+                start_folder(self.path, self.record)
+            tidy_folder(self.path)
+            yield self
+
+    def finish(self, model: ModeModel, found: dict[str, Any], device: torch.device) -> Run:
+        """Write the model, mark the run complete, and remove what only served to go on."""
+        save_model(self.path, model)
+        write_info(self.path, self.record | {"status": "complete"} | found)
+        shutil.rmtree(self.path / WORK, ignore_errors=True)
+        return load_run(self.path, device)
+
+
+def same_run(info: dict[str, Any], record: dict[str, Any], out: Path) -> None:
+    """
+    Raises:
+        UserError: a run, of which `info` is the record, was started with other settings or on other data.
+    """
+    before, now = info["config"], json.loads(json.dumps(record["config"]))
+    changed = [name for name in now if before.get(name) != now[name]]
+    if changed:
+        name = changed[0]
         raise UserError(
-            f"{path} is of format {version}, this version reads up to {FORMAT_VERSION}; upgrade mode-imitation"
+            f"{out} was started with {name} = {before.get(name)}, not {now[name]}; "
+            "resume with the same settings, or start anew with --overwrite"
+        )
+    if info["dataset"]["checksum"] != record["dataset"]["checksum"]:
+        raise UserError(
+            f"{out} was started on other data than {record['dataset']['name']} holds now; "
+            f"resume with dataset {info['dataset']['name']} as it was, or start anew with --overwrite"
         )

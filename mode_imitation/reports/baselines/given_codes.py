@@ -18,8 +18,8 @@ from torch import Tensor
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
-from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.preparation import check_data, describe_run, fresh_model, held_out_split, seeded_generator

@@ -9,6 +9,7 @@ import numpy as np
 from mode_imitation.data.dataset import TrajectoryDataset, in_arena
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
+from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.benchmark.config import seekers
 from mode_imitation.reports.benchmark.switching import Excursion, SwitchingExperts, excursions
@@ -19,7 +20,6 @@ from mode_imitation.reports.metrics import Confusion, clustering_scores
 from mode_imitation.reports.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
-from mode_imitation.steering.threads import one_thread
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.safety import NavigationVectorEnv

@@ -1,4 +1,4 @@
-"""The one-cycle learning rate, as a function of the iteration: nothing to save, nothing to restore."""
+"""The optimiser, and the one-cycle learning rate as a function of the iteration: nothing to save or restore."""
 
 import math
 

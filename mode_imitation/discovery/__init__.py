@@ -1,0 +1,1 @@
+"""Which trajectories belong together: starts, evidence, reassignment, switches."""

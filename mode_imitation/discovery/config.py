@@ -1,0 +1,87 @@
+"""Settings of how codes are found; imports no torch, so that the command line answers at once."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tyro.conf import Suppress
+
+from mode_imitation.config_checks import Amount, Count, Positive, Seed, ShareBelowOne, Within, check_fields
+from mode_imitation.data.windows import WindowShape
+from mode_imitation.errors import UserError
+from mode_imitation.model.config import ObjectiveKind
+
+
+@dataclass(frozen=True)
+class DiscoveryConfig:
+    """How codes are found. What the command line does not list is set from Python or by --config."""
+
+    codes: Annotated[int, Within(2)] = 4
+    """k, entries of the codebook: an upper bound of the number of modes; surplus ones are merged and pruned."""
+    seed: Seed = 0
+    """Decides the initial weights, the held-out episodes and every batch."""
+    objective: ObjectiveKind = "sum"
+    """Joins the VQ-VAE's loss V and the policy's density pi: V - log pi, V / pi (the original) or log V - log pi."""
+    segment: Count | None = None
+    """Steps of a segment with a code of its own, for experts that switch in mid-episode; left out: whole trajectories.
+    With --find-switches no code lasts less, but for the first and the last of an episode."""
+    find_switches: bool = False
+    """Look for the steps at which experts switch, from the codes of the segments on: slower."""
+    horizon: Count = 8
+    """Transitions in a window."""
+    gap: Count = 5
+    """Steps from one transition of a window to the next."""
+    stride: Count = 5
+    """Steps that one transition spans: s[t + stride] - s[t]."""
+    start: Suppress[str] = "vqvae"
+    """Where the codes come from that reassignment begins with: vqvae (the joint objective), kmeans, random or given."""
+    restarts: Suppress[Count] = 3
+    """At most so often are the codes looked for anew; the best is chosen without labels, by cross-fitted likelihood. It
+    ends early once the best groups are found a second time."""
+    joint_iterations: Suppress[Count] = 800
+    """Of the joint objective."""
+    see_states: Suppress[bool] = True
+    """Whether the encoder sees s[t] beside the difference."""
+    see_actions: Suppress[bool] = True
+    """Whether the encoder sees a[t]."""
+    pool: Suppress[Count] = 8
+    """Windows of one unit whose distances are averaged before a code is chosen; 1: no averaging."""
+    joint_windows: Suppress[Count] = 256
+    """Windows in a batch of the joint objective."""
+    joint_steps: Suppress[Count] = 2
+    """Actions of each window that the actor is asked for there."""
+    learning_rate: Suppress[Positive] = 2e-3
+    """Peak of the one-cycle schedule."""
+    reconstruction_weight: Suppress[Amount | None] = None
+    """Of the reconstruction in V; None: .02 for the objective sum, 1 for the ratios."""
+    commitment_weight: Suppress[Amount] = 0.25
+    """beta of the commitment term, van den Oord et al. 2017, eq. 3."""
+    balance_weight: Suppress[Amount] = 1.0
+    """Of the usage balance, which fades out by half of the joint iterations; without it all becomes one code."""
+    confidence_weight: Suppress[Amount] = 0.5
+    """Of the entropy of each window's softmax over the codes."""
+    revive_below: Suppress[ShareBelowOne] = 0.01
+    """Codes with less than this share of the usage jump to a window's place."""
+    rounds: Suppress[Count] = 6
+    """At most so often are units given to the code whose policy, which never saw them, explains them best."""
+    judge_iterations: Suppress[Count] = 1000
+    """Of each of those policies' fits; under-trained ones merge too much."""
+    judge_batch: Suppress[Count] = 256
+    """Steps in a batch of those fits."""
+    merge_gap: Suppress[Amount] = 0.4
+    """Codes that explain each other's data within this many nats per step become one, from the second round on."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.find_switches and self.segment is None:
+            raise UserError("find_switches needs segments to start from; give --segment 50, say")
+
+    @property
+    def window(self) -> WindowShape:
+        return WindowShape(self.horizon, self.gap, self.stride, self.see_states, self.see_actions)
+
+    @property
+    def reconstruction(self) -> float:
+        """The weight of the reconstruction that `reconstruction_weight` stands for."""
+        if self.reconstruction_weight is not None:
+            return self.reconstruction_weight
+        return 0.02 if self.objective == "sum" else 1.0

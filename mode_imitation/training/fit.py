@@ -1,0 +1,395 @@
+"""From trajectories of several experts, mixed and unlabelled, to one policy that can be steered: the whole story.
+
+    start      codes for trajectories, from the VQ-VAE under the joint objective    discovery.starts
+    reassign   codes that policies bear out which never saw the trajectory          discovery.reassignment, evidence
+    train      the policy on these codes, told the context of each one's mode       training.policy_training
+
+Labels never come in. U units (trajectories, or segments of them), S steps, K codes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.spaces import of_kind
+from mode_imitation.data.windows import segment_lengths
+from mode_imitation.discovery.evidence import selection_score
+from mode_imitation.discovery.reassignment import next_round, same_partition
+from mode_imitation.discovery.starts import STARTS, JointTraining, check_start, nearest_codes, unit_distances
+from mode_imitation.discovery.switches import (
+    SwitchSearch,
+    codes_by_episode,
+    next_kind,
+    stretches_by_episode,
+    units_of_codes,
+)
+from mode_imitation.errors import UserError
+from mode_imitation.model.batches import FlatEpisodes, TrainingData, Units
+from mode_imitation.model.config import ModelConfig
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.model.threads import one_thread
+from mode_imitation.training.config import DeviceName, TrainConfig
+from mode_imitation.training.diagnostics import evaluate, joint_figures, policy_figures
+from mode_imitation.training.loop import Job, seeded
+from mode_imitation.training.policy_training import PolicyTraining, settle, settle_joint
+from mode_imitation.training.restarts import RestartPlan, WholeRun, run_restarts
+from mode_imitation.training.run_folder import TENSORBOARD, Run, RunFolder, load_run
+from mode_imitation.training.state import State
+from mode_imitation.training.tensorboard import TrainingLog
+from mode_imitation.versions import platform_name, versions
+
+FEWEST_EPISODES = 4
+"""Of a dataset whose episodes are judged by policies that were fitted to the others: two on either side."""
+EVALUATE_EVERY = 5
+"""Entries in the log from one evaluation on held-out episodes to the next."""
+
+
+@dataclass(frozen=True)
+class HookCall:
+    """What a hook is told: it may look at the model and add to the log, and must change neither model nor data."""
+
+    model: ModeModel
+    iteration: int
+    log: TrainingLog
+
+
+Hook = Callable[[HookCall], None]
+
+
+def fit(
+    dataset: TrajectoryDataset,
+    config: TrainConfig,
+    out: Path | str,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    codes: np.ndarray | None = None,
+    hook: Hook | None = None,
+    source: dict[str, Any] | None = None,
+) -> Run:
+    """Find modes in unlabelled trajectories and train one policy that is steered by them.
+
+    A run that was killed at any instant and resumed ends with the same weights, bit for bit, as one that was not: on
+    the same machine, on a CPU. On a GPU all draws are the same too, but torch does not fix the order of every sum.
+
+    Args:
+        dataset: only its observations, actions, disturbed marks, sensors and action space are used.
+        config: settings.
+        out: the run's folder.
+        resume: go on with a run that was interrupted; a finished run is left as it is.
+        overwrite: replace a run that is there.
+        codes: (E,) int, of every episode, for the start "given": reassignment goes on from them.
+        hook: called every `hook_every` iterations of the policy's training and after it.
+        source: where the dataset came from, for the record: {"root": ...}.
+
+    Raises:
+        UserError: the folder, the data or the settings do not allow it; nothing is half-written.
+    """
+    device = choose_device(config.device)
+    training, held_out = held_out_split(len(dataset), config.held_out, config.seed)
+    check(dataset, config, training, codes)
+    record = {**describe(dataset, config, training, held_out), "source": source}
+    flat = FlatEpisodes.of(dataset, training)
+    data = TrainingData(flat, config.window, config.segment, device)
+    data.check_drawable(dataset.name)
+    sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
+    new_model(sizes, data, config, restart=0)  # what cannot be built is refused before anything is written
+    given = None if codes is None else codes_of_units(data, torch.as_tensor(codes[training], device=device))
+    with RunFolder(Path(out)).held(record, resume=resume, overwrite=overwrite) as folder, one_thread():
+        if folder.complete:
+            return load_run(folder.path)
+        plan = RestartPlan(sizes, config, folder.path, given)
+        with WholeRun(config, dataset.name) as whole:
+            best, restarts = run_restarts(plan, flat, data, find_codes, whole)
+            job = policy_job(plan, data, best, restarts, whole)
+            if config.find_switches:
+                data = sharpen(job, flat, data, config)
+            train_policy(job, data, config, HeldOut.of(dataset, held_out, config, device), hook)
+        return folder.finish(job.state.model, summary(job, data, config, restarts), device)
+
+
+def find_codes(job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None) -> None:
+    """One restart: a start, then reassignment. The job's state ends with (U,) codes and their score."""
+    state = job.state
+    if state.stage == "start":
+        with job.timed("start"):
+            state.codes = start(job, data, config, restart, given)
+        job.enter("switches" if config.find_switches else "reassign")
+    if state.stage == "reassign":
+        with job.timed("reassign"):
+            reassign_codes(job, data, config, restart)
+        job.enter("done")
+    if state.stage == "switches":
+        with job.timed("switches"):
+            search_switches(job, data, config, seeded(config.seed, 0, "switches"), blind=True)
+            state.score = state.rounds[-1]["nll"]
+        job.enter("done")
+
+
+def start(job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None) -> Tensor:
+    """(U,) the codes that a restart begins with; the joint objective trains the job's model, too."""
+    model, generator = job.state.model, seeded(config.seed, restart, "start", data.device)
+    if config.start == "given":
+        assert given is not None
+        return given
+    if config.start in STARTS:
+        return STARTS[config.start](data, config.codes, generator)
+    joint = JointTraining(model, data, config, generator)
+    job.iterate(
+        config.joint_iterations,
+        joint.step,
+        generator,
+        joint.optimiser,
+        begin=joint.place_codes,
+        figures=partial(joint_figures, model),
+    )
+    return nearest_codes(model, unit_distances(model, data, seeded(config.seed, restart, "codes", data.device)))
+
+
+def reassign_codes(job: Job, data: TrainingData, config: TrainConfig, restart: int) -> None:
+    """Rounds of splitting, reassignment and merging until the codes settle; then their score."""
+    state, generator = job.state, seeded(config.seed, restart, "reassign")
+    data = data.showing(state.model.features)
+    assert state.codes is not None
+    if not config.refine:
+        return
+    state.restore(generator)
+    job.advance("reassign", len(state.rounds))
+    while (
+        done := next_round(state.model, data, state.codes, config, generator, state.rounds, state.moved)
+    ) is not None:
+        state.codes, state.moved = done.codes, done.moved
+        state.rounds.append(done.figures)
+        job.log.scalars("reassign", done.figures, len(state.rounds))
+        job.save(generator)
+        job.advance("reassign", 1)
+    if config.restarts > 1:
+        # The same split and the same fit for every restart.
+        state.score = selection_score(state.model, data, state.codes, config, seeded(config.seed, 0, "selection"))
+
+
+def search_switches(
+    job: Job, data: TrainingData, config: TrainConfig, generator: torch.Generator, *, blind: bool
+) -> None:
+    """Rounds that give every step a code of its own, (S,), as long as they are of this kind."""
+    state = job.state
+    assert state.codes is not None
+    if not state.restore(generator) and blind:
+        state.codes = state.codes[data.unit_of_step]
+    search = SwitchSearch(state.model, data, config)
+    while (kind := next_kind(state.rounds, blind=blind)) is not None:
+        state.codes, figures = search.round(kind, state.codes, generator)
+        state.rounds.append(figures)
+        job.log.scalars("switches", figures, len(state.rounds))
+        job.save(generator)
+        job.advance("switches", 1)
+
+
+def policy_job(
+    plan: RestartPlan, data: TrainingData, best: State, restarts: list[dict[str, Any]], whole: WholeRun
+) -> Job:
+    """The job that goes on from the best restart's model and codes."""
+    config = plan.config
+    make_model = partial(new_model, plan.sizes, data, config, restart=0)
+    first = "sharpen" if config.find_switches else "settle"
+    job = Job(plan.policy_path, first, make_model, config, plan.out / TENSORBOARD / "policy", whole.advance)
+    state = job.state
+    if state.stage == first and state.generator is None:
+        state.model.load_state_dict(best.model.state_dict())
+        state.codes, state.rounds = best.codes, list(best.rounds)
+        for entry in restarts:
+            for name, seconds in entry["seconds"].items():
+                state.seconds[name] = round(state.seconds.get(name, 0.0) + seconds, 2)
+    return job
+
+
+def sharpen(job: Job, flat: FlatEpisodes, data: TrainingData, config: TrainConfig) -> TrainingData:
+    """The rounds of the best restart that see everything; then the steps' codes cut episodes into units."""
+    state = job.state
+    if state.stage == "sharpen":
+        with job.timed("switches"):
+            search_switches(job, data, config, seeded(config.seed, 0, "sharpen"), blind=False)
+        assert state.codes is not None
+        units, of_unit = units_of_codes(state.codes.cpu().numpy(), data.episode_lengths, config.window.span)
+        state.units = torch.from_numpy(np.stack(units)).to(data.device)
+        state.codes = torch.from_numpy(of_unit).to(data.device)
+        job.enter("settle")
+    assert state.units is not None
+    steps, episodes = state.units.cpu().numpy()
+    return TrainingData(flat, config.window, None, data.device, Units(steps, episodes))
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Episodes that training does not see; the log reports on them."""
+
+    data: TrainingData | None
+    """None where there are none, or none with an undisturbed window."""
+
+    @classmethod
+    def of(
+        cls, dataset: TrajectoryDataset, indices: np.ndarray, config: TrainConfig, device: torch.device
+    ) -> "HeldOut":
+        if not len(indices):
+            return cls(None)
+        data = TrainingData(FlatEpisodes.of(dataset, indices), config.window, config.segment, device)
+        return cls(data if len(data.drawable) else None)
+
+
+def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut, hook: Hook | None) -> None:
+    """Prune and order the codes, then train the policy on them."""
+    state = job.state
+    assert state.codes is not None
+    if state.stage == "settle":
+        generator = seeded(config.seed, 0, "settle", data.device)
+        if config.refine:
+            state.codes = settle(state.model, data, state.codes, generator)
+        else:
+            state.codes = settle_joint(state.model, data, config.pool, generator)
+        job.enter("policy" if config.refine else "done")
+    if state.stage == "policy":
+        generator = seeded(config.seed, 0, "policy", data.device)
+        training = PolicyTraining(state.model, data, state.codes, config, generator)
+
+        def watch(iteration: int) -> None:
+            if iteration % (EVALUATE_EVERY * config.log_every) == 0:
+                log_figures(job, data, config, unseen)
+            if hook is not None and (iteration % config.hook_every == 0 or iteration == config.iterations):
+                hook(HookCall(state.model, iteration, job.log))
+
+        with job.timed("policy"):
+            job.iterate(
+                config.iterations, training.step, generator, training.optimiser, figures=policy_figures, watch=watch
+            )
+        job.enter("done")
+    state.figures = log_figures(job, data, config, unseen)
+
+
+def log_figures(job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut) -> dict[str, dict[str, float]]:
+    """Log and return figures on the training data and on the held-out episodes."""
+    state = job.state
+    figures = {"train": evaluate(state.model, data, config, state.codes)}
+    if unseen.data is not None:
+        figures["held_out"] = evaluate(state.model, unseen.data, config)
+    for name, values in figures.items():
+        job.log.scalars(f"policy/{name}", values, state.iteration)
+    return figures
+
+
+def summary(job: Job, data: TrainingData, config: TrainConfig, restarts: list[dict[str, Any]]) -> dict[str, Any]:
+    """What run.json says of a finished run."""
+    state = job.state
+    codes = state.codes
+    assert codes is not None
+    model, n_modes = state.model, state.model.n_modes
+    found: dict[str, Any] = {"assignment": codes_by_episode(data, codes, config.codes)}
+    if config.find_switches:
+        found["switches"] = stretches_by_episode(data, codes)
+    elif config.segment is not None:
+        n_episodes = len(data.episode_lengths)
+        found["segments"] = [codes[data.episode_of_unit == index].tolist() for index in range(n_episodes)]
+    return found | {
+        "summary": {
+            "n_modes": n_modes,
+            "shares": model.mode_shares[:n_modes].tolist(),
+            "restarts": restarts,
+            "seconds": {stage: round(seconds, 2) for stage, seconds in state.seconds.items()},
+            "figures": state.figures,
+        }
+    }
+
+
+def new_model(sizes: ModelConfig, data: TrainingData, config: TrainConfig, restart: int) -> ModeModel:
+    """A model of a restart's first weights on the data's device, its scales taken from the data."""
+    model = ModeModel(sizes, seeded(config.seed, restart, "weights")).to(data.device)
+    model.features.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
+    return model
+
+
+def token_sizes(dataset: TrajectoryDataset) -> tuple[int, ...]:
+    """How many things each of a dataset's token sensors names."""
+    return tuple(
+        1 + int(max(episode.observations[:, token.columns].max() for episode in dataset.episodes))
+        for token in of_kind(dataset.sensors, "token")
+    )
+
+
+def codes_of_units(data: TrainingData, codes: Tensor) -> Tensor:
+    """(E,) codes of the episodes -> (U,) of their units"""
+    return codes[torch.from_numpy(data.episode_of_unit).to(codes.device)]
+
+
+def choose_device(name: DeviceName) -> torch.device:
+    """
+    Raises:
+        UserError: cuda was asked for where there is none.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device is cuda, but torch finds no CUDA device here; use --device cpu or auto")
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def held_out_split(n_episodes: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the training and of the held-out episodes, each ascending; at least one episode is trained on."""
+    n_held_out = min(round(share * n_episodes), n_episodes - 1)
+    shuffled = np.random.default_rng([seed, n_episodes]).permutation(n_episodes)
+    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
+
+
+def describe(
+    dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, held_out: np.ndarray
+) -> dict[str, Any]:
+    """What run.json says from the start."""
+    return {
+        "config": replace(config, workers=None).to_dict(),  # how many work on it decides nothing
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum, "n_episodes": len(dataset)},
+        "env_id": dataset.env_id,
+        "sensors": {name: [part.start, part.stop, part.kind] for name, part in (dataset.sensors or {}).items()},
+        "layout_seeds": dataset.layout_seeds,
+        "training_episodes": training.tolist(),
+        "held_out_episodes": held_out.tolist(),
+        "versions": versions(),
+        "platform": platform_name(),
+    }
+
+
+def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, codes: np.ndarray | None) -> None:
+    """
+    Raises:
+        UserError: an episode is shorter than a window, there are fewer trajectories than codes, too few episodes to
+            look for switches in, or given codes that do not fit.
+    """
+    check_start(config.start)
+    segment_lengths(dataset.lengths, config.segment, config.window.span)
+    units, _ = segment_lengths(dataset.lengths[training], config.segment, config.window.span)
+    if config.codes > len(units):
+        what = "trajectories" if config.segment is None else "segments"
+        raise UserError(
+            f"codes is {config.codes}, but dataset {dataset.name} has only {len(units)} {what} to train on; "
+            "lower --codes or held_out, or generate more episodes"
+        )
+    if config.find_switches and len(training) < FEWEST_EPISODES:
+        raise UserError(
+            f"dataset {dataset.name} has {len(training)} episode{'s' * (len(training) != 1)} to train on; switches are "
+            f"judged by policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
+        )
+    if (codes is not None) != (config.start == "given"):
+        raise UserError("codes and start='given' belong together; give both, or neither")
+    if codes is not None:
+        given = np.asarray(codes)
+        if given.shape != (len(dataset),) or given.dtype.kind not in "iu":
+            raise UserError(f"codes are {given.dtype} of shape {given.shape}; expected {len(dataset)} whole numbers")
+        if given.min() < 0 or given.max() >= config.codes:
+            raise UserError(f"codes go from {given.min()} to {given.max()}; expected 0 to {config.codes - 1}")
+
+
+__all__ = ["Hook", "HookCall", "fit", "same_partition"]

@@ -1,0 +1,180 @@
+"""Several looks for codes, side by side in processes of their own, and the choice among them without labels.
+
+Whatever the number of processes, a restart is the same function of data and settings, and so is the choice.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mode_imitation.discovery.reassignment import same_partition
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
+from mode_imitation.model.config import ModelConfig
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.processes import run_tasks
+from mode_imitation.progress import progress
+from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.loop import Job
+from mode_imitation.training.run_folder import TENSORBOARD, WORK
+from mode_imitation.training.state import State
+from mode_imitation.training.tensor_files import read_tensors, write_tensors
+
+MODULE = "mode_imitation.training.restart_worker"
+FindCodes = Callable[[Job, TrainingData, TrainConfig, int, Tensor | None], None]
+UNITS = {"start": 9, "reassign": 2500, "switches": 4000, "policy": 4}
+"""About how long each piece of a stage takes, in ms: they make the stages' progress one number."""
+LIKELY_RESTARTS = 2
+"""The second one mostly finds what the first one found."""
+
+
+@dataclass(frozen=True)
+class RestartPlan:
+    """What a restart needs to know beside the data."""
+
+    sizes: ModelConfig
+    config: TrainConfig
+    out: Path
+    """The run's folder."""
+    given: Tensor | None = None
+    """(U,) codes to start from."""
+
+    def path(self, restart: int) -> Path:
+        return self.out / WORK / f"restart-{restart}.safetensors"
+
+    @property
+    def policy_path(self) -> Path:
+        return self.out / WORK / "policy.safetensors"
+
+    @property
+    def data_path(self) -> Path:
+        return self.out / WORK / "data.safetensors"
+
+    def job(self, restart: int, data: TrainingData, advance: Callable[[str, int], None]) -> Job:
+        """A restart's job, which goes on from its file where there is one."""
+        from mode_imitation.training.fit import new_model
+
+        make_model: Callable[[], ModeModel] = partial(new_model, self.sizes, data, self.config, restart)
+        log = self.out / TENSORBOARD / f"restart-{restart}"
+        return Job(self.path(restart), "start", make_model, self.config, log, advance)
+
+
+class WholeRun:
+    """One progress of all stages, with the time left of the whole run."""
+
+    def __init__(self, config: TrainConfig, name: str) -> None:
+        self.config = config
+        self.side_by_side = n_workers(config)
+        rounds = config.rounds + 1 if config.refine else 0
+        joint = config.joint_iterations * (config.start == "vqvae")
+        self.restart_units = UNITS["start"] * joint + UNITS["reassign"] * rounds * config.judge_iterations / 1000
+        likely = min(LIKELY_RESTARTS, config.restarts)
+        policy = UNITS["policy"] * config.iterations * config.refine * (3 if config.ring == "attention" else 1)
+        self.policy_scale = policy / max(1, config.iterations)
+        total = self.restart_units * math.ceil(likely / self.side_by_side) + policy
+        self._progress = progress(f"training on {name}", round(total), "")
+
+    def __enter__(self) -> "WholeRun":
+        self.bar = self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._progress.__exit__(*error)
+
+    def advance(self, stage: str, done: int) -> None:
+        """So many more pieces of a stage of a job that runs alone are done."""
+        scale = self.policy_scale if stage == "policy" else UNITS.get(stage, 0)
+        self.bar.advance(round(done * scale), note=NOTES.get(stage, ""))
+
+    def restart_advance(self, units: int) -> None:
+        """So many more units of restarts that run side by side are done."""
+        self.bar.advance(round(units / self.side_by_side), note="looking for codes")
+
+
+NOTES = {
+    "start": "looking for codes",
+    "reassign": "looking for codes",
+    "switches": "looking for switches",
+    "policy": "training the policy",
+}
+
+
+def n_workers(config: TrainConfig) -> int:
+    """Restarts that run side by side: all in this process on a GPU, which they would only share."""
+    on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
+    return 1 if on_gpu else max(1, min(config.workers or _cores(), config.restarts))
+
+
+def run_restarts(
+    plan: RestartPlan, flat: FlatEpisodes, data: TrainingData, find_codes: FindCodes, whole: WholeRun
+) -> tuple[State, list[dict[str, Any]]]:
+    """Restarts until two agree, or there were enough; the best of them by cross-fitted likelihood.
+
+    Args:
+        plan: settings and folder.
+        flat: the training episodes, for the processes.
+        data: the same.
+        find_codes: what one restart does.
+        whole: is told of progress.
+
+    Returns:
+        The best restart's state; and of every restart score, number of codes, rounds and seconds.
+    """
+    config, states = plan.config, []
+    while len(states) < config.restarts and not _settled(states):
+        wave = range(len(states), min(len(states) + whole.side_by_side, config.restarts))
+        missing = [restart for restart in wave if not _is_done(plan, restart)]
+        if len(missing) > 1:
+            write_tensors(plan.data_path, flat.tensors())
+            job = {"out": str(plan.out), "config": config.to_dict(), "sizes": plan.sizes.to_dict()}
+            job["given"] = None if plan.given is None else plan.given.tolist()
+            with contextlib.closing(run_tasks(MODULE, job, missing, len(missing), whole.restart_advance)) as ended:
+                for _, outcome in ended:
+                    if isinstance(outcome, Exception):
+                        raise outcome
+        for restart in wave:
+            job_here = plan.job(restart, data, whole.advance)
+            find_codes(job_here, data, config, restart, plan.given)  # nothing is left to do where a process did it
+            states.append(job_here.state)
+            if _settled(states):
+                break  # what was done beyond, side by side, is not used: the number of processes decides nothing
+    best = min(range(len(states)), key=lambda index: (_score(states[index]), -index))
+    return states[best], [_figures(state) for state in states]
+
+
+def _is_done(plan: RestartPlan, restart: int) -> bool:
+    path = plan.path(restart)
+    return path.exists() and read_tensors(path)[1].get("stage") == "done"
+
+
+def _score(state: State) -> float:
+    return math.inf if state.score is None else state.score
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _settled(states: list[State]) -> bool:
+    """Whether the last restart found the very groups of the best one before: what two starts from other weights agree
+    on, a third would hardly change."""
+    if len(states) < 2:
+        return False
+    *before, last = states
+    best = min(before, key=_score)
+    assert best.codes is not None
+    assert last.codes is not None
+    return same_partition(best.codes, last.codes)
+
+
+def _figures(state: State) -> dict[str, Any]:
+    assert state.codes is not None
+    n_codes = len(state.codes.unique())
+    return {"score": state.score, "n_codes": n_codes, "rounds": state.rounds, "seconds": state.seconds}
