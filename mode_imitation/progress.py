@@ -41,14 +41,16 @@ class _Lines:
             self.printed = now
             # Before the first unit is done, nobody knows how long they take.
             left = (self.total - self.done) * (now - self.started) / self.done if self.done else None
-            self.print(f"{self.rate()}, {_clock(left)} left" if left is not None else "none done yet")
+            rate = f"{self.rate()}, " if self.unit else ""
+            self.print(f"{rate}{_clock(left)} left" if left is not None else "none done yet")
 
     def rate(self) -> str:
         return _rate(self.done / max(time.monotonic() - self.started, 1e-9), self.unit)
 
     def print(self, tail: str) -> None:
         note = f"  {self.note}" if self.note else ""
-        print(f"{self.label}: {self.done:,}/{self.total:,} {self.unit}, {tail}{note}", file=sys.stderr, flush=True)
+        far = f"{self.done:,}/{self.total:,} {self.unit}" if self.unit else f"{self.done / self.total:.0%}"
+        print(f"{self.label}: {far}, {tail}{note}", file=sys.stderr, flush=True)
 
 
 class _Bar:
@@ -59,7 +61,7 @@ class _Bar:
         fields = {"note": note} if note else {}
         self.bar.update(self.task, advance=steps, **fields)
         speed = self.bar.tasks[self.task].speed
-        self.bar.update(self.task, rate=_rate(speed, self.unit) if speed else "")
+        self.bar.update(self.task, rate=_rate(speed, self.unit) if speed and self.unit else "")
 
 
 @contextmanager
@@ -69,13 +71,14 @@ def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
     Args:
         label: what is being done, "generating" say.
         total: units of work in all.
-        unit: what is counted, in the plural: "steps", "iterations".
+        unit: what is counted, in the plural: "steps", "iterations"; "" for what is only a share of the whole.
     """
     if not sys.stderr.isatty():
         lines = _Lines(label, total, unit)
         yield lines
         if lines.done:
-            lines.print(f"{lines.rate()}, took {_clock(time.monotonic() - lines.started)}")
+            rate = f"{lines.rate()}, " if unit else ""
+            lines.print(f"{rate}took {_clock(time.monotonic() - lines.started)}")
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -84,7 +87,7 @@ def progress(label: str, total: int, unit: str) -> Iterator[Progress]:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        MofNCompleteColumn() if unit else TextColumn("{task.percentage:.0f}%"),
         TextColumn("{task.fields[rate]}"),
         TimeElapsedColumn(),
         TextColumn("left"),

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mode_imitation.errors import UserError, near_matches
-from mode_imitation.model.layers import draw_weights, linear, mlp
+from mode_imitation.model.layers import gru, linear, mlp
 
 
 class Encoder(nn.Module):
@@ -58,7 +58,7 @@ class GRUEncoder(Encoder):
     def __init__(self, feature_dim: int, hidden: int, code_dim: int, generator: torch.Generator) -> None:
         super().__init__(feature_dim, hidden, code_dim, generator)
         self.per_transition = linear(feature_dim, hidden, generator)
-        self.recurrent = draw_weights(nn.utils.skip_init(nn.GRU, hidden, hidden, batch_first=True), hidden, generator)
+        self.recurrent = gru(hidden, hidden, generator)
         self.per_window = mlp([hidden, hidden, code_dim], generator)
 
     def summary(self, features: Tensor, mask: Tensor | None) -> Tensor:

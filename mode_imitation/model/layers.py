@@ -18,6 +18,11 @@ def linear(n_in: int, n_out: int, generator: torch.Generator, bias: bool = True)
     return draw_weights(layer, n_in, generator)
 
 
+def gru(n_in: int, n_out: int, generator: torch.Generator) -> nn.GRU:
+    """A gated recurrent unit over (B, T, n_in), with torch's usual initial weights, from `generator`."""
+    return draw_weights(nn.GRU(n_in, n_out, batch_first=True, device="meta").to_empty(device="cpu"), n_out, generator)
+
+
 def draw_weights(module: Module, n_in: int, generator: torch.Generator) -> Module:
     """Draw every parameter anew, in order, from U(-1/sqrt(n_in), 1/sqrt(n_in)), as torch does for linear and GRU."""
     bound = 1 / math.sqrt(n_in)

@@ -16,7 +16,7 @@ from mode_imitation.model.config import CodebookKind, ModelConfig
 from mode_imitation.model.encoders import Decoder, make_encoder
 from mode_imitation.model.features import Features
 from mode_imitation.model.heads import make_head
-from mode_imitation.model.layers import draw_weights, linear, mlp
+from mode_imitation.model.layers import gru, linear, mlp
 
 FAR = 1e4
 """Added to the distance of a pruned code: its weight in a softmax is then exactly 0."""
@@ -102,9 +102,7 @@ class Actor(nn.Module):
         self.trunk = nn.Sequential(nn.ReLU(), *mlp([first, *widths], generator), *([nn.ReLU()] if widths else []))
         width = config.actor_hidden[-1]
         if config.memory:
-            self.memory = draw_weights(
-                nn.utils.skip_init(nn.GRU, width, config.memory, batch_first=True), config.memory, generator
-            )
+            self.memory = gru(width, config.memory, generator)
         self.width = config.memory or width
         self.head = make_head(config.head, self.width, config.n_codes, config.action_space, config.chunk, generator)
 

@@ -339,7 +339,7 @@ class Policy:
                 "call policy.begin() where other episodes begin"
             )
         rows = model.features.rows(torch.from_numpy(batch).to(self.device))
-        told = torch.from_numpy(np.ascontiguousarray(contexts)).to(self.device)
+        told = torch.from_numpy(contexts.copy()).to(self.device)
         first = np.ones(n_worlds, dtype=bool) if state is None else np.zeros(n_worlds, dtype=bool)
         if begun is not None:
             first |= begun

@@ -12,7 +12,7 @@ from mode_imitation.model.threads import one_thread
 from mode_imitation.processes import Advance, serve
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import find_codes
-from mode_imitation.training.restarts import UNITS, RestartPlan
+from mode_imitation.training.restarts import RestartPlan, units
 from mode_imitation.training.tensor_files import read_tensors
 
 REPORT_UNITS = 200
@@ -29,13 +29,13 @@ def prepare(job: dict[str, Any]) -> Callable[[int, Advance], None]:
     data = TrainingData(flat, config.window, config.segment)
 
     def do(restart: int, advance: Advance) -> None:
-        waiting = 0
+        waiting, scale = 0.0, units(config)
 
         def count(stage: str, done: int) -> None:
             nonlocal waiting
-            waiting += done * UNITS.get(stage, 0)
+            waiting += done * scale.get(stage, 0)
             if waiting >= REPORT_UNITS:
-                advance(waiting)
+                advance(round(waiting))
                 waiting = 0
 
         with one_thread():

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from mode_imitation.discovery.reassignment import same_partition
+from mode_imitation.discovery.switches import BLIND_ROUNDS, MOST_SIGHTED
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
@@ -29,8 +30,6 @@ from mode_imitation.training.tensor_files import read_tensors, write_tensors
 
 MODULE = "mode_imitation.training.restart_worker"
 FindCodes = Callable[[Job, TrainingData, TrainConfig, int, Tensor | None], None]
-UNITS = {"start": 9, "reassign": 2500, "switches": 4000, "policy": 4}
-"""About how long each piece of a stage takes, in ms: they make the stages' progress one number."""
 LIKELY_RESTARTS = 2
 """The second one mostly finds what the first one found."""
 
@@ -66,36 +65,52 @@ class RestartPlan:
         return Job(self.path(restart), "start", make_model, self.config, log, advance)
 
 
+def units(config: TrainConfig) -> dict[str, float]:
+    """About how long each piece of a stage takes, in ms: it makes the stages' progress one number."""
+    judging = config.judge_iterations * (3 if config.ring == "attention" else 1)
+    policy = 12 if config.ring == "attention" else 4
+    return {"start": 9, "reassign": 2.5 * judging, "switches": 4 * judging, "policy": policy}
+
+
 class WholeRun:
     """One progress of all stages, with the time left of the whole run."""
 
     def __init__(self, config: TrainConfig, name: str) -> None:
         self.config = config
         self.side_by_side = n_workers(config)
+        self.units = units(config)
         rounds = config.rounds + 1 if config.refine else 0
+        if config.find_switches:
+            rounds = BLIND_ROUNDS
         joint = config.joint_iterations * (config.start == "vqvae")
-        self.restart_units = UNITS["start"] * joint + UNITS["reassign"] * rounds * config.judge_iterations / 1000
-        likely = min(LIKELY_RESTARTS, config.restarts)
-        policy = UNITS["policy"] * config.iterations * config.refine * (3 if config.ring == "attention" else 1)
-        self.policy_scale = policy / max(1, config.iterations)
-        total = self.restart_units * math.ceil(likely / self.side_by_side) + policy
-        self._progress = progress(f"training on {name}", round(total), "")
+        restart = self.units["start"] * joint + self.units["switches" if config.find_switches else "reassign"] * rounds
+        waves = math.ceil(min(LIKELY_RESTARTS, config.restarts) / self.side_by_side)
+        sharpening = self.units["switches"] * MOST_SIGHTED * config.find_switches
+        self.done, self._shown = 0.0, 0
+        self.total = round(restart * waves + sharpening + self.units["policy"] * config.iterations * config.refine)
+        self._progress = progress(f"training on {name}", self.total, "")
 
     def __enter__(self) -> "WholeRun":
         self.bar = self._progress.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self._advance(max(0, self.total - self.done), "")  # codes that settled early left something of the plan
         self._progress.__exit__(*error)
+
+    def _advance(self, units: float, note: str) -> None:
+        self.done += units
+        self.bar.advance(round(self.done) - self._shown, note=note)
+        self._shown = round(self.done)
 
     def advance(self, stage: str, done: int) -> None:
         """So many more pieces of a stage of a job that runs alone are done."""
-        scale = self.policy_scale if stage == "policy" else UNITS.get(stage, 0)
-        self.bar.advance(round(done * scale), note=NOTES.get(stage, ""))
+        self._advance(done * self.units.get(stage, 0), NOTES.get(stage, ""))
 
     def restart_advance(self, units: int) -> None:
         """So many more units of restarts that run side by side are done."""
-        self.bar.advance(round(units / self.side_by_side), note="looking for codes")
+        self._advance(units / self.side_by_side, "looking for codes")
 
 
 NOTES = {
