@@ -1,27 +1,55 @@
 """Discover the modes in mixed, unlabelled expert trajectories and steer one policy through them.
 
-policy = mode_imitation.load_policy("runs/two-experts").steer(mode=1)
-action = policy.act(observation)
+import mode_imitation as mi
+
+run = mi.fit(mi.load_dataset("pointgoal1/two-experts-v0"), codes=4)
+action = run.policy.steer(mode=1).act(observation)
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mode_imitation.data.dataset import load_dataset
+    from mode_imitation.api import FittedRun, fit
+    from mode_imitation.data.arrays import from_arrays
+    from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+    from mode_imitation.data.spaces import Sensor
     from mode_imitation.steering.policy import Policy, load_policy
+    from mode_imitation.training.config import TrainConfig
 
-__version__ = "0.1.0"
-__all__ = ["Policy", "__version__", "load_dataset", "load_policy"]
+__version__ = "0.2.0.dev0"
+
+_HOMES = {
+    "FittedRun": "api",
+    "Policy": "steering.policy",
+    "Sensor": "data.spaces",
+    "TrainConfig": "training.config",
+    "TrajectoryDataset": "data.dataset",
+    "fit": "api",
+    "from_arrays": "data.arrays",
+    "load_dataset": "data.dataset",
+    "load_policy": "steering.policy",
+}
+__all__ = [
+    "FittedRun",
+    "Policy",
+    "Sensor",
+    "TrainConfig",
+    "TrajectoryDataset",
+    "__version__",
+    "fit",
+    "from_arrays",
+    "load_dataset",
+    "load_policy",
+]
 
 
 def __getattr__(name: str) -> Any:
     # Imported on first use: torch takes seconds, and `mode-imitation --help` needs none of it.
-    if name in ("Policy", "load_policy"):
-        from mode_imitation.steering import policy
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
 
-        return getattr(policy, name)
-    if name == "load_dataset":
-        from mode_imitation.data.dataset import load_dataset
 
-        return load_dataset
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def __dir__() -> list[str]:
+    return __all__

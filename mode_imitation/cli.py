@@ -43,6 +43,7 @@ COMMANDS = {
     "modes": Command("modes", "ModesCommand", "the report card of every mode on held-out layouts"),
     "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through the simulator"),
     "attribute": Command("attribute", "AttributeCommand", "which mode made which part of new episodes, or none"),
+    "export": Command("export", "ExportCommand", "write a trained policy as ONNX, checked against torch"),
     "plot": Command("plot", "PlotCommand", "bird's-eye pictures of a dataset's episodes"),
     "benchmark": Command("benchmark", "BenchmarkCommand", "this method beside others, over seeds, with intervals"),
     "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),

@@ -272,7 +272,7 @@ class RingAttentionModule(SensorModule):
             self.groups, self.read, self.under, self.token, self.score, strict=True
         ):
             seen = [around(rows[:, start : start + size]) for start in starts]  # R of (B, N, READ)
-            bearings = _bearings(size, rows.dtype, rows.device).expand(len(rows), -1, -1)
+            bearings = _bearings(size, rows.dtype, rows.device).expand(rows.shape[0], -1, -1)
             z = token(read(torch.cat([*seen, bearings], dim=-1)) + under(under_all)[:, None])  # (B, N, W)
             weights = torch.softmax(score(z), dim=1)  # (B, N, HEADS)
             pooled += [torch.einsum("bnh,bnw->bhw", weights, z).flatten(1), z.amax(1)]

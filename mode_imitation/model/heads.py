@@ -73,9 +73,8 @@ class GaussianHead(Head):
         self.context_layers = [self.log_sigma]
 
     def forward(self, hidden: Tensor, contexts: Tensor) -> Tensor:
-        shape = (len(hidden), self.chunk, self.space.size)
         log_sigma = self.log_sigma(contexts).clamp_min(MIN_LOG_SIGMA)
-        return torch.cat([self.mean(hidden).view(shape), log_sigma.view(shape)], dim=-1)
+        return torch.cat([part.unflatten(-1, (self.chunk, -1)) for part in (self.mean(hidden), log_sigma)], dim=-1)
 
     def log_prob(self, parameters: Tensor, actions: Tensor) -> Tensor:
         return normal_log_prob(actions, *parameters.chunk(2, dim=-1))
@@ -108,10 +107,9 @@ class MixtureHead(Head):
         self.context_layers = [self.log_sigmas]
 
     def forward(self, hidden: Tensor, contexts: Tensor) -> Tensor:
-        shape = (len(hidden), self.chunk, -1)
         log_sigmas = self.log_sigmas(contexts).clamp_min(MIN_LOG_SIGMA)
         parts = [self.logits(hidden), self.means(hidden), log_sigmas]
-        return torch.cat([part.view(shape) for part in parts], dim=-1)
+        return torch.cat([part.unflatten(-1, (self.chunk, -1)) for part in parts], dim=-1)
 
     def _split(self, parameters: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(..., P) -> log weights (..., M), means (..., M, A), log sigmas (..., M, A)"""
@@ -157,7 +155,7 @@ class CategoricalHead(Head):
         self.context_layers = []
 
     def forward(self, hidden: Tensor, contexts: Tensor) -> Tensor:
-        return self.logits(hidden).view(len(hidden), self.chunk, -1)
+        return self.logits(hidden).unflatten(-1, (self.chunk, -1))
 
     def _columns(self, parameters: Tensor) -> list[Tensor]:
         """(..., P) -> log probabilities of each column's choices"""

@@ -1,0 +1,398 @@
+"""Arrays as a dataset, whichever way they are laid out; and several datasets as one. E episodes, S steps in all."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import ActionSpace, Sensor
+from mode_imitation.errors import UserError
+
+Layout = Literal["list", "stacked", "flat"]
+OF_STATES = ("positions", "headings")
+OF_STEPS = ("rewards", "costs", "disturbed")
+NAMED = 5
+"""Episodes or columns that a message names before it counts the rest."""
+KEPT = 0.5
+"""Share of a column's different values below which float32 is said to lose them."""
+
+
+@dataclass(frozen=True)
+class ArrayOptions:
+    """How arrays become episodes."""
+
+    lags: int = 0
+    """Earlier observations that are shown beside each, for data without speeds; before the first, that one."""
+    drop_short: int = 1
+    """Episodes of fewer steps are left out."""
+    drop_nan: bool = False
+    """Leave episodes with NaN or infinity out, instead of refusing them."""
+    choices: bool | None = None
+    """Whether actions are choices by number; None: where they are whole numbers."""
+
+
+@dataclass
+class Arrays:
+    """What was given, by episode.
+
+    Attributes:
+        notes: what was left out or changed, a line each.
+    """
+
+    observations: list[np.ndarray]
+    actions: list[np.ndarray]
+    more: dict[str, list[np.ndarray]] = field(default_factory=dict)
+    labels: list[str] | None = None
+    terminated: list[bool] | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+def from_arrays(
+    observations: Any,
+    actions: Any = "difference",
+    lengths: Any = None,
+    *,
+    rewards: Any = None,
+    costs: Any = None,
+    positions: Any = None,
+    headings: Any = None,
+    disturbed: Any = None,
+    labels: Any = None,
+    terminated: Any = None,
+    sensors: Mapping[str, Sensor] | None = None,
+    name: str = "arrays",
+    env_id: str | None = None,
+    **options: Any,
+) -> TrajectoryDataset:
+    """A dataset of arrays in memory.
+
+    Args:
+        observations: a list of (T + 1, obs_dim) or (T, obs_dim) arrays, one an episode; or (E, T + 1, obs_dim) or
+            (E, T, obs_dim); or all of them one after another, (S + E, obs_dim) or (S, obs_dim), with `lengths`. Where
+            no observation follows the last action, that action is left out.
+        actions: in the same layout, (.., act_dim); whole numbers are choices, counted from their smallest. Or
+            "difference": what an observation changes by until the next is the action.
+        lengths: (E,) actions of each episode; of stacked arrays, how much of each row counts.
+        rewards, costs, disturbed: in the same layout, one number a step.
+        positions: in the layout of the observations, (.., 2) metres.
+        headings: likewise, radians.
+        labels: (E,) names, for evaluation only.
+        terminated: (E,) bool, whether each episode ended by itself.
+        sensors: which columns are what, {"lidar": Sensor(3, 19, "ring")}.
+        name: of the dataset.
+        env_id: the environment that the data comes from, where one is known.
+        **options: see ArrayOptions.
+
+    Raises:
+        UserError: shapes do not fit, or values are no finite numbers.
+    """
+    chosen = ArrayOptions(**options)
+    extra = {"rewards": rewards, "costs": costs, "positions": positions, "headings": headings, "disturbed": disturbed}
+    given = by_episode(observations, actions, lengths, extra, labels=labels, terminated=terminated)
+    dataset, notes = as_dataset(given, chosen, sensors=sensors, name=name, env_id=env_id)
+    for note in notes:
+        warnings.warn(note, stacklevel=2)
+    return dataset
+
+
+def by_episode(
+    observations: Any, actions: Any, lengths: Any, extra: Mapping[str, Any], *, labels: Any, terminated: Any
+) -> Arrays:
+    """Cut arrays of any layout into episodes; arguments and errors as in `from_arrays`."""
+    layout = _layout_of(observations, lengths)
+    counts = None if lengths is None else _lengths(lengths)
+    states = _cut("observations", observations, layout, counts, of_states=True)
+    if isinstance(actions, str):
+        if actions != "difference":
+            raise UserError(f"actions is {actions!r}; expected an array, or 'difference'")
+        states = [part.astype(np.float64) for part in states]
+        done = [np.diff(part, axis=0) for part in states]
+    else:
+        done = _cut("actions", actions, layout, counts, of_states=False)
+    if len(states) != len(done):
+        raise UserError(
+            f"there are observations of {len(states)} episodes and actions of {len(done)}; expected as many"
+        )
+    more = {
+        key: _cut(key, values, layout, counts, of_states=key in OF_STATES)
+        for key, values in extra.items()
+        if values is not None
+    }
+    found = Arrays(states, done, more)
+    _match_rows(found)
+    for key, values in (("labels", labels), ("terminated", terminated)):
+        if values is not None:
+            listed = np.asarray(values).reshape(-1).tolist()
+            if len(listed) != len(states):
+                raise UserError(f"{key} has {len(listed)} entries for {len(states)} episodes; expected as many")
+            setattr(found, key, [_label(entry) for entry in listed] if key == "labels" else [bool(x) for x in listed])
+    return found
+
+
+def as_dataset(
+    given: Arrays,
+    options: ArrayOptions,
+    *,
+    sensors: Mapping[str, Sensor] | None = None,
+    name: str = "arrays",
+    env_id: str | None = None,
+) -> tuple[TrajectoryDataset, list[str]]:
+    """Episodes of arrays, and what was left out or changed on the way, a line each; errors as in `from_arrays`."""
+    notes = list(given.notes)
+    whole = all(part.dtype.kind in "iub" for part in given.actions)
+    discrete = whole if options.choices is None else options.choices
+    if discrete and not all(np.array_equal(part, np.round(part)) for part in given.actions):
+        raise UserError("actions are to be choices, but are no whole numbers; leave choices out")
+    if options.choices is None and whole:
+        notes.append("actions are whole numbers and count as choices; give them as float where they are quantities")
+    keep = _kept(given, options, notes)
+    space = _choices_of([given.actions[index] for index in keep]) if discrete else None
+    starts = np.asarray(space.starts) if space else 0
+    _tell_lost_precision([given.observations[index] for index in keep], notes)
+    episodes = []
+    for index in keep:
+        fields: dict[str, Any] = {key: values[index] for key, values in given.more.items()}
+        for key in ("rewards", "costs", "headings"):
+            if key in fields:
+                fields[key] = fields[key].reshape(-1).astype(np.float32)
+        if "positions" in fields:
+            fields["positions"] = fields["positions"].astype(np.float32)
+        if "disturbed" in fields:
+            fields["disturbed"] = fields["disturbed"].reshape(-1).astype(bool)
+        if "goals_met" in fields:
+            fields["goals_met"] = fields["goals_met"].reshape(-1).astype(bool)
+        acted = given.actions[index]
+        episodes.append(
+            Episode(
+                observations=_lagged(given.observations[index], options.lags).astype(np.float32),
+                actions=(acted - starts).astype(np.int64) if space else acted.astype(np.float32),
+                terminated=bool(given.terminated and given.terminated[index]),
+                expert=given.labels[index] if given.labels else None,
+                **fields,
+            )
+        )
+    shown = dict(sensors) if sensors else None
+    if shown and options.lags:
+        size = given.observations[0].shape[1]
+        for lag in range(1, options.lags + 1):
+            for key, sensor in dict(sensors or {}).items():
+                shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
+    space = space or ActionSpace(episodes[0].actions.shape[1])
+    return TrajectoryDataset(name, tuple(episodes), shown, space, env_id), notes
+
+
+def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
+    """Several datasets as one: their episodes one after another.
+
+    Raises:
+        UserError: there is none, or they differ in sizes, sensors or action space.
+    """
+    if not datasets:
+        raise UserError("there is no dataset to train on; give one, or several")
+    first, *others = datasets
+    if not others:
+        return first
+    for other in others:
+        for what in ("obs_dim", "sensors", "action_space"):
+            one, two = getattr(first, what), getattr(other, what)
+            if one != two and not (what == "action_space" and _same_actions(one, two)):
+                words = {"obs_dim": "numbers of an observation"}.get(what, what.replace("_", " "))
+                raise UserError(
+                    f"{first.name} and {other.name} differ in their {words} ({_short(one)} and {_short(two)}); "
+                    "datasets that train together agree in these"
+                )
+    env_ids = {dataset.env_id for dataset in datasets}
+    return TrajectoryDataset(
+        " + ".join(dataset.name for dataset in datasets),
+        tuple(episode for dataset in datasets for episode in dataset.episodes),
+        first.sensors,
+        first.action_space,
+        env_ids.pop() if len(env_ids) == 1 else None,
+    )
+
+
+def _same_actions(one: ActionSpace, two: ActionSpace) -> bool:
+    """Whether actions mean the same: bounds may differ, they only limit what is carried out."""
+    return (one.size, one.choices, one.starts) == (two.size, two.choices, two.starts)
+
+
+def _layout_of(observations: Any, lengths: Any) -> Layout:
+    if isinstance(observations, list | tuple):
+        return "list"
+    ndim = np.ndim(observations)
+    if ndim == 3:
+        return "stacked"
+    if ndim in (1, 2) and lengths is not None:
+        return "flat"
+    shape = np.shape(observations)
+    if ndim in (1, 2):
+        raise UserError(
+            f"observations have shape {shape} and no lengths say where episodes end; give lengths (E,), a list of "
+            "arrays, or (E, T, obs_dim)"
+        )
+    raise UserError(
+        f"observations have shape {shape}, several axes a step, as images have; expected vectors of numbers: "
+        "encode them first, or reshape them where every number is a quantity of its own"
+    )
+
+
+def _lengths(lengths: Any) -> np.ndarray:
+    values = np.asarray(lengths)
+    if values.ndim != 1 or values.dtype.kind not in "iu" or not len(values) or (values < 1).any():
+        raise UserError("lengths must be whole numbers of at least 1, one an episode")
+    return values.astype(np.int64)
+
+
+def _cut(key: str, values: Any, layout: Layout, lengths: np.ndarray | None, *, of_states: bool) -> list[np.ndarray]:
+    """Any layout -> one (T or T + 1, columns) array an episode."""
+    if layout == "list":
+        if not isinstance(values, list | tuple):
+            raise UserError(f"{key} is no list, but observations are; expected one array an episode")
+        return [_matrix(f"{key} of episode {index}", part) for index, part in enumerate(values)]
+    array = np.asarray(values)
+    if layout == "stacked":
+        if array.ndim not in (2, 3):
+            raise UserError(f"{key} has shape {array.shape}; expected (E, T, ..) as the observations")
+        parts = [_matrix(f"{key} of episode {index}", part) for index, part in enumerate(array)]
+        if lengths is None:
+            return parts
+        if len(lengths) != len(parts):
+            raise UserError(f"lengths has {len(lengths)} entries for {len(parts)} episodes; expected as many")
+        return [
+            part[: length + (of_states and len(part) > length)] for part, length in zip(parts, lengths, strict=True)
+        ]
+    assert lengths is not None
+    flat, n_steps, n_episodes = _matrix(key, array), int(lengths.sum()), len(lengths)
+    if len(flat) == n_steps:
+        rows = lengths
+    elif of_states and len(flat) == n_steps + n_episodes:
+        rows = lengths + 1
+    else:
+        expected = f"{n_steps:,}" + (
+            f", or {n_steps + n_episodes:,} with each episode's final one" if of_states else ""
+        )
+        raise UserError(
+            f"{key} has {len(flat):,} rows for {n_steps:,} steps in {n_episodes:,} episodes; expected {expected}"
+        )
+    ends = np.cumsum(rows)
+    return [flat[end - count : end] for end, count in zip(ends, rows, strict=True)]
+
+
+def _matrix(key: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise UserError(f"{key} is ragged; expected one row of numbers a step") from None
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"{key} is of type {array.dtype}; expected numbers")
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2:
+        raise UserError(
+            f"{key} has shape {array.shape}, several axes a step, as images have; expected vectors of numbers: encode "
+            "them first, or reshape them where every number is a quantity of its own"
+        )
+    if not array.shape[1]:
+        raise UserError(f"{key} has shape {array.shape}; expected at least one number a step")
+    return array
+
+
+def _match_rows(found: Arrays) -> None:
+    """Leave out the last action of episodes whose last observation is missing, and see that rows fit."""
+    dropped = 0
+    for index, (states, actions) in enumerate(zip(found.observations, found.actions, strict=True)):
+        if len(states) not in (len(actions), len(actions) + 1):
+            raise UserError(
+                f"episode {index} has {len(states)} observations for {len(actions)} actions; expected {len(actions)}, "
+                f"or {len(actions) + 1} with the final one"
+            )
+        steps = len(states) - 1
+        dropped += len(actions) - steps
+        for key, parts in found.more.items():
+            size = steps + 1 if key in OF_STATES else steps
+            if not size <= len(parts[index]) <= size + 1:
+                raise UserError(f"{key} of episode {index} has {len(parts[index])} rows; expected {size}")
+            parts[index] = parts[index][:size]
+        found.actions[index] = actions[:steps]
+    if dropped:
+        found.notes.append(
+            f"the last action of {dropped} episode{'s' * (dropped != 1)} was left out: no observation follows it"
+        )
+
+
+def _kept(given: Arrays, options: ArrayOptions, notes: list[str]) -> list[int]:
+    """Indices of the episodes that are long enough and finite."""
+    shortest = max(1, options.drop_short)
+    every = range(len(given.observations))
+    long = [index for index in every if len(given.actions[index]) >= shortest]
+    if len(long) < len(every):
+        notes.append(f"{len(every) - len(long)} episodes of fewer than {shortest} steps were left out")
+    bad = {}
+    for index in long:
+        parts = {"observations": given.observations[index], "actions": given.actions[index]}
+        parts |= {key: values[index] for key, values in given.more.items()}
+        for key, values in parts.items():
+            if not np.isfinite(values).all() or np.abs(values.astype(np.float64)).max(initial=0) > np.finfo("f4").max:
+                bad[index] = key
+                break
+    if bad and not options.drop_nan:
+        listed = ", ".join(map(str, list(bad)[:NAMED])) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
+        raise UserError(
+            f"episode{'s' * (len(bad) != 1)} {listed} hold NaN, infinity or numbers beyond float32, first in the "
+            f"{next(iter(bad.values()))}; repair them, or leave them out (drop_nan, --drop-nan)"
+        )
+    if bad:
+        notes.append(f"{len(bad)} episodes with NaN, infinity or numbers beyond float32 were left out")
+    keep = [index for index in long if index not in bad]
+    if not keep:
+        raise UserError("no episode is left; expected at least one of finite numbers that is long enough")
+    sizes = {(given.observations[index].shape[1], given.actions[index].shape[1]) for index in keep}
+    if len(sizes) > 1:
+        raise UserError(
+            f"episodes have observations and actions of sizes {sorted(sizes)}; expected one size throughout"
+        )
+    return keep
+
+
+def _choices_of(actions: list[np.ndarray]) -> ActionSpace:
+    low = np.min([part.min(axis=0) for part in actions], axis=0).astype(np.int64)
+    high = np.max([part.max(axis=0) for part in actions], axis=0).astype(np.int64)
+    # What counts from 0 on may happen not to show its first choices; what counts from 1 or -1 starts there.
+    starts = np.where((low > 0) & (low != 1), 0, low)
+    return ActionSpace(len(low), tuple((high - starts + 1).tolist()), tuple(starts.tolist()))
+
+
+def _tell_lost_precision(observations: list[np.ndarray], notes: list[str]) -> None:
+    if all(part.dtype.itemsize <= 4 for part in observations):
+        return
+    some = np.concatenate([part[:: max(1, len(part) // 200)] for part in observations[:100]])
+    lost = []
+    for column in range(some.shape[1]):
+        exact = len(np.unique(some[:, column]))
+        if len(np.unique(some[:, column].astype(np.float32))) < KEPT * exact:
+            lost.append(column)
+    if lost:
+        listed = ", ".join(map(str, lost[:NAMED])) + (" and more" if len(lost) > NAMED else "")
+        notes.append(
+            f"column{'s' * (len(lost) != 1)} {listed} of the observations lose most of their different values in "
+            "float32; subtract an offset first (a time stamp's, say)"
+        )
+
+
+def _lagged(observations: np.ndarray, lags: int) -> np.ndarray:
+    """(T + 1, D) -> (T + 1, (1 + lags) D), the newest first."""
+    rows = np.arange(len(observations))
+    return np.concatenate([observations[np.maximum(rows - lag, 0)] for lag in range(lags + 1)], axis=1)
+
+
+def _label(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
