@@ -69,7 +69,9 @@ def test_what_differs_from_torch_or_has_no_static_form_is_refused_and_leaves_no_
 
     class Strange(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * float(np.asarray(x.detach().tolist()).sum())
+            if torch.compiler.is_exporting():
+                raise NotImplementedError("knows no graph")
+            return x
 
     model.actor.trunk.append(Strange())
     with pytest.raises(UserError, match="no static form that ONNX could hold"):

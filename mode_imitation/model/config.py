@@ -1,6 +1,6 @@
 """What a mode model is built from; imports no torch, so that the command line answers at once."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
 from mode_imitation.config_checks import Count, Positive, Widths, Within, check_fields
@@ -51,6 +51,12 @@ class ModelConfig:
             found = "choices" if self.action_space.discrete else "numbers"
             fitting = "categorical" if self.action_space.discrete else "gaussian or mixture"
             raise UserError(f"head is {self.head}, but the actions are {found}; expected {fitting}, or auto")
+
+    @property
+    def for_discovery(self) -> "ModelConfig":
+        """The model that codes are looked for with: they need no policy that sees single objects, remembers or plans,
+        and it takes many fits to find them."""
+        return replace(self, ring="readings", memory=0, chunk=1)
 
     @property
     def widest(self) -> int:

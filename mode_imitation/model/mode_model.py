@@ -5,7 +5,6 @@ action. All observations and actions that go in or come out are raw.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -256,9 +255,17 @@ class ModeModel(nn.Module):
         return log_prob(self.actor, self.features, parameters, actions)
 
     def judge(self, generator: torch.Generator) -> Actor:
-        """A fresh policy of the actor's size without memory or chunks, told the code one-hot, to judge codes by."""
-        config = replace(self.config, memory=0, chunk=1, context="assignment")
-        return Actor(config, self.features, generator).to(self.alive.device)
+        """A fresh policy of the actor's size, told the code one-hot, to judge codes by."""
+        return Actor(self.config, self.features, generator).to(self.alive.device)
+
+    @torch.no_grad()
+    def take_over(self, found: "ModeModel") -> None:
+        """Take the weights of the model that codes were found with, all that both have; the actor's only where the two
+        are built alike."""
+        alike = self.config == found.config
+        own = self.state_dict()
+        taken = {name: value for name, value in found.state_dict().items() if alike or not name.startswith("actor.")}
+        self.load_state_dict(own | {name: value for name, value in taken.items() if name in own})
 
     @torch.no_grad()
     def reorder(self, order: Tensor) -> None:

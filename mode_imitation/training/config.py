@@ -44,8 +44,8 @@ class TrainConfig(DiscoveryConfig):
     """Share of the episodes that training does not see and that the log reports on."""
     workers: Suppress[Count | None] = None
     """Processes that look for codes, one a restart; None: one a core. Does not change the weights."""
-    batch: Suppress[Count] = 1024
-    """Steps in a batch of the policy's training."""
+    batch: Suppress[Count | None] = None
+    """Steps in a batch of the policy's training; None: 1024, and half of it with attention, whose steps are dear."""
     codebook: Suppress[CodebookKind] = "ema"
     """How the codebook moves: by exponential moving average or by gradient."""
     code_dim: Suppress[Count] = 16
@@ -71,6 +71,11 @@ class TrainConfig(DiscoveryConfig):
             raise UserError(f"start is {self.start}, but without refine all there is is the joint objective's codes")
         if self.context == "distances" and self.start != "vqvae":
             raise UserError("context distances needs the distances that start vqvae learns")
+
+    @property
+    def policy_batch(self) -> int:
+        """The number that `batch` stands for."""
+        return self.batch or (512 if self.ring == "attention" else 1024)
 
     def model_config(
         self, obs_dim: int, space: ActionSpace, sensors: Sensors | None = None, token_sizes: tuple[int, ...] = ()

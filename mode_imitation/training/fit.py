@@ -202,7 +202,7 @@ def policy_job(
     job = Job(plan.policy_path, first, make_model, config, plan.out / TENSORBOARD / "policy", whole.advance)
     state = job.state
     if state.stage == first and state.generator is None:
-        state.model.load_state_dict(best.model.state_dict())
+        state.model.take_over(best.model)
         state.codes, state.rounds = best.codes, list(best.rounds)
         for entry in restarts:
             for name, seconds in entry["seconds"].items():

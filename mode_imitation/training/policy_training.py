@@ -76,7 +76,7 @@ class PolicyTraining:
         data, model = self.data, self.model
         if model.config.memory:
             return self.sequence_nll()
-        steps = data.draw_training_steps(self.config.batch, self.generator)
+        steps = data.draw_training_steps(self.config.policy_batch, self.generator)
         parameters = model.actor(data.rows_at(steps, model.features), self.contexts_at(steps))  # (B, C, P)
         if model.config.chunk == 1:
             return -model.log_prob(parameters[:, 0], data.actions_at(steps)).sum(-1).mean()
@@ -87,7 +87,7 @@ class PolicyTraining:
         """The same of sequences, for an actor with a memory: what lies in the first steps only fills it, but where an
         episode begins there."""
         data, model = self.data, self.model
-        n_sequences = max(1, self.config.batch // (SEQUENCE - BURN_IN))
+        n_sequences = max(1, self.config.policy_batch // (SEQUENCE - BURN_IN))
         last = data.draw_training_steps(n_sequences, self.generator)
         begun = data.begun_at(last)
         back = torch.randint(BURN_IN, SEQUENCE, (n_sequences,), generator=self.generator, device=data.device)

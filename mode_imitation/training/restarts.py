@@ -39,6 +39,7 @@ class RestartPlan:
     """What a restart needs to know beside the data."""
 
     sizes: ModelConfig
+    """Of the model that is steered in the end."""
     config: TrainConfig
     out: Path
     """The run's folder."""
@@ -60,16 +61,18 @@ class RestartPlan:
         """A restart's job, which goes on from its file where there is one."""
         from mode_imitation.training.fit import new_model
 
-        make_model: Callable[[], ModeModel] = partial(new_model, self.sizes, data, self.config, restart)
+        # Where nothing is refined, the actor that is trained here is the one that is steered.
+        sizes = self.sizes.for_discovery if self.config.refine else self.sizes
+        make_model: Callable[[], ModeModel] = partial(new_model, sizes, data, self.config, restart)
         log = self.out / TENSORBOARD / f"restart-{restart}"
         return Job(self.path(restart), "start", make_model, self.config, log, advance)
 
 
 def units(config: TrainConfig) -> dict[str, float]:
     """About how long each piece of a stage takes, in ms: it makes the stages' progress one number."""
-    judging = config.judge_iterations * (3 if config.ring == "attention" else 1)
-    policy = 12 if config.ring == "attention" else 4
-    return {"start": 9, "reassign": 2.5 * judging, "switches": 4 * judging, "policy": policy}
+    policy = 30 if config.ring == "attention" else 4
+    judging = 2.5 * config.judge_iterations
+    return {"start": 9, "reassign": judging, "switches": 1.5 * judging, "policy": policy}
 
 
 class WholeRun:
