@@ -78,7 +78,7 @@ def train(
         config: settings; None, on resuming, takes those of the run.
         out: the run's folder.
         resume: go on from the last checkpoint of a run that was interrupted; a finished run is left as it is.
-        overwrite: replace a run that is there.
+        overwrite: replace a run that is there; refused where anything else lies in its folder.
         hook: called every `hook_every` iterations of either phase and after each phase.
         source: where the dataset came from, for the record: {"root": ...}.
 
