@@ -47,7 +47,8 @@ def locked(path: Path, complaint: str) -> Iterator[None]:
     """One process at a time gets in; the lock goes with the process that holds it, however it ends.
 
     Args:
-        path: a file that is made for it, and its folder; it stays. Or a folder, which is locked itself.
+        path: a file that is made for it, and its folder; it stays unless who holds it removes it. Or a folder, which
+            is locked itself.
         complaint: what to tell the user where another process has it.
 
     Raises:
@@ -58,22 +59,37 @@ def locked(path: Path, complaint: str) -> Iterator[None]:
     except ImportError:  # Windows
         yield
         return
-    if path.is_dir():
-        handle = os.open(path, os.O_RDONLY)
-    else:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
-    try:
+    is_folder = path.is_dir()
+    while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EAGAIN, errno.EACCES):
-                raise UserError(complaint) from None
-            if error.errno not in NO_LOCKS:
+            if not is_folder:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_RDONLY if is_folder else os.O_WRONLY | os.O_CREAT, 0o666)
+        except FileNotFoundError:
+            if is_folder or path.parent.exists():
                 raise
-        yield
-    finally:
-        os.close(handle)
+            continue  # who held it has just removed the folder
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                if error.errno in (errno.EAGAIN, errno.EACCES):
+                    raise UserError(complaint) from None
+                if error.errno not in NO_LOCKS:
+                    raise
+            if is_folder or _is_still(path, handle):
+                yield
+                return
+        finally:
+            os.close(handle)
+
+
+def _is_still(path: Path, handle: int) -> bool:
+    """Whether an open file is the one that goes by this path, which another process may have removed."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(handle))
+    except FileNotFoundError:
+        return False
 
 
 def check_folder(folder: Path, purpose: str, option: str = "--out") -> None:

@@ -287,6 +287,17 @@ def test_a_checkpoint_of_a_newer_format_or_without_its_parts_is_refused(damaged:
         train(DATA, CONFIG, damaged, resume=True)
 
 
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
+def test_a_run_is_not_resumed_from_a_checkpoint_with_a_flipped_bit(damaged: Path, share: float) -> None:
+    info = json.loads((damaged / INFO).read_text())
+    (damaged / INFO).write_text(json.dumps(info | {"status": "running"}))
+    content = bytearray((damaged / CHECKPOINT).read_bytes())
+    content[int(share * len(content))] ^= 1
+    (damaged / CHECKPOINT).write_bytes(content)
+    with pytest.raises(UserError, match=r"checkpoint\.safetensors .*damaged"):
+        train(DATA, CONFIG, damaged, resume=True)
+
+
 @pytest.mark.parametrize("name", ["encoder_hidden", "code_dim", "obs_dim", "history"])
 def test_a_model_that_is_larger_than_its_weights_is_refused_before_it_is_made(damaged: Path, name: str) -> None:
     described = json.loads((damaged / MODEL).read_text())

@@ -1,6 +1,7 @@
 """Datasets on disk: what is written is what is read, by us and by Minari."""
 
 import dataclasses
+import json
 import warnings
 from pathlib import Path
 
@@ -84,6 +85,11 @@ def test_minari_can_append_to_the_dataset(tmp_path: Path, folder: Path, monkeypa
     with pytest.raises(UserError, match="has changed"):
         load_dataset(NAME, tmp_path)
     (folder / "SHA256SUMS").unlink()
+    with pytest.raises(UserError, match='if they were changed on purpose, remove "checksum" from metadata'):
+        load_dataset(NAME, tmp_path)
+    metadata = json.loads((folder / "data" / "metadata.json").read_text())
+    del metadata["checksum"]
+    (folder / "data" / "metadata.json").write_text(json.dumps(metadata))
     assert len(load_dataset(NAME, tmp_path)) == 4
 
 

@@ -17,8 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mode_imitation.atomic import locked
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.staging import LOCK_FILE
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.worlds import generate as module
@@ -330,7 +332,7 @@ def test_a_disk_that_is_full_at_the_end_leaves_no_half_dataset(
 
 def test_a_second_process_cannot_make_the_same_dataset(tmp_path: Path, fake: type[FakeDriver]) -> None:
     with (
-        module._alone(tmp_path / ".unfinished" / NAME, NAME),
+        locked(tmp_path / ".unfinished" / NAME / LOCK_FILE, "held"),
         pytest.raises(UserError, match="being made by another process"),
     ):
         generate(replace(SMALL, root=tmp_path))

@@ -110,9 +110,11 @@ def test_pictures_of_an_earlier_report_do_not_outlive_their_data(
     run: Path, report: Report, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_report(report, tmp_path)
+    (tmp_path / PICTURES["blend"]).write_text("the user's own, as the report has no blend")
     without_simulator(monkeypatch)
     write_report(make_report(ModesConfig(run=run)), tmp_path)
     assert not (tmp_path / PICTURES["panels"]).exists()
+    assert (tmp_path / PICTURES["blend"]).exists()
 
 
 def test_data_without_labels_positions_and_environment_still_has_a_report(

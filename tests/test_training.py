@@ -316,7 +316,9 @@ def test_a_kill_while_an_old_run_is_removed_leaves_a_run_or_an_empty_folder(
 ) -> None:
     out = tmp_path / "run"
     out.mkdir()
-    for name in ("a.txt", "model.json", "run.json", "z.txt"):
+    (out / "tensorboard").mkdir()
+    names = ("model.json", "run.json", "shares.png", "tensorboard/events.out.tfevents.1")
+    for name in names:
         (out / name).write_text("{}")
     seen = []
 
@@ -327,7 +329,7 @@ def test_a_kill_while_an_old_run_is_removed_leaves_a_run_or_an_empty_folder(
     monkeypatch.setattr(Path, "unlink", unlink)
     monkeypatch.setattr(run_folder, "write_info", lambda out, info: None)
     run_folder.start_folder(out, {})
-    assert [("run.json" in names) or not names for names in seen] == [True] * 4
+    assert [("run.json" in left) or not left for left in seen] == [True] * len(names)
     assert seen[-1] == []
 
 

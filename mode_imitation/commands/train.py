@@ -35,7 +35,7 @@ class TrainCommand:
     """Go on with the run in this folder from its last checkpoint; it ends with the same weights as if it had never
     been stopped."""
     overwrite: bool = False
-    """Replace the run at --out."""
+    """Replace the run at --out; refused where anything else lies in its folder."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     config: Path | None = None

@@ -18,7 +18,7 @@ class ImportConfig:
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     overwrite: bool = False
-    """Replace a dataset of that name."""
+    """Replace a dataset of that name; refused where anything else lies in its folder."""
     observations: str = "observations"
     """Key of the observations, (sum of T, obs_dim), or with one row more an episode where the last one is kept."""
     actions: str = "actions"

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.patient_file import WaitingSignals
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
 from mode_imitation.errors import UserError
 
@@ -138,7 +139,8 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
         root: folder of the datasets; None takes MINARI_DATASETS_PATH, else ./data.
 
     Raises:
-        UserError: the dataset is missing, unfinished, damaged, empty, not of Box spaces, or holds NaN or infinity.
+        UserError: the dataset is missing, unfinished, damaged (its arrays are not those that its metadata has a
+            checksum of, which other people's may lack), empty, not of Box spaces, or holds NaN or infinity.
     """
     folder = data_folder(name_or_path, root)
     damage = damaged_files(folder.parent)
@@ -148,7 +150,7 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
     name = str(metadata.get("dataset_id", name_or_path))
     _check_spaces(name, metadata)
     if metadata.get("data_format", "hdf5") == "hdf5":
-        episodes = _read_hdf5(name, folder / MAIN_FILE, metadata)
+        episodes = read_hdf5(name, folder / MAIN_FILE, metadata)
     else:
         episodes = read_through_minari(name, folder)
     slices = metadata.get("observation_slices")
@@ -161,6 +163,13 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
     )
     for index, episode in enumerate(dataset.episodes):
         check_finite(name, index, episode)
+    recorded = metadata.get("checksum")
+    if recorded is not None and recorded != dataset.checksum:
+        raise UserError(
+            f"dataset {name} is damaged: its arrays have the checksum {dataset.checksum[:12]}, expected "
+            f"{str(recorded)[:12]}; make it again or fetch a fresh copy; if they were changed on purpose, remove "
+            f'"checksum" from {METADATA_FILE}'
+        )
     return dataset
 
 
@@ -254,21 +263,28 @@ def read_through_minari(name: str, folder: Path) -> list[Episode]:
         ) from error
 
 
-def _read_hdf5(name: str, path: Path, metadata: dict[str, Any]) -> list[Episode]:
+def read_hdf5(name: str, path: Path, metadata: dict[str, Any]) -> Iterator[Episode]:
+    """The episodes of a dataset's HDF5 file, one at a time.
+
+    Args:
+        name: of the dataset, for complaints.
+        path: the file.
+        metadata: of which "total_episodes" counts, where it is there.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
     if not path.is_file():
         raise UserError(f"dataset {name} is not complete: {path.name} is missing; fetch a fresh copy")
     if path.stat().st_size == 0:
         raise UserError(f"dataset {name} is empty; expected at least one episode")
-    episodes = []
     try:
         with h5py.File(path, "r") as file:
             for index in range(int(metadata.get("total_episodes", len(file)))):
-                group = file[f"episode_{index}"]
-                assert isinstance(group, h5py.Group)
-                arrays = {key: _read(group, key) for key in ("observations", "actions", "rewards", "terminations")}
-                stored = group.get("infos")
-                infos = {str(key): _read(stored, str(key)) for key in stored} if isinstance(stored, h5py.Group) else {}
-                episodes.append(_as_episode(name, index, arrays, infos, dict(group.attrs)))
+                # The library lists names through calls to us, too.
+                with WaitingSignals():
+                    episode = _read_episode(name, index, file)
+                yield episode
     except UserError:
         raise
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AssertionError) as error:
@@ -276,7 +292,15 @@ def _read_hdf5(name: str, path: Path, metadata: dict[str, Any]) -> list[Episode]
             f"dataset {name} is truncated or damaged: {path.name} cannot be read ({_one_line(error)}); "
             "fetch a fresh copy"
         ) from None
-    return episodes
+
+
+def _read_episode(name: str, index: int, file: h5py.File) -> Episode:
+    group = file[f"episode_{index}"]
+    assert isinstance(group, h5py.Group)
+    arrays = {key: _read(group, key) for key in ("observations", "actions", "rewards", "terminations")}
+    stored = group.get("infos")
+    infos = {str(key): _read(stored, str(key)) for key in stored} if isinstance(stored, h5py.Group) else {}
+    return _as_episode(name, index, arrays, infos, dict(group.attrs))
 
 
 def _read(group: h5py.Group, key: str) -> Any:

@@ -12,8 +12,10 @@ from numpy.lib.format import MAGIC_PREFIX
 
 from mode_imitation.data.config import ImportConfig
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.patient_file import WaitingSignals
+from mode_imitation.data.staging import check_new_dataset
 from mode_imitation.data.storage import UNREADABLE
-from mode_imitation.data.writer import check_new_dataset, write_dataset
+from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 
 OTHER_NAMES = {"terminals": "terminations", "timeouts": "truncations"}
@@ -240,7 +242,9 @@ def _read_hdf5(source: Path, names: list[str]) -> tuple[dict[str, np.ndarray], l
     found = {}
     with h5py.File(source, "r") as file:
         for name in names:
-            item = file.get(name, file.get(OTHER_NAMES.get(name, name)))
-            if isinstance(item, h5py.Dataset):
-                found[name] = np.asarray(item[()])
-        return found, list(file)
+            with WaitingSignals():
+                item = file.get(name, file.get(OTHER_NAMES.get(name, name)))
+                if isinstance(item, h5py.Dataset):
+                    found[name] = np.asarray(item[()])
+        with WaitingSignals():
+            return found, list(file)

@@ -1,11 +1,8 @@
 """Writing a dataset that Minari opens: into a staging folder, checksummed, then moved into place as a whole."""
 
-import io
 import json
 import os
-import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,23 +12,16 @@ import h5py
 import numpy as np
 
 from mode_imitation.atomic import as_json, flush
-from mode_imitation.data.dataset import check_finite, combined_checksum, episode_digest
+from mode_imitation.data.dataset import check_finite, combined_checksum, episode_digest, read_hdf5
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.storage import (
-    MAIN_FILE,
-    METADATA_FILE,
-    SUMS_FILE,
-    check_dataset_id,
-    checksum_text,
-    resolve_root,
-    unfinished_folder,
-)
+from mode_imitation.data.patient_file import PatientFile, WaitingSignals
+from mode_imitation.data.staging import COMPLETE, REPLACED, check_new_dataset, move_into_place, sole_writer
+from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, SUMS_FILE, checksum_text, resolve_root
 from mode_imitation.errors import UserError
 from mode_imitation.versions import platform_name, versions
 
 Bounds = tuple[np.ndarray | float, np.ndarray | float]
 UNBOUNDED: Bounds = (-np.inf, np.inf)
-COMPLETE, REPLACED = "complete", "replaced"
 
 
 def write_dataset(
@@ -65,16 +55,16 @@ def write_dataset(
         The dataset's folder.
 
     Raises:
-        UserError: the name cannot be used, the dataset exists, or an episode holds NaN or infinity.
+        UserError: the name cannot be used, the dataset exists or is being made by somebody else, a file in its folder
+            is none of a dataset, an episode holds NaN or infinity, or what was written does not read back.
         OSError: the disk is full or the folder cannot be written; no dataset is left behind.
     """
-    check_new_dataset(name, root, overwrite=overwrite)
-    staging = unfinished_folder(name, root)
-    complete = staging / COMPLETE
-    shutil.rmtree(complete, ignore_errors=True)
-    try:
+    with sole_writer(name, root, overwrite=overwrite) as staging:
+        complete = staging / COMPLETE
         (complete / "data").mkdir(parents=True)
-        written = _write_hdf5(complete / "data" / MAIN_FILE, name, episodes)
+        main = complete / "data" / MAIN_FILE
+        written = _write_hdf5(main, name, episodes)
+        _check_what_was_written(main, name, written)
         content = {
             "dataset_id": name,
             "minari_version": version("minari"),
@@ -82,7 +72,7 @@ def write_dataset(
             "jpeg_encoding": False,
             "total_episodes": len(written["lengths"]),
             "total_steps": sum(written["lengths"]),
-            "dataset_size": round((complete / "data" / MAIN_FILE).stat().st_size / 1e6, 1),
+            "dataset_size": round(main.stat().st_size / 1e6, 1),
             "observation_space": _box(observation_bounds, written["obs_dim"]),
             "action_space": _box(action_bounds, written["act_dim"]),
             "env_id": env_id,
@@ -98,43 +88,11 @@ def write_dataset(
         text = json.dumps(content, indent=2, default=as_json) + "\n"
         (complete / "data" / METADATA_FILE).write_text(text, encoding="utf-8")
         (complete / SUMS_FILE).write_text(checksum_text(complete), encoding="utf-8")
-        for path in complete.rglob("*"):
+        for path in (complete, *complete.rglob("*")):
             flush(path)
-        folder = _move_into_place(complete, resolve_root(root) / name, staging / REPLACED)
-    except BaseException:
-        shutil.rmtree(complete, ignore_errors=True)
-        remove_empty_parents(staging, resolve_root(root))
-        raise
-    remove_empty_parents(staging, resolve_root(root))
-    return folder
-
-
-def check_new_dataset(name: str, root: str | os.PathLike | None = None, *, overwrite: bool = False) -> None:
-    """Raise a UserError if a dataset of that name cannot be written; ask before any long work."""
-    check_dataset_id(name)
-    folder = resolve_root(root) / name
-    for path in (folder, *folder.parents):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path} is a file; expected a folder for datasets; choose another --root or name")
-    if not folder.exists():
-        return
-    is_dataset = (folder / "data" / METADATA_FILE).is_file()
-    if not is_dataset and any(folder.iterdir()):
-        raise UserError(f"{folder} exists and is no dataset; choose another name")
-    if is_dataset and not overwrite:
-        raise UserError(f"dataset {name} exists already; choose another name or replace it with --overwrite")
-
-
-def remove_empty_parents(folder: Path, root: Path) -> None:
-    """Remove `folder` and its parents below `root` as far as they are empty."""
-    while folder != root and root in folder.parents:
-        try:
-            folder.rmdir()
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return
-        folder = folder.parent
+        # Again: something else may have come into the folder meanwhile.
+        check_new_dataset(name, root, overwrite=overwrite)
+        return move_into_place(complete, resolve_root(root) / name, staging / REPLACED)
 
 
 def as_stored(episode: Episode) -> Episode:
@@ -154,8 +112,12 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str,
     experts: dict[str, int] = {}
     sizes: tuple[int, int] | None = None
     # The version of the file format is named so that attributes may pass 64 kB (an episode with many goals).
-    with _patient(path) as handle, h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file:
-        for index, given in enumerate(episodes):
+    with (
+        WaitingSignals() as signals,
+        PatientFile(path, "w+") as handle,
+        h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file,
+    ):
+        for index, given in enumerate(signals.between(episodes)):
             episode = as_stored(given)
             check_finite(name, index, episode)
             found = episode.observations.shape[1], episode.actions.shape[1]
@@ -181,43 +143,22 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str,
     }
 
 
-class _PatientFile(io.FileIO):
-    """A file that keeps the first error of a write to itself until it is asked.
+def _check_what_was_written(path: Path, name: str, written: dict[str, Any]) -> None:
+    """Read the file back, and compare.
 
-    The HDF5 library cannot close a file on a full disk: it tries again and again, prints, and may crash at exit.
+    Raises:
+        UserError: the arrays are other ones.
     """
-
-    error: OSError | None = None
-
-    def write(self, data: Any, /) -> int:
-        view = memoryview(data).cast("B")
-        written = 0
-        try:
-            while self.error is None and written < len(view):
-                written += super().write(view[written:]) or 0
-        except OSError as error:
-            self.error = error
-        return len(view)
-
-    def truncate(self, size: int | None = None, /) -> int:
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            # Growing a file by truncation can meet the same limit as writing.
-            self.error = self.error or error
-            return size or 0
-
-    def check(self) -> None:
-        if self.error is not None:
-            raise self.error
-
-
-@contextmanager
-def _patient(path: Path) -> Iterator[_PatientFile]:
-    with _PatientFile(path, "w+") as handle:
-        yield handle
-        # The file inside has been closed by now, and with that written to its end.
-        handle.check()
+    try:
+        read = read_hdf5(name, path, {"total_episodes": len(written["lengths"])})
+        found = combined_checksum(episode_digest(episode) for episode in read)
+    except UserError as error:
+        raise UserError(f"what was written of dataset {name} cannot be read back ({error}); nothing was kept") from None
+    if found != written["checksum"]:
+        raise UserError(
+            f"what was written of dataset {name} reads back with the checksum {found[:12]}, expected "
+            f"{written['checksum'][:12]}; disk or memory may be failing; nothing was kept, run the same command again"
+        )
 
 
 def _write_episode(group: h5py.Group, index: int, episode: Episode) -> None:
@@ -267,20 +208,3 @@ def _box(bounds: Bounds, size: int) -> str:
     """A Box space in Minari's notation; infinities as Python's json writes and reads them."""
     low, high = (np.broadcast_to(np.asarray(bound, np.float32), (size,)).tolist() for bound in bounds)
     return json.dumps({"type": "Box", "dtype": "float32", "shape": [size], "low": low, "high": high})
-
-
-def _move_into_place(complete: Path, folder: Path, replaced: Path) -> Path:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(replaced, ignore_errors=True)
-    try:
-        if folder.exists():
-            # A folder cannot be swapped for another in one step: for an instant there is none, never a half one.
-            folder.rename(replaced)
-        complete.rename(folder)
-    except BaseException:
-        if replaced.exists() and not folder.exists():
-            replaced.rename(folder)
-        raise
-    flush(folder.parent)
-    shutil.rmtree(replaced, ignore_errors=True)
-    return folder

@@ -10,6 +10,7 @@ import numpy as np
 from mode_imitation.reports.motion import Motion
 from mode_imitation.reports.report_work import Report
 
+MARKDOWN = "report.md"
 PICTURES = {
     "panels": "panels.png",
     "bars": "modes-and-experts.png",
@@ -53,11 +54,13 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     if report.agreement:
         figures["confusion"] = _confusion(report)
     figures["shares"] = _shares(data)
+    # Removed is only what an earlier report there shows: another file of that name is the user's own.
+    earlier = (folder / MARKDOWN).read_text(encoding="utf-8", errors="replace") if (folder / MARKDOWN).exists() else ""
     written = []
     for name, file in PICTURES.items():
         if name in figures:
             written.append(save_figure(figures[name], folder / file))
-        else:
+        elif f"]({file})" in earlier:
             (folder / file).unlink(missing_ok=True)
     return written
 

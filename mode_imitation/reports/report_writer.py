@@ -6,7 +6,7 @@ from typing import Any
 
 from mode_imitation.atomic import write_json, write_text
 from mode_imitation.reports.markdown import cell, table
-from mode_imitation.reports.report_pictures import PICTURES, draw_pictures
+from mode_imitation.reports.report_pictures import MARKDOWN, PICTURES, draw_pictures
 from mode_imitation.reports.report_sections import (
     ABOUT,
     BLEND_TEXT,
@@ -19,7 +19,7 @@ from mode_imitation.reports.report_sections import (
 from mode_imitation.reports.report_work import Report
 from mode_imitation.reports.turns import turn_line
 
-JSON, MARKDOWN = "report.json", "report.md"
+JSON = "report.json"
 COLUMNS = {
     "goals": ("goals", 1),
     "return": ("return", 1),

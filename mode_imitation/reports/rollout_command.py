@@ -139,7 +139,7 @@ def check_outputs(config: RolloutConfig) -> None:
 
         headless_backend()
     if config.out is not None:
-        from mode_imitation.data.writer import check_new_dataset
+        from mode_imitation.data.staging import check_new_dataset
 
         check_new_dataset(config.out, config.root, overwrite=config.overwrite)
 

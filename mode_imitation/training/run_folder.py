@@ -9,9 +9,9 @@ work/              until the run is finished: everything that is needed to go on
 
 import contextlib
 import json
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from mode_imitation.data.spaces import Sensor, slices_of
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.own_files import foreign_entry, remove_own
 from mode_imitation.training.tensor_files import file_digest, read_tensors, write_tensors
 
 FORMAT_VERSION = 2
@@ -153,6 +154,24 @@ def write_info(folder: Path, info: dict[str, Any]) -> None:
     write_json(folder / INFO, {"format_version": FORMAT_VERSION, **info})
 
 
+REPORT = (
+    *("report.json", "report.md", "panels.png", "modes-and-experts.png", "where.png", "sensors.png", "exemplars.png"),
+    *("latent-map.png", "blend.png", "confusion.png", "shares.png", "attribution-*.json", "attribution-*.png"),
+)
+"""What `modes` and `attribute` write into a run's folder."""
+FORMER = "checkpoint.safetensors"
+"""Of runs that release 0.1 made."""
+JOBS = tuple(f"{WORK}/{name}.safetensors" for name in ("data", "policy", "restart-*"))
+FILES = (INFO, MODEL, WEIGHTS, FORMER, *REPORT)
+TEMPORARY = tuple(f".{name}.????????.tmp" for name in FILES)
+"""What an atomic write leaves of them when it is killed."""
+OWN = (
+    *(*FILES, *TEMPORARY, *JOBS, f"{WORK}/.*.????????.tmp"),
+    *(f"{TENSORBOARD}/{part}events.out.tfevents.*" for part in ("", "policy/", "restart-*/")),
+)
+"""All that --overwrite may delete."""
+
+
 def check_folder(out: Path, *, resume: bool, overwrite: bool) -> bool:
     """See whether a run may go into a folder; nothing is written yet.
 
@@ -160,16 +179,21 @@ def check_folder(out: Path, *, resume: bool, overwrite: bool) -> bool:
         Whether there is a run to go on with.
 
     Raises:
-        UserError: the folder exists and neither resume nor overwrite was asked for, or it is no run.
+        UserError: the folder exists and neither resume nor overwrite was asked for, it is no run, or it is to be
+            overwritten and holds something that the project did not write.
     """
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; expected a folder for the run; choose another --out")
     # A kill during the very first write leaves only an atomic write's temporary file.
-    found = [entry for entry in out.iterdir() if not entry.name.endswith(".tmp")] if out.exists() else []
+    found = [entry for entry in out.iterdir() if not _is_temporary(entry)] if out.exists() else []
     if found and not (out / INFO).exists():
         raise UserError(f"{out} exists and is no run: it has no {INFO}; choose another --out")
+    if found and not resume and not _is_run(out / INFO):
+        raise UserError(f"{out} exists and is no run: its {INFO} is damaged or another program's; choose another --out")
     if found and not (resume or overwrite):
         raise UserError(f"{out} holds a run already; choose another --out, or give --resume {out} or --overwrite")
+    if found and not resume:
+        _check_own(out)
     return bool(found) and resume
 
 
@@ -193,21 +217,53 @@ def held_folder(out: Path, *, resume: bool, overwrite: bool) -> Iterator[None]:
 def start_folder(out: Path, info: dict[str, Any]) -> None:
     """Begin a run with its run.json; a run that is there is replaced.
 
-    What tells that the folder is a run goes last: it is one, or empty, at whatever instant the process dies.
+    Raises:
+        UserError: see `clear_folder`.
     """
-    entries = sorted(out.iterdir(), key=lambda entry: entry.name == INFO) if out.exists() else []
-    for entry in entries:
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
+    clear_folder(out)
     write_info(out, info)
+
+
+def clear_folder(out: Path, also: tuple[str, ...] = ()) -> None:
+    """Remove a run's files.
+
+    What tells that the folder is a run goes last: it is one, or empty, at whatever instant the process dies.
+
+    Args:
+        out: the run's folder, which stays.
+        also: files that the caller keeps there.
+
+    Raises:
+        UserError: something lies in the folder that the project did not write; nothing was deleted.
+    """
+    _check_own(out, also)
+    remove_own(out, (*OWN, *also), last=INFO)
 
 
 def tidy_folder(out: Path) -> None:
     """Remove the temporary files that a kill left."""
-    for leftover in out.glob(".*.tmp"):
+    for leftover in [*filter(_is_temporary, out.glob(".*.tmp")), *(out / WORK).glob(".*.tmp")]:
         leftover.unlink()
+
+
+def _check_own(out: Path, also: tuple[str, ...] = ()) -> None:
+    foreign = foreign_entry(out, (*OWN, *also))
+    if foreign is not None:
+        raise UserError(
+            f"{foreign} is none of a run's files; nothing was overwritten, move it away or choose another --out"
+        )
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.is_file() and any(fnmatchcase(path.name, pattern) for pattern in TEMPORARY)
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a run.json, of any format, is one of ours."""
+    try:
+        return {"format_version", "status"} <= _read_json(path).keys()
+    except UserError:
+        return False
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -284,7 +340,7 @@ class RunFolder:
         """Write the model, mark the run complete, and remove what only served to go on."""
         save_model(self.path, model)
         write_info(self.path, self.record | {"status": "complete"} | found)
-        shutil.rmtree(self.path / WORK, ignore_errors=True)
+        remove_own(self.path, (*JOBS, f"{WORK}/.*.????????.tmp"))
         return load_run(self.path, device)
 
 

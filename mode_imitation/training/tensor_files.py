@@ -1,10 +1,16 @@
-"""Tensors and a JSON record in one safetensors file, written atomically. Nothing is ever unpickled."""
+"""Tensors and a JSON record in one safetensors file that vouches for itself, written atomically.
+
+The file's one entry of metadata, "record", is a sha256 over all that the file says, two spaces, and the record as JSON.
+Nothing is ever unpickled.
+"""
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -13,6 +19,9 @@ from mode_imitation.atomic import as_json, write_atomic
 from mode_imitation.errors import UserError
 
 RECORD = "record"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+UNREADABLE = (OSError, ValueError, TypeError, KeyError, AttributeError, RuntimeError)
+"""What reading a damaged file may raise beside safetensors' own error: its types and torch's are not the same ones."""
 PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
 """First bytes of a pickle, and of the zip archive of pickles that torch.save writes."""
 
@@ -23,9 +32,11 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], record: dict[str, Any]
     Returns:
         sha256 of the file.
     """
-    metadata = {RECORD: json.dumps(record or {}, default=as_json)}
     # Copies: safetensors refuses tensors that share memory.
-    content = save({name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}, metadata)
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    text = json.dumps(record or {}, default=as_json)
+    # One entry for both: safetensors writes several in any order, and equal runs shall have equal files.
+    content = save(own, {RECORD: f"{content_digest(own, text)}  {text}"})
     write_atomic(path, lambda temporary: temporary.write_bytes(content))
     return hashlib.sha256(content).hexdigest()
 
@@ -36,7 +47,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         The tensors, on the CPU, and the record.
 
     Raises:
-        UserError: the file is missing, damaged, or something else than safetensors, a pickle say.
+        UserError: the file is missing, not to the bit what was written, or something else than safetensors, a pickle
+            say.
     """
     try:
         with path.open("rb") as file:
@@ -46,8 +58,8 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            record = json.loads((file.metadata() or {}).get(RECORD, "{}"))
-    except (SafetensorError, ValueError, OSError) as error:
+            expected, _, text = (file.metadata() or {}).get(RECORD, "").partition("  ")
+    except (*UNREADABLE, SafetensorError) as error:
         # Asked only now: a sound file may begin with the same bytes, which tell the length of its header.
         if start.startswith(PICKLE_STARTS):
             raise UserError(
@@ -55,7 +67,23 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 "only safetensors files are accepted"
             ) from None
         raise UserError(f"{path} is damaged or no safetensors file ({error}); train again") from None
-    return tensors, record
+    if not DIGEST.fullmatch(expected):
+        raise UserError(f"{path} has no checksum: it is damaged, or an earlier release wrote it; train again")
+    found = content_digest(tensors, text)
+    if found != expected:
+        raise UserError(
+            f"{path} is damaged: its checksum is {found[:12]}, expected {expected[:12]} as it was written; train again"
+        )
+    return tensors, json.loads(text)
+
+
+def content_digest(tensors: dict[str, Tensor], text: str) -> str:
+    """sha256 over a text and each tensor's name, type, shape and bytes; contiguous ones on the CPU."""
+    digest = hashlib.sha256(json.dumps(text).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def file_digest(path: Path) -> str:

@@ -16,10 +16,11 @@ import numpy as np
 import experts
 from experts.registry import check_labels, make_expert
 from experts.switching import members
-from mode_imitation.atomic import locked, write_json
+from mode_imitation.atomic import write_json
 from mode_imitation.config_checks import check_action_noise
+from mode_imitation.data.staging import alone, check_new_dataset, remove_empty_parents, sole_writer
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
-from mode_imitation.data.writer import check_new_dataset, remove_empty_parents, write_dataset
+from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
 from mode_imitation.versions import platform_name, versions
@@ -31,7 +32,7 @@ from mode_imitation.worlds.safety.world_choice import cores
 from mode_imitation.worlds.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
 from mode_imitation.worlds.workers import run_in_processes
 
-SETTINGS_FILE, CHUNKS, LOCK_FILE = "settings.json", "chunks", "lock"
+SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
 
 @dataclass(frozen=True)
@@ -63,10 +64,13 @@ def generate(config: GenerateConfig) -> Path:
     try:
         check_new_dataset(config.out, config.root, overwrite=config.overwrite)
     except UserError:
-        _remove_leftovers(staging, root / config.out, root)
+        _remove_leftovers(staging, config)
         raise
     description = _describe_environment(config, plan)
-    with _full_disk_is_the_users(root), _alone(staging, config.out):
+    with (
+        _full_disk_is_the_users(root),
+        sole_writer(config.out, config.root, overwrite=config.overwrite),
+    ):
         chunks = ChunkFolder(staging / CHUNKS)
         try:
             _agree_on_settings(staging, chunks, config)
@@ -74,9 +78,9 @@ def generate(config: GenerateConfig) -> Path:
             folder = _assemble(config, plan, chunks, description)
         except BaseException:
             if not chunks.finished():
-                _remove(staging, root)
+                _remove_parts(staging)
             raise
-        _remove(staging, root)
+        _remove_parts(staging)
     return folder
 
 
@@ -225,20 +229,16 @@ def _first_difference(found: dict[str, Any], wanted: dict[str, Any]) -> str | No
     return None
 
 
-def _alone(staging: Path, name: str) -> contextlib.AbstractContextManager[None]:
-    """One process at a time makes a dataset."""
-    complaint = f"{name} is being made by another process; wait for it or choose another name"
-    return locked(staging / LOCK_FILE, complaint)
-
-
-def _remove_leftovers(staging: Path, folder: Path, root: Path) -> None:
+def _remove_leftovers(staging: Path, config: GenerateConfig) -> None:
     """Tidy up after a run that was killed when its dataset was in place but its parts were not yet all removed."""
+    root = resolve_root(config.root)
     if staging.is_dir():
-        unfinished, complete = _read_json(staging / SETTINGS_FILE), _read_json(folder / "data" / METADATA_FILE)
-        # Settings are written first: where there are none, nothing is there that could be gone on with.
+        unfinished = _read_json(staging / SETTINGS_FILE)
+        complete = _read_json(root / config.out / "data" / METADATA_FILE)
+        # Settings go last: where there are none, nothing is there that could be gone on with.
         if not unfinished or (complete and complete.get("settings") == unfinished["settings"]):
-            with _alone(staging, folder.name):
-                _remove(staging, root)
+            with alone(config.out, config.root):
+                _remove_parts(staging)
     remove_empty_parents(staging, root)
 
 
@@ -249,9 +249,10 @@ def _read_json(path: Path) -> dict[str, Any] | None:
         return None
 
 
-def _remove(staging: Path, root: Path) -> None:
-    shutil.rmtree(staging, ignore_errors=True)
-    remove_empty_parents(staging, root)
+def _remove_parts(staging: Path) -> None:
+    shutil.rmtree(staging / CHUNKS, ignore_errors=True)
+    for path in (*staging.glob(f".{SETTINGS_FILE}.*.tmp"), staging / SETTINGS_FILE):
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,5 @@
 """Every method of the benchmark by name: data and settings in, a run folder that can be steered out."""
 
-import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from mode_imitation.reports.baselines.given_codes import Setup, Source, train_on
 from mode_imitation.reports.switches import changes
 from mode_imitation.reports.turns import drivers, take_turns
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.run_folder import load_run, read_info
+from mode_imitation.training.run_folder import clear_folder, load_run, read_info
 from mode_imitation.training.trainer import train
 
 
@@ -155,7 +154,9 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
         if not is_complete(out):
             raise
         # A finished run whose files were damaged since: nothing to go on with.
-        shutil.rmtree(out)
+        from mode_imitation.reports.benchmark.cells import CODE_FILE, TIME_FILE
+
+        clear_folder(out, (CODE_FILE, TIME_FILE))
         TRAINERS[name](dataset, config, out, source)
     return True
 
