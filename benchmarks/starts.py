@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.modes.core import Setup
+from benchmarks.modes.kmeans import clusters, trajectory_features
 from mode_imitation.commands.tables import print_table
 from mode_imitation.data import TrajectoryDataset, load_dataset
-from mode_imitation.reports.baselines.given_codes import Setup
-from mode_imitation.reports.baselines.kmeans import clusters, trajectory_features
 from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.discovery import Discovery, unit_codes, unit_distances

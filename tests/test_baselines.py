@@ -10,15 +10,15 @@ import torch
 from synthetic import two_laws
 from tiny_runs import SLICES, random_dataset
 
+from benchmarks.modes.categorical_vae import LONG, SHORT, bound_of, schedule_for
+from benchmarks.modes.config import METHODS, REFERENCE
+from benchmarks.modes.core import Setup, place_entries, train_on_codes
+from benchmarks.modes.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
+from benchmarks.modes.methods import TRAINERS, train_method
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.reports.baselines.categorical_vae import LONG, SHORT, bound_of, schedule_for
-from mode_imitation.reports.baselines.given_codes import Setup, place_entries, train_on_codes
-from mode_imitation.reports.baselines.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
-from mode_imitation.reports.baselines.methods import TRAINERS, train_method
-from mode_imitation.reports.benchmark.config import METHODS, REFERENCE
 from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.assignment import selection_score

@@ -1,7 +1,7 @@
-"""Options of `mode-imitation benchmark`, and what it compares; imports nothing heavy, as --help must be quick."""
+"""What the benchmark compares, and its options; imports nothing heavy, as --help must be quick."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,9 +11,8 @@ from mode_imitation.errors import UserError, near_matches
 from mode_imitation.reports.layouts import held_out_layouts
 
 ENV_ID = "SafetyPointGoal1-v0"
-EPISODES = 60
-"""Demonstrations of each expert."""
-STEPS = 1000
+EPISODES, STEPS = 60, 1000
+"""Demonstrations of each expert, and their length; other ones make a trial."""
 SEEDS, LAYOUTS = 5, 200
 """Fewer make a trial."""
 MOST_SEEDS = 1000
@@ -24,10 +23,10 @@ SWITCHING_LAYOUTS = 100
 """Most layouts on which modes are switched."""
 BURST_AWAY = 0.25
 """As `generate` has it."""
-GOAL_EXPERT = "goal_seeking"
-PLANNER = "hazard_avoiding"
-"""Remembers a map; how close a policy that sees one observation comes is reported."""
-OTHERS = ("forward_moving", "circling", "backward_moving", "hazard_avoiding", "slow_goal_seeking")
+ACTION_NOISE = 0.1
+"""Of the experts, as in their demonstrations."""
+GOAL_EXPERT, PLANNER = "goal_seeking", "hazard_avoiding"
+OTHERS = ("forward_moving", "circling", "backward_moving", PLANNER, "slow_goal_seeking")
 
 
 def seekers(experts: Iterable[str]) -> list[str]:
@@ -50,17 +49,12 @@ class ExpertSet:
     """What is compared, see METHODS; the order is that of the tables."""
 
 
+TURNING = ("experts", "true-label", "ours", "segments", "kmeans")
 SETS = {
     "two": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 8000),
     "four": ExpertSet((GOAL_EXPERT, *OTHERS[:3]), 8, 16000),
     "six": ExpertSet((GOAL_EXPERT, *OTHERS), 12, 16000),
-    "turns": ExpertSet(
-        (GOAL_EXPERT, *OTHERS[:1]),
-        4,
-        8000,
-        turns=True,
-        methods=("experts", "true-label", "ours", "segments", "kmeans"),
-    ),
+    "turns": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 8000, turns=True, methods=TURNING),
 }
 SEGMENT = 60
 """Steps that have one code before switches are looked for, where experts take turns. No divisor of a turn of 250, so
@@ -82,16 +76,14 @@ METHODS = {
     "bc": "behaviour cloning without context",
 }
 """Method: what it is."""
-OURS, CEILING = "ours", "true-label"
-SAMPLED = (OURS, CEILING)
+OURS = "ours"
+SAMPLED = (OURS, "true-label")
 """Methods whose goal seekers are driven with sampled actions beside their mean actions."""
-REFERENCE = "experts"
-REFERENCE_SEEDS = 3
-"""Of the experts' action noise, at most: nothing is trained with them."""
-
-
-OPTIONAL = ("lidar_directions", "history", "history_gap")
+REFERENCE, REFERENCE_SEEDS = "experts", 3
+"""The experts, and seeds of their action noise, at most: nothing is trained with them."""
+ACTOR_OPTIONS = ("lidar_directions", "history", "history_gap")
 """Settings of the actor that the original method does not have."""
+LEAST = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "history": 0, "history_gap": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +105,7 @@ class BenchmarkConfig:
     jobs: int | None = None
     """Cells at a time, each on one core; left out, one a core."""
     publish: Path | None = None
-    """Copy the small results (JSON, Markdown, PNG) into this folder too."""
+    """Copy the results, one JSON, into this folder too."""
     layout_block: str = "benchmark"
     """The list of layouts: `tuning` for trials; the default is for final runs alone, and `confirmation` for what is
     settled, with results of its own."""
@@ -139,22 +131,18 @@ class BenchmarkConfig:
     exact_physics: bool = False
     """Drive with the library's physics to the last bit, see `make_vec`: several times the time for driving, and results
     of their own."""
-    compare_default: bool = False
-    """Run the same methods with --burst-away, --lidar-directions and --history as they come as well, and report what
-    these change: differences with intervals, for which layouts are drawn once for both, and each one's seeds beside."""
 
     def __post_init__(self) -> None:
         if self.set not in SETS:
             raise UserError(
-                f"there is no benchmark {self.set!r}{near_matches(self.set, SETS)}; expected {_listed(SETS)}"
+                f"there is no benchmark {self.set!r}{near_matches(self.set, SETS)}; expected {_listed(tuple(SETS))}"
             )
         known = SETS[self.set].methods
         for name in self._wanted:
             if name not in known:
                 what = f"there is no method {name!r}" + (f" for {self.set}" if name in METHODS else "")
                 raise UserError(f"{what}{near_matches(name, known)}; expected {_listed(known)}")
-        least = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "history": 0, "history_gap": 1}
-        for name, fewest in least.items():
+        for name, fewest in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < fewest:
                 raise UserError(f"--{name.replace('_', '-')} is {value}; expected at least {fewest}")
@@ -163,12 +151,6 @@ class BenchmarkConfig:
         held_out_layouts(self.layouts, self.layout_block)
         if not 0 <= self.burst_away <= 1:
             raise UserError(f"--burst-away is {self.burst_away}; expected a share from 0 to 1")
-        if self.compare_default and not (self.away or self.history or not self.lidar_directions):
-            away = "--burst-away, " if self.turn is None else ""
-            raise UserError(
-                f"--compare-default compares with the default, and this is it; give {away}--no-lidar-directions or "
-                "--history"
-            )
         if not 100 <= self.steps <= STEPS:
             raise UserError(f"--steps is {self.steps}; expected 100 to {STEPS}")
         if self.turn is not None and (self.steps < FEWEST_TURNING_STEPS or self.steps % 4):
@@ -187,8 +169,7 @@ class BenchmarkConfig:
         seen = "" if self.lidar_directions else "-nodirections"
         block = f"-{CONFIRMING}" if self.layout_block == CONFIRMING else ""
         data = self.away + "-fresh" * self.fresh_demonstrations
-        trial = "" if self.full else "-trial"
-        return self.set + data + seen + memory + "-exact" * self.exact_physics + block + trial
+        return self.set + data + seen + memory + "-exact" * self.exact_physics + block + "-trial" * (not self.full)
 
     @property
     def away(self) -> str:
@@ -196,14 +177,14 @@ class BenchmarkConfig:
         usual = self.turn is not None or self.burst_away == BURST_AWAY
         return "" if usual else f"-away{100 * self.burst_away:g}".replace(".", "p")
 
+    @property
+    def away_share(self) -> float:
+        """Of the bursts: none where experts take turns."""
+        return self.burst_away if self.turn is None else 0.0
+
     def data_seed(self, seed: int) -> int:
         """Of the demonstrations that a training seed is shown."""
         return seed + 1 if self.fresh_demonstrations else 0
-
-    @property
-    def default(self) -> "BenchmarkConfig":
-        """The same benchmark on the set's usual data, with the usual actor."""
-        return replace(self, burst_away=BURST_AWAY, lidar_directions=True, history=0, compare_default=False)
 
     @property
     def chosen(self) -> list[str]:
@@ -235,15 +216,17 @@ class BenchmarkConfig:
         enough = self.seeds >= SEEDS and self.layouts >= LAYOUTS
         return whole and enough and self.layout_block in ("benchmark", CONFIRMING)
 
-    def train_settings(self) -> dict[str, Any]:
-        """What all methods have in common, as fields of TrainConfig."""
+    def train_settings(self, method: str) -> dict[str, Any]:
+        """What all methods have in common, as fields of TrainConfig; the original has none of the actor's options."""
         chosen = SETS[self.set]
-        common: dict[str, Any] = {name: getattr(self, name) for name in OPTIONAL}
+        found: dict[str, Any] = {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations}
+        if method != "original":
+            found |= {name: getattr(self, name) for name in ACTOR_OPTIONS}
         if chosen.turns:
-            common |= {"segment": SEGMENT, "find_switches": True}
-        return {"codes": chosen.codes, "iterations": self.iterations or chosen.iterations, **common}
+            found |= {"segment": SEGMENT, "find_switches": True}
+        return found
 
 
-def _listed(known: Any) -> str:
+def _listed(known: Sequence[str]) -> str:
     *most, last = known
     return f"{', '.join(most)} or {last}"

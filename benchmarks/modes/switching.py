@@ -41,19 +41,6 @@ class Excursion:
         segments = itertools.pairwise(self.edges)
         return np.stack([met[:, start:stop].sum(axis=1) for start, stop in segments])
 
-    def outside(self, in_arena: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """How long nothing is within the lidar's reach once the goal mode is back, and whether that is how it ends.
-
-        Args:
-            in_arena: (E, T + 1) bool, whether something is within reach, of every observation.
-
-        Returns:
-            (E,) steps of the last segment after which nothing is, and (E,) bool, whether its last one is among them.
-        """
-        _, _, back, end = self.edges
-        nothing = ~np.asarray(in_arena, dtype=bool)[:, back + 1 : end + 1]
-        return nothing.sum(axis=1), nothing[:, -1]
-
 
 def excursions(experts: Sequence[str], goal: str, longest: int) -> list[Excursion]:
     """One of each length to every other expert, those that fit into `longest` steps."""

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.modes.core import Setup, Source, train_on_codes
+from benchmarks.original.method import original_method
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
-from mode_imitation.reports.baselines.given_codes import Setup, Source, train_on_codes
 from mode_imitation.reports.switches import changes
 from mode_imitation.reports.turns import drivers, take_turns
 from mode_imitation.training.config import TrainConfig
@@ -37,7 +38,7 @@ def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, s
 
     Goes on where it was.
     """
-    original = TrainConfig.original_method(
+    original = original_method(
         codes=config.codes,
         seed=config.seed,
         held_out=config.held_out,
@@ -101,7 +102,7 @@ def labelled_turns(setup: Setup) -> tuple[Setup, Tensor]:
 
 def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """k-means on features of whole trajectories, or of their segments, then a policy that is told the cluster."""
-    from mode_imitation.reports.baselines.kmeans import trajectory_codes
+    from benchmarks.modes.kmeans import trajectory_codes
 
     started = time.monotonic()
     setup = Setup(dataset, replace(config, find_switches=False))
@@ -110,7 +111,7 @@ def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path, sou
 
 def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
     """A categorical latent per trajectory, then the policy trained on as all others are."""
-    from mode_imitation.reports.baselines.categorical_vae import trajectory_codes
+    from benchmarks.modes.categorical_vae import trajectory_codes
 
     started = time.monotonic()
     setup = Setup(dataset, config)

@@ -1,34 +1,33 @@
 """A cell: one method trained and measured with one seed. What it depends on decides where it is kept.
 
 out/two/cells/ours-0-3f2a91c07b5d/cell.json    what was measured, or why it failed
-                                  log.txt      what the worker said
+                                  log.txt      what the process said
 out/two/runs/ours-0-90be53d1f0aa/              the trained policy, for `modes`, `rollout` and load_policy
 
 Policies lie apart, so that other layouts, or more of them, do not mean to train again.
 """
 
-import contextlib
 import hashlib
 import json
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_json
-from mode_imitation.reports.benchmark.config import OPTIONAL
+from mode_imitation.processes import WorkerDiedError, one_line, run_tasks
 from mode_imitation.versions import digest_of_code, platform_name, versions
 
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the figures in a cell change their meaning."""
 CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
-TIME_FILE = "processor_seconds.txt"
-"""In the run's folder: what its training took, where one process did it from beginning to end."""
-CELLS, RUNS = "cells", "runs"
-BENCHMARK = "reports/benchmark"
 TRAINED_BY = ("method", "seed", "train")
 """What of a job decides the trained policy, beside the data."""
-CODE = ("data", "model", "training", "steering", "worlds", "worlds/safety", "reports", "reports/baselines", BENCHMARK)
-"""Rooms of the project whose code decides the figures of a cell."""
+WORKER = "benchmarks.modes.worker"
+ROOMS = ("data", "model", "training", "steering", "worlds", "worlds/safety", "reports")
+CODE = (*(f"mode_imitation/{room}" for room in ROOMS), "experts", "benchmarks/modes")
+"""Folders of the project whose code decides the figures of a cell."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Cell:
     run: Path
     """Folder of the trained policy."""
     job: dict[str, Any]
-    """JSON values: all that a worker needs to know."""
+    """JSON values: all that a process needs to know."""
 
     @property
     def method(self) -> str:
@@ -49,22 +48,24 @@ class Cell:
     def seed(self) -> int:
         return self.job["seed"]
 
+    def __str__(self) -> str:
+        return f"{self.method}, seed {self.seed}"
+
     def read(self) -> dict[str, Any] | None:
         """What was measured; None where it was not, or where it failed."""
-        found = self._stored()
+        found = self.stored()
         return found["figures"] if found and found.get("status") == "complete" else None
 
     def failure(self) -> str | None:
         """Why it failed, in one line; None where it did not."""
-        found = self._stored()
+        found = self.stored()
         return found["reason"] if found and found.get("status") == "failed" else None
 
     def codes(self) -> set[str]:
         """Digests of the project's code that trained and measured it."""
-        found = {(self._stored() or {}).get("code", "unknown")}
-        with contextlib.suppress(OSError):
-            found.add((self.run / CODE_FILE).read_text(encoding="utf-8"))
-        return found
+        found = {(self.stored() or {}).get("code", "unknown")}
+        trained = self.run / CODE_FILE
+        return found | ({trained.read_text(encoding="utf-8")} if trained.exists() else set())
 
     def write(self, figures: dict[str, Any]) -> None:
         """Keep what was measured; the file appears as a whole or not at all."""
@@ -74,22 +75,14 @@ class Cell:
         """Record a failure; the next call tries again."""
         self._write({"status": "failed", "reason": " ".join(reason.split())})
 
-    def message(self) -> dict[str, Any]:
-        """As JSON, for a worker; `from_message` reads it back."""
-        return {"folder": str(self.folder), "run": str(self.run), "job": self.job}
-
-    @classmethod
-    def from_message(cls, values: dict[str, Any]) -> "Cell":
-        return cls(Path(values["folder"]), Path(values["run"]), values["job"])
-
     def _write(self, values: dict[str, Any]) -> None:
         write_json(self.folder / CELL, {"job": self.job, "code": code_digest(), **values})
 
-    def _stored(self) -> dict[str, Any] | None:
+    def stored(self) -> dict[str, Any] | None:
+        """The file; None where there is none, it is damaged, or it is no cell: it is then made again."""
         try:
             found = json.loads((self.folder / CELL).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            # A file of another version or a damaged disk is no mistake of the user's: the cell is made again.
             return None
         return found if isinstance(found, dict) else None
 
@@ -102,31 +95,16 @@ def make_cell(root: Path, job: dict[str, Any], checksum: str | None) -> Cell:
         job: method, seed and all settings.
         checksum: of the dataset.
     """
-    effective = in_effect(job)
-    decides = {name: value for name, value in effective.items() if name != "dataset"}
-    trains = {name: effective[name] for name in TRAINED_BY if name in job}
 
     def named(kind: str, what: dict[str, Any]) -> Path:
         key = {"format": FORMAT, "job": what, "dataset": checksum, "versions": versions(), "platform": platform_name()}
         digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
         return root / kind / f"{job['method']}-{job['seed']}-{digest[:12]}"
 
-    return Cell(named(CELLS, decides), named(RUNS, trains), job)
-
-
-def in_effect(job: dict[str, Any]) -> dict[str, Any]:
-    """The job less the settings that change nothing: cells from before there was a choice are still good.
-
-    The original method has neither a history nor mean directions, whatever is asked for.
-    """
-    train = job.get("train")
-    if train is None:
-        return job
-    idle = set(OPTIONAL)
-    if job["method"] != "original":
-        idle -= {"history", "history_gap"} if train.get("history") else set()
-        idle -= {"lidar_directions"} if train.get("lidar_directions") else set()
-    return job | {"train": {name: value for name, value in train.items() if name not in idle}}
+    # Where the data lie decides nothing.
+    decides = {name: value for name, value in job.items() if name != "dataset"}
+    trains = {name: value for name, value in job.items() if name in TRAINED_BY}
+    return Cell(named("cells", decides), named("runs", trains), job)
 
 
 def code_digest() -> str:
@@ -134,4 +112,33 @@ def code_digest() -> str:
 
     It is recorded with each cell and no part of the key: that a comment has changed is no reason to train for an hour.
     """
-    return digest_of_code((*(f"mode_imitation/{room}" for room in CODE), "experts"))
+    return digest_of_code(CODE)
+
+
+def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = WORKER) -> Generator[tuple[Cell, str | None]]:
+    """Do every cell in a process; yield each as it ends, with the reason where it failed (it is recorded too).
+
+    Args:
+        cells: in the order in which they are begun.
+        n_jobs: processes, at least 1, each on one core.
+        module: see `worker`.
+
+    Raises:
+        OSError: a failure cannot be recorded (the disk is full, say).
+        UserError: no process can be started.
+
+    When the iteration is left early, Ctrl-C included, the processes end at once; what they had begun is done again, or
+    gone on with, by the next call.
+    """
+    tasks = [{"folder": str(cell.folder), "run": str(cell.run), "job": cell.job} for cell in cells]
+    with closing(run_tasks(module, None, tasks, n_jobs)) as outcomes:
+        for index, outcome in outcomes:
+            cell, reason = cells[index], None
+            if isinstance(outcome, WorkerDiedError):
+                reason = f"{outcome}; see {cell.folder / LOG}"
+            elif isinstance(outcome, Exception):
+                # What is no kind of its own came over as text.
+                reason = str(outcome) if type(outcome) is RuntimeError else one_line(outcome)
+            if reason is not None:
+                cell.fail(reason)
+            yield cell, reason

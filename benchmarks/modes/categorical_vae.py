@@ -18,11 +18,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from benchmarks.modes.core import Setup
 from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.objective import Asked, Windows
 from mode_imitation.progress import progress
-from mode_imitation.reports.baselines.given_codes import Setup
 from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.discovery import START_WINDOWS, unit_codes, unit_distances
 from mode_imitation.training.schedule import adam, set_one_cycle

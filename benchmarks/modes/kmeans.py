@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.modes.core import Setup
 from mode_imitation.progress import progress
-from mode_imitation.reports.baselines.given_codes import Setup
 from mode_imitation.steering.threads import one_thread
 from mode_imitation.training.assignment import selection_score
 

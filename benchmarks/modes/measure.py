@@ -1,21 +1,20 @@
 """What one trained policy, or the experts, did: raw figures per layout, which `aggregate` turns into intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from benchmarks.modes.config import seekers
+from benchmarks.modes.switching import Excursion, SwitchingExperts, excursions
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.reports.benchmark.config import seekers
-from mode_imitation.reports.benchmark.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
 from mode_imitation.reports.clustering import compare_with_labels, sort_dataset
 from mode_imitation.reports.leak import measure_leak
-from mode_imitation.reports.metrics import Confusion, clustering_scores
+from mode_imitation.reports.metrics import Confusion
 from mode_imitation.reports.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
@@ -24,10 +23,7 @@ from mode_imitation.steering.threads import one_thread
 if TYPE_CHECKING:
     from mode_imitation.worlds.safety import NavigationVectorEnv
 
-FIGURES = (
-    *("goals", "return", "cost", "straightness", "path_length"),
-    *("speed", "turn_rate", "turning", "forward_share", "approach"),
-)
+FIGURES = ("goals", "return", "cost", "straightness", "path_length")
 FIDELITY_EVERY = 20
 """A window of a generated rollout is encoded at every so many steps."""
 
@@ -70,8 +66,8 @@ def measure_policy(
         progress: advanced by steps.
 
     Returns:
-        What a cell holds: n_modes, shares, clustering, matching, leak, drives, fidelity, switching, outside; and turns
-        where experts take turns.
+        What a cell holds: n_modes, clustering, matching, leak, drives, fidelity, switching; and turns where experts
+        take turns.
     """
     if dataset.labels is None:
         raise UserError(f"dataset {dataset.name} has no labels, and the benchmark compares with them")
@@ -94,33 +90,29 @@ def measure_policy(
     drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
     fidelity = steering_fidelity(policy, driven)
     few = list(layouts[:switching_layouts])
-    along = {mode: Along.of(found[: len(few)], env) for mode, found in driven.items()}
+    along = {mode: goals_met([drive.episode for drive in found[: len(few)]]) for mode, found in driven.items()}
     del driven
     if sampled:
         modes = sorted({matching[expert] for expert in seekers(matching)})
         again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
         drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
         del again
-    switching, outside = {}, {}
+    switching = {}
     for excursion in excursions(list(matching), goal_expert, n_steps):
         goal, other = matching[goal_expert], matching[excursion.other]
         if goal == other:  # nothing is switched: the drive that is known already, as far as it counts
-            found = along[goal]
+            met = along[goal]
         else:
-            found = switch_modes(policy, env, few, excursion, goal, other, progress=progress)
-        switching[excursion.name] = excursion.goals(found.goals_met).tolist()
-        outside[excursion.name] = steps_outside(excursion, found)
+            met = switch_modes(policy, env, few, excursion, goal, other, progress=progress)
+        switching[excursion.name] = excursion.goals(met).tolist()
     return {
         "n_modes": policy.n_modes,
-        "shares": policy.shares.tolist(),
         "clustering": agreement.scores,
-        "confusion": units.as_dict(),
         "matching": matching,
         "leak": measure_leak(policy.model, unseen, pool=pool, segment=turn).as_dict(),
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,
-        "outside": outside,
         **({"turns": turn_scores(codes, dataset)} if turning and codes else {}),
     }
 
@@ -149,14 +141,11 @@ def measure_experts(
         for name in experts
     }
     few = list(layouts[:switching_layouts])
-    switching, outside = {}, {}
+    switching = {}
     for excursion in excursions(experts, goal_expert, n_steps):
-        found = switch_experts(
-            env, few, excursion, goal_expert, action_noise=action_noise, seed=seed, progress=progress
-        )
-        switching[excursion.name] = excursion.goals(found.goals_met).tolist()
-        outside[excursion.name] = steps_outside(excursion, found)
-    return {"drives": {"mean": driven}, "switching": switching, "outside": outside}
+        met = switch_experts(env, few, excursion, goal_expert, action_noise=action_noise, seed=seed, progress=progress)
+        switching[excursion.name] = excursion.goals(met).tolist()
+    return {"drives": {"mean": driven}, "switching": switching}
 
 
 def match_experts(units: Confusion) -> dict[str, int]:
@@ -177,23 +166,21 @@ def figures_of(drives: Sequence[Drive]) -> dict[str, list[float]]:
     return columns
 
 
-def steering_fidelity(policy: Policy, driven: Mapping[int, Sequence[Drive]]) -> dict[str, float] | None:
-    """Commanded mode against the mode that the policy's own encoder infers from the rollout that it produced.
+def steering_fidelity(policy: Policy, driven: Mapping[int, Sequence[Drive]]) -> float | None:
+    """Share of the rollouts whose mode, as the policy's own encoder infers it from them, is the commanded one.
 
     Returns:
-        accuracy, the share of rollouts whose inferred mode is the commanded one, and nmi; None for a single mode, which
-        cannot be told from others.
+        None for a single mode, which cannot be told from others.
     """
     if len(driven) < 2:
         return None
-    commanded, inferred = [], []
     with one_thread():
-        for mode, drives in driven.items():
-            for drive in drives:
-                commanded.append(mode)
-                inferred.append(encode_windows(policy.model, drive.episode, every=FIDELITY_EVERY).code)
-    scores = clustering_scores([str(mode) for mode in commanded], np.array(inferred))
-    return {"accuracy": float(np.mean(np.array(commanded) == np.array(inferred))), "nmi": scores["nmi"]}
+        hits = [
+            encode_windows(policy.model, drive.episode, every=FIDELITY_EVERY).code == mode
+            for mode, drives in driven.items()
+            for drive in drives
+        ]
+    return float(np.mean(hits))
 
 
 def switch_modes(
@@ -205,11 +192,13 @@ def switch_modes(
     other: int,
     *,
     progress: Progress = no_progress,
-) -> "Along":
-    """What happens, step by step, when mode `goal` is left for mode `other` and taken up again."""
+) -> np.ndarray:
+    """(L, T) bool, goals met when mode `goal` is left for mode `other` and taken up again."""
     schedule = excursion.schedule(goal, other)
     controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
-    return Along.of(drive_policy(controller, env, layouts, len(schedule), progress=progress), env)
+    return goals_met(
+        [drive.episode for drive in drive_policy(controller, env, layouts, len(schedule), progress=progress)]
+    )
 
 
 def switch_experts(
@@ -221,8 +210,8 @@ def switch_experts(
     action_noise: float = 0.1,
     seed: int = 0,
     progress: Progress = no_progress,
-) -> "Along":
-    """What happens, step by step, when experts are switched."""
+) -> np.ndarray:
+    """(L, T) bool, goals met when experts are switched."""
     from experts.registry import make_expert
     from mode_imitation.worlds.rollout import rollout
     from mode_imitation.worlds.worker import expert_setting
@@ -235,29 +224,9 @@ def switch_experts(
         [np.random.default_rng([seed, layout]) for layout in layouts],
         action_noise,
     )
-    return Along.of_episodes(rollout(env, controller, layouts, len(schedule), progress=progress), env)
+    return goals_met(rollout(env, controller, layouts, len(schedule), progress=progress))
 
 
-def steps_outside(excursion: Excursion, found: "Along") -> dict[str, list[int]]:
-    """As a cell holds it: for each layout, steps with nothing within reach, and whether the drive ends so (0 or 1)."""
-    steps, at_end = excursion.outside(found.in_arena)
-    return {"steps": steps.tolist(), "at_end": at_end.astype(int).tolist()}
-
-
-@dataclass(frozen=True)
-class Along:
-    """What is known of every step of some drives."""
-
-    goals_met: np.ndarray
-    """(E, T) bool"""
-    in_arena: np.ndarray
-    """(E, T + 1) bool, whether something is within the lidar's reach."""
-
-    @classmethod
-    def of(cls, drives: Sequence[Drive], env: "NavigationVectorEnv") -> "Along":
-        return cls.of_episodes([drive.episode for drive in drives], env)
-
-    @classmethod
-    def of_episodes(cls, episodes: Sequence[Episode], env: "NavigationVectorEnv") -> "Along":
-        met = [episode.goals_met for episode in episodes if episode.goals_met is not None]
-        return cls(np.stack(met), np.stack([in_arena(e.observations, env.observation_slices) for e in episodes]))
+def goals_met(episodes: Sequence[Episode]) -> np.ndarray:
+    """(E, T) bool, of episodes that are equally long."""
+    return np.stack([episode.goals_met for episode in episodes if episode.goals_met is not None])
