@@ -43,7 +43,9 @@ def do_cell(cell: Cell) -> None:
         if train_method(cell.method, dataset, TrainConfig.from_dict(job["train"]), cell.run, job["dataset"]):
             write_text(cell.run / CODE_FILE, code_digest())
         run = load_run(cell.run)
-    seconds = {} if run is None else {"training": round(sum(run.info["summary"]["seconds"].values()), 2)}
+    seconds: dict[str, float] = (
+        {} if run is None else {"training": round(sum(run.info["summary"]["seconds"].values()), 2)}
+    )
     started = time.monotonic()
     with closing(make_vec(job["env"], min(len(layouts), WORLDS), threads=1, physics=job["physics"])) as env:
         if dataset is None or run is None:

@@ -1,7 +1,7 @@
 """Settings of a training run; imports no torch, so that the command line answers at once."""
 
 import math
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from mode_imitation.config_checks import check_type
@@ -245,31 +245,3 @@ class TrainConfig:
             raise
         except (TypeError, ValueError) as error:
             raise UserError(f"the run's config cannot be read: {error}; train again") from None
-
-    @classmethod
-    def original_method(cls, **changes: Any) -> "TrainConfig":
-        """The method of "Multiple Experts, Multiple Objectives" (Eloundou 2021) in this project's network.
-
-        A code for every single transition s[t+n] - s[t], contexts that are distances, the ratio as the objective, and
-        nothing else that helps; the optimiser and its rate are this project's, too.
-        """
-        original = cls(
-            objective="ratio",
-            context="distances",
-            codebook="gradient",
-            horizon=1,
-            stride=1,
-            pool=1,
-            see_states=False,
-            see_actions=False,
-            refine=False,
-            asked=1,
-            balance_weight=0.0,
-            confidence_weight=0.0,
-            revive_below=0.0,
-            relative_lidar=False,
-            lidar_directions=False,
-            discovery_iterations=8000,
-            restarts=1,
-        )
-        return replace(original, **changes)

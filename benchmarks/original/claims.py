@@ -34,19 +34,15 @@ class Claim:
     def verdict(self) -> str:
         return "cannot be told" if self.holds is None else "holds" if self.holds else "does not hold"
 
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {"name": self.name, "holds": self.holds, "evidence": self.evidence}
-
 
 def separation(cells: Sequence[Mapping[str, Any]], objective: str) -> dict[int, dict[int, float]]:
     """{stride: {k: median over seeds of the windows' homogeneity}}"""
     values: dict[int, dict[int, list[float]]] = {}
     for entry in cells:
         cell = entry["cell"]
-        if entry["status"] == "done" and entry["evaluation"] and cell["objective"] == objective:
+        if entry["status"] == "done" and cell["objective"] == objective:
             row = values.setdefault(cell["stride"], {})
-            row.setdefault(cell["codes"], []).append(entry["evaluation"]["window"]["homogeneity"])
+            row.setdefault(cell["codes"], []).append(entry["homogeneity"])
     return {
         stride: {k: float(np.median(seeds)) for k, seeds in sorted(row.items())}
         for stride, row in sorted(values.items())
@@ -59,17 +55,14 @@ def judge_claims(
     """The three claims for one objective.
 
     Args:
-        cells: as their files hold them, with evaluation.
+        cells: as their files hold them.
         objective: whose cells are looked at.
         entropies: how varied each expert's actions are, nats per step.
         uninformed: fit of one Gaussian for all actions, nats per step.
     """
     grid = separation(cells, objective)
-    curves = [
-        entry["evaluation"]["fit"]
-        for entry in cells
-        if entry["status"] == "done" and entry["evaluation"] and entry["cell"]["objective"] == objective
-    ]
+    done = [entry for entry in cells if entry["status"] == "done" and entry["cell"]["objective"] == objective]
+    curves = [entry["fit"] for entry in done]
     return [separates_from_four(grid), separates_earlier(grid), simplest_first(curves, entropies, uninformed)]
 
 
