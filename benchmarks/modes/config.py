@@ -88,7 +88,7 @@ LEAST = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "h
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkConfig:
-    """Which experts, how many seeds and layouts, and where it goes."""
+    """Every method on the same demonstrations and layouts, over training seeds, with intervals."""
 
     set: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="two|four|six|turns")]
     """two: goal_seeking and forward_moving; four: circling and backward_moving too; six: hazard_avoiding and
