@@ -1,6 +1,6 @@
 """What does the encoder bring? The codes of other starts, refined as training refines its own.
 
-    python benchmarks/starts.py DATASET --codes 12 [--seeds 5] [--start discovery --start random]
+    python -m benchmarks.starts DATASET --codes 12 [--seeds 5] [--start discovery --start random]
 
 `train` looks for codes with the VQ-VAE and then reassigns, splits and merges them by cross-fitted likelihood, from up
 to three initial weights. Here all that comes after discovery starts from the codes of an untrained encoder, from

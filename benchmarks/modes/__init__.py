@@ -3,5 +3,5 @@ seeds, with intervals.
 
     python -m benchmarks.modes two --seeds 5 --layouts 200
 
-`core` and `categorical_vae` use the package's model and training, `methods` its `train`; all else goes by policies.
+`core` has all that comes from the package's training, and `categorical_vae` asks its model; all else goes by policies.
 """

@@ -13,7 +13,6 @@ CLUSTERING = {
     "episode_nmi": ("episode", "nmi"),
     "window_nmi": ("window", "nmi"),
     "window_nmi_in_arena": ("window_in_arena", "nmi"),
-    "held_out_episode_nmi": ("episode_held_out", "nmi"),
 }
 """Row: where `compare_with_labels` has it."""
 RIGHT = ("right_per_step_in_arena", "right_per_step")

@@ -18,14 +18,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from benchmarks.modes.core import Setup
-from mode_imitation.model.actor import log_density
-from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.objective import Asked, Windows
+from benchmarks.modes.core import (
+    START_WINDOWS,
+    Asked,
+    ModeModel,
+    Setup,
+    Windows,
+    adam,
+    log_density,
+    one_thread,
+    set_one_cycle,
+    unit_codes,
+    unit_distances,
+)
 from mode_imitation.progress import progress
-from mode_imitation.steering.threads import one_thread
-from mode_imitation.training.discovery import START_WINDOWS, unit_codes, unit_distances
-from mode_imitation.training.schedule import adam, set_one_cycle
 
 ANNEALED = 0.5
 """Share of the iterations after which the weight is the bound's own, 1 / steps of a trajectory."""

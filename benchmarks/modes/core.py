@@ -1,7 +1,7 @@
 """Phase 2 alone: the same mode model, trained in the same way, on codes that came from elsewhere.
 
-Every baseline but the original method ends here, so that all policies have had the same network, the same data, and
-the same number of gradient samples.
+Every alternative but the original method ends here, so that all policies have had the same network, the same data, and
+the same number of gradient samples. It is also the one place that the benchmark has the package's training from.
 """
 
 import math
@@ -17,15 +17,43 @@ from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
+from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.model.objective import Asked, Windows
 from mode_imitation.progress import progress
 from mode_imitation.steering.threads import one_thread
+from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.batches import TrainingData
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.discovery import START_WINDOWS, unit_codes, unit_distances
 from mode_imitation.training.preparation import check_data, describe_run, fresh_model, held_out_split, seeded_generator
 from mode_imitation.training.refinement import Refinement, order_by_share, settle
-from mode_imitation.training.run_folder import check_folder, save_model, start_folder, write_info
+from mode_imitation.training.run_folder import check_folder, load_run, read_info, save_model, start_folder, write_info
+from mode_imitation.training.schedule import adam, set_one_cycle
 from mode_imitation.training.segmentation import codes_by_episode, stretches_by_episode
+from mode_imitation.training.trainer import train
+
+__all__ = [
+    "START_WINDOWS",
+    "Asked",
+    "ModeModel",
+    "Setup",
+    "Source",
+    "TrainConfig",
+    "Windows",
+    "adam",
+    "load_run",
+    "log_density",
+    "one_thread",
+    "place_entries",
+    "read_info",
+    "selection_score",
+    "set_one_cycle",
+    "train",
+    "train_on_codes",
+    "unit_codes",
+    "unit_distances",
+]
 
 Source = dict[str, Any] | None
 """Where a dataset lies: {"root": ..., "name": ...}."""

@@ -4,10 +4,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.modes.core import Setup
+from benchmarks.modes.core import Setup, one_thread, selection_score
 from mode_imitation.progress import progress
-from mode_imitation.steering.threads import one_thread
-from mode_imitation.training.assignment import selection_score
 
 WINDOWS = 40
 """Of each trajectory, as many as the project's own method averages over when it gives a trajectory its code."""

@@ -10,7 +10,6 @@ from benchmarks.modes.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
-from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
 from mode_imitation.reports.clustering import compare_with_labels, sort_dataset
 from mode_imitation.reports.leak import measure_leak
@@ -43,7 +42,6 @@ def measure_policy(
     turn: int | None = None,
     codes: Mapping[int, np.ndarray] | None = None,
     seed: int = 0,
-    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """Cluster the data with a policy's encoder, drive all of its modes, and switch between them.
 
@@ -63,7 +61,6 @@ def measure_policy(
         codes: what training settled on for the steps of its episodes, see `turns.codes_of_steps`; where experts take
             turns these are compared with who drove.
         seed: of sampled actions.
-        progress: advanced by steps.
 
     Returns:
         What a cell holds: n_modes, clustering, matching, leak, drives, fidelity, switching; and turns where experts
@@ -86,7 +83,7 @@ def measure_policy(
     matching = match_experts(units)
     unseen = [dataset.episodes[index] for index in held_out] or list(dataset.episodes)
     policy.reset(seed)
-    driven = run_modes(policy, env, layouts, n_steps, progress=progress)
+    driven = run_modes(policy, env, layouts, n_steps)
     drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
     fidelity = steering_fidelity(policy, driven)
     few = list(layouts[:switching_layouts])
@@ -94,16 +91,14 @@ def measure_policy(
     del driven
     if sampled:
         modes = sorted({matching[expert] for expert in seekers(matching)})
-        again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0, progress=progress)
+        again = run_modes(policy, env, layouts, n_steps, modes=modes, temperature=1.0)
         drives["sampled"] = {str(mode): figures_of(found) for mode, found in again.items()}
         del again
     switching = {}
     for excursion in excursions(list(matching), goal_expert, n_steps):
         goal, other = matching[goal_expert], matching[excursion.other]
-        if goal == other:  # nothing is switched: the drive that is known already, as far as it counts
-            met = along[goal]
-        else:
-            met = switch_modes(policy, env, few, excursion, goal, other, progress=progress)
+        # Where nothing is switched it is the drive that is known already, as far as it counts.
+        met = along[goal] if goal == other else switch_modes(policy, env, few, excursion, goal, other)
         switching[excursion.name] = excursion.goals(met).tolist()
     return {
         "n_modes": policy.n_modes,
@@ -127,14 +122,13 @@ def measure_experts(
     switching_layouts: int,
     action_noise: float = 0.1,
     seed: int = 0,
-    progress: Progress = no_progress,
 ) -> dict[str, Any]:
     """The experts on the same layouts and under the same schedules, with the action noise of their demonstrations.
 
     Args:
         experts: names.
         seed: of the action noise.
-        env, layouts, n_steps, goal_expert, switching_layouts, progress: as in `measure_policy`.
+        env, layouts, n_steps, goal_expert, switching_layouts: as in `measure_policy`.
     """
     driven = {
         name: figures_of(run_experts([name], env, layouts, n_steps, action_noise=action_noise, seed=seed)[name])
@@ -143,7 +137,7 @@ def measure_experts(
     few = list(layouts[:switching_layouts])
     switching = {}
     for excursion in excursions(experts, goal_expert, n_steps):
-        met = switch_experts(env, few, excursion, goal_expert, action_noise=action_noise, seed=seed, progress=progress)
+        met = switch_experts(env, few, excursion, goal_expert, action_noise=action_noise, seed=seed)
         switching[excursion.name] = excursion.goals(met).tolist()
     return {"drives": {"mean": driven}, "switching": switching}
 
@@ -190,15 +184,11 @@ def switch_modes(
     excursion: Excursion,
     goal: int,
     other: int,
-    *,
-    progress: Progress = no_progress,
 ) -> np.ndarray:
     """(L, T) bool, goals met when mode `goal` is left for mode `other` and taken up again."""
     schedule = excursion.schedule(goal, other)
     controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
-    return goals_met(
-        [drive.episode for drive in drive_policy(controller, env, layouts, len(schedule), progress=progress)]
-    )
+    return goals_met([drive.episode for drive in drive_policy(controller, env, layouts, len(schedule))])
 
 
 def switch_experts(
@@ -209,7 +199,6 @@ def switch_experts(
     *,
     action_noise: float = 0.1,
     seed: int = 0,
-    progress: Progress = no_progress,
 ) -> np.ndarray:
     """(L, T) bool, goals met when experts are switched."""
     from experts.registry import make_expert
@@ -224,7 +213,7 @@ def switch_experts(
         [np.random.default_rng([seed, layout]) for layout in layouts],
         action_noise,
     )
-    return goals_met(rollout(env, controller, layouts, len(schedule), progress=progress))
+    return goals_met(rollout(env, controller, layouts, len(schedule)))
 
 
 def goals_met(episodes: Sequence[Episode]) -> np.ndarray:

@@ -9,54 +9,57 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.modes.core import Setup, Source, train_on_codes
+from benchmarks.modes.core import Setup, Source, TrainConfig, load_run, read_info, train, train_on_codes
 from benchmarks.original.method import original_method
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.reports.switches import changes
 from mode_imitation.reports.turns import drivers, take_turns
-from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.run_folder import load_run, read_info
-from mode_imitation.training.trainer import train
+
+OWN = ("ours", "segments", "original")
+"""Methods that are the package's `train` with other settings."""
+ON_CODES = ("true-label", "bc", "kmeans", "categorical-vae")
+"""Methods that give every trajectory a code; the second phase then trains the policy on them."""
 
 
-def train_ours(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """The project's own method, with these settings and all else as it comes; goes on where it was.
+def own_settings(name: str, config: TrainConfig) -> TrainConfig:
+    """Of a method of OWN, on the CPU as all methods, wherever that is: their times are compared.
 
-    On the CPU, as all methods, wherever that is: their times are compared.
+    The original method has as many samples as the others' second phase.
     """
-    train(dataset, replace(config, device="cpu"), out, resume=True, source=source)
+    if name == "original":
+        return original_method(
+            codes=config.codes,
+            seed=config.seed,
+            held_out=config.held_out,
+            discovery_iterations=config.iterations,
+            discovery_windows=config.batch,
+            actor_hidden=config.actor_hidden,
+            device="cpu",
+        )
+    return replace(config, device="cpu", find_switches=config.find_switches and name == "ours")
 
 
-def train_segments(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """The project's own method with codes of segments alone, where switches are looked for; goes on where it was."""
-    train_ours(dataset, replace(config, find_switches=False), out, source)
+def codes_by(name: str, dataset: TrajectoryDataset, config: TrainConfig) -> tuple[Setup, Tensor]:
+    """The units of a method of ON_CODES, and their codes, (U,) int64.
 
-
-def train_original(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """The original method in this project's network, on as many samples as the others' second phase has.
-
-    Goes on where it was.
+    Raises:
+        UserError: the data does not allow it.
     """
-    original = original_method(
-        codes=config.codes,
-        seed=config.seed,
-        held_out=config.held_out,
-        discovery_iterations=config.iterations,
-        discovery_windows=config.batch,
-        actor_hidden=config.actor_hidden,
-        device="cpu",
-    )
-    train(dataset, original, out, resume=True, source=source)
+    if name == "true-label":
+        return label_codes(dataset, config)
+    if name == "bc":  # one policy for everything: the context says nothing
+        setup = Setup(dataset, replace(config, codes=2))
+        return setup, torch.zeros(setup.data.n_units, dtype=torch.long)
+    setup = Setup(dataset, replace(config, find_switches=False))
+    if name == "kmeans":
+        from benchmarks.modes.kmeans import trajectory_codes
+    else:
+        from benchmarks.modes.categorical_vae import trajectory_codes
+    return setup, trajectory_codes(setup)
 
 
-def train_behaviour_cloning(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """One policy for everything: every trajectory has the same code, so that the context says nothing."""
-    setup = Setup(dataset, replace(config, codes=2))
-    train_on_codes(setup, torch.zeros(setup.data.n_units, dtype=torch.long), out, "bc", source=source)
-
-
-def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
+def label_codes(dataset: TrajectoryDataset, config: TrainConfig) -> tuple[Setup, Tensor]:
     """THE CEILING, AND THE ONE PLACE WHERE LABELS ENTER TRAINING: the experts' names are the codes.
 
     Never compare with it as if it were a method: it is told what the others have to find.
@@ -66,15 +69,13 @@ def train_true_label(dataset: TrajectoryDataset, config: TrainConfig, out: Path,
     """
     if dataset.labels is None:
         raise UserError(f"dataset {dataset.name} has no labels; the true-label policy cannot do without")
-    _, of_episode = np.unique(dataset.labels, return_inverse=True)
     if (found := len(drivers(dataset))) > config.codes:
         raise UserError(f"there are {found} experts and only {config.codes} codes; raise the number of codes")
     setup = Setup(dataset, replace(config, find_switches=False))
     if take_turns(dataset):
-        setup, codes = labelled_turns(setup)
-    else:
-        codes = torch.from_numpy(of_episode[setup.split[0]])
-    train_on_codes(setup, codes, out, "true-label", source=source)
+        return labelled_turns(setup)
+    _, of_episode = np.unique(dataset.labels, return_inverse=True)
+    return setup, torch.from_numpy(of_episode[setup.split[0]])
 
 
 def labelled_turns(setup: Setup) -> tuple[Setup, Tensor]:
@@ -100,40 +101,11 @@ def labelled_turns(setup: Setup) -> tuple[Setup, Tensor]:
     return replace(setup, given=(np.array(lengths), np.array(episodes))), torch.tensor(codes)
 
 
-def train_kmeans(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """k-means on features of whole trajectories, or of their segments, then a policy that is told the cluster."""
-    from benchmarks.modes.kmeans import trajectory_codes
-
-    started = time.monotonic()
-    setup = Setup(dataset, replace(config, find_switches=False))
-    train_on_codes(setup, trajectory_codes(setup), out, "kmeans", started, source)
-
-
-def train_categorical_vae(dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> None:
-    """A categorical latent per trajectory, then the policy trained on as all others are."""
-    from benchmarks.modes.categorical_vae import trajectory_codes
-
-    started = time.monotonic()
-    setup = Setup(dataset, config)
-    train_on_codes(setup, trajectory_codes(setup), out, "categorical-vae", started, source)
-
-
-TRAINERS = {
-    "ours": train_ours,
-    "segments": train_segments,
-    "true-label": train_true_label,
-    "bc": train_behaviour_cloning,
-    "kmeans": train_kmeans,
-    "categorical-vae": train_categorical_vae,
-    "original": train_original,
-}
-
-
 def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out: Path, source: Source = None) -> bool:
-    """Train a method, unless the folder has its finished run.
+    """Train a method, unless the folder has its finished run; a method of OWN goes on where it was.
 
     Args:
-        name: of TRAINERS.
+        name: of OWN or ON_CODES.
         dataset: labels are used by "true-label" alone.
         config: codes, seed, iterations; what the methods have in common.
         out: the run's folder.
@@ -149,15 +121,13 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
         load_run(out)
         return False
     except UserError:
-        pass
-    try:
-        TRAINERS[name](dataset, config, out, source)
-    except UserError:
-        if not is_complete(out):
-            raise
-        # A finished run whose files were damaged since: nothing to go on with.
-        shutil.rmtree(out)
-        TRAINERS[name](dataset, config, out, source)
+        if is_complete(out):  # a finished run whose files were damaged since: nothing to go on with
+            shutil.rmtree(out)
+    if name in OWN:
+        train(dataset, own_settings(name, config), out, resume=True, source=source)
+    else:
+        started = time.monotonic()
+        train_on_codes(*codes_by(name, dataset, config), out, name, started, source)
     return True
 
 

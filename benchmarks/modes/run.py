@@ -23,13 +23,13 @@ from benchmarks.modes.config import (
     SWITCHING_LAYOUTS,
     BenchmarkConfig,
 )
+from benchmarks.modes.core import TrainConfig
 from benchmarks.modes.tables import as_markdown, tables
 from mode_imitation.atomic import check_folder, locked, write_json, write_text
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
 from mode_imitation.reports.layouts import held_out_layouts
-from mode_imitation.training.config import TrainConfig
 from mode_imitation.versions import platform_name, versions
 
 if TYPE_CHECKING:

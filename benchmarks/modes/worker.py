@@ -23,14 +23,13 @@ def do_cell(cell: Cell) -> None:
         UserError: settings or data do not allow it.
     """
     from benchmarks.modes.config import REFERENCE
+    from benchmarks.modes.core import TrainConfig, load_run
     from benchmarks.modes.measure import measure_experts, measure_policy
     from benchmarks.modes.methods import train_method
     from mode_imitation.data.dataset import load_dataset
     from mode_imitation.reports.layouts import check_disjoint
     from mode_imitation.reports.turns import codes_of_steps
     from mode_imitation.steering.policy import load_policy
-    from mode_imitation.training.config import TrainConfig
-    from mode_imitation.training.run_folder import load_run
     from mode_imitation.worlds.safety import make_vec
 
     job = cell.job

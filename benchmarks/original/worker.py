@@ -30,11 +30,10 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         "experts" (L names), "counts" (L, K) windows of each expert with each code, "homogeneity" of these windows,
         "episode_nmi" of the training's codes, "n_modes", and "fit", see `FitWatcher.curves`.
     """
+    from benchmarks.modes.core import load_run, train
     from benchmarks.original.fit import FitWatcher
     from mode_imitation.reports.clustering import sort_dataset
     from mode_imitation.reports.metrics import clustering_scores, confusion_matrix
-    from mode_imitation.training.run_folder import load_run
-    from mode_imitation.training.trainer import train
 
     watcher = FitWatcher(dataset, config)
     with tempfile.TemporaryDirectory() as folder:

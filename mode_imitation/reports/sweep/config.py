@@ -13,7 +13,7 @@ from mode_imitation.training.config import TrainConfig
 MOST = 1000
 """Codes, steps of a stride and seeds; more are taken for a slip of the keyboard."""
 LENGTHS = ("discovery_iterations", "scoring_iterations")
-"""What makes a trial of a sweep where it is shorter than in `train`."""
+"""What has to be as in `train` for it to find a cell's codes again."""
 AS_IN_A_CELL: dict[str, Any] = {"restarts": 1, "held_out": 0.0}
 """What the recommended command needs to find the cell's codes again: the seeds are the restarts, and every episode is
 trained on, so that all cells' codes are judged on the same ones."""
@@ -96,10 +96,10 @@ class SweepConfig:
         )
 
     @property
-    def shortened(self) -> list[str]:
-        """Options that make this a trial, whose codes the recommended command need not find again."""
+    def differing(self) -> list[str]:
+        """Options that are not as in `train`, which then would not find a cell's codes again."""
         usual = TrainConfig()
-        return [f"--{name.replace('_', '-')}" for name in LENGTHS if getattr(self, name) < getattr(usual, name)]
+        return [f"--{name.replace('_', '-')}" for name in LENGTHS if getattr(self, name) != getattr(usual, name)]
 
     @property
     def merge_gap(self) -> float:

@@ -139,12 +139,13 @@ def train_cells(
 
 
 def train_command(config: SweepConfig, chosen: Setting) -> str:
-    """The command that finds the recommended cell's codes again, to the bit unless the sweep was a trial, and then
-    trains the policy as long as `train` does. Nothing else of a cell's settings is in it."""
+    """The command that finds the recommended cell's codes again, to the bit, and then trains the policy as long as
+    `train` does; after a trial one that searches anew, with nothing of its settings."""
     out = Path("runs") / f"{Path(config.dataset).name}-k{chosen.codes}-stride{chosen.stride}"
-    root = {} if config.root is None else {"root": config.root}
-    settings = {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seeds[0], **AS_IN_A_CELL, "out": out}
-    return shlex.join(["mode-imitation", "train", config.dataset, *as_arguments(root | settings)])
+    settings: dict[str, Any] = {} if config.root is None else {"root": config.root}
+    settings |= {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seeds[0]}
+    settings |= {} if config.differing else AS_IN_A_CELL
+    return shlex.join(["mode-imitation", "train", config.dataset, *as_arguments(settings | {"out": out})])
 
 
 def notes_on(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recommendation) -> list[str]:
@@ -160,12 +161,12 @@ def notes_on(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recom
             f"{other} of {len(done)} cells were made by another state of this project's code; to make them again, "
             "remove the sweep's folder `cells`"
         )
-    if config.shortened:
+    if config.differing:
         lines.append(
-            f"a trial: the cells had less than `train` has ({', '.join(config.shortened)}), so that their codes are "
-            "worse than they could be, and the command, which has all, may find others"
+            f"a trial: {' and '.join(config.differing)} are not as in `train`; the command leaves them as they are "
+            "there, and searches anew"
         )
-    if chosen.setting is not None:
+    elif chosen.setting is not None:
         lines.append(
             "in the command, --restarts 1 and --held-out 0.0 find the codes of this cell again; leave both out to "
             "search anew and to hold episodes out"
