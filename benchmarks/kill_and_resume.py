@@ -68,11 +68,10 @@ def train(arguments: argparse.Namespace) -> Target:
     data = Path(__file__).resolve().parent.parent / "data"
     settings = {
         "codes": 3,
-        "threads": 1,
         "restarts": 2,
         "iterations": arguments.iterations,
-        "discovery-iterations": arguments.iterations // 4,
-        "scoring-iterations": arguments.iterations // 8,
+        "joint-iterations": arguments.iterations // 4,
+        "judge-iterations": arguments.iterations // 8,
         "checkpoint-every": 10,
     }
 

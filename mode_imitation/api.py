@@ -16,6 +16,7 @@ from mode_imitation.errors import UserError, near_matches
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.fit import Codes
 from mode_imitation.training.fit import fit as fit_into_folder
 from mode_imitation.training.run_folder import Run, load_run
 
@@ -83,7 +84,7 @@ def fit(
     *,
     out: str | os.PathLike | None = None,
     config: TrainConfig | None = None,
-    given: np.ndarray | None = None,
+    given: Codes | None = None,
     overwrite: bool = False,
     resume: bool = False,
     **settings: Any,
@@ -94,7 +95,8 @@ def fit(
         data: a dataset, its name, or several of them, which train together.
         out: folder that keeps the run, for `load_policy`, the command line and `resume`; None keeps nothing.
         config: settings; None takes the defaults.
-        given: (E,) int, codes that reassignment starts from, in place of those that it finds.
+        given: codes that reassignment starts from, in place of those that it finds: (E,) int; or an (T,) array for each
+            episode, of its steps, with rounds=0.
         overwrite: replace the run at `out`.
         resume: go on with the run at `out` that was interrupted.
         **settings: changes to the settings, codes=4 say; see TrainConfig.
@@ -102,7 +104,9 @@ def fit(
     Raises:
         UserError: the data or the settings do not fit.
     """
-    dataset = join([_loaded(entry) for entry in (data if isinstance(data, list | tuple) else [data])])
+    dataset = join(
+        [_loaded(entry) for entry in ([data] if isinstance(data, TrajectoryDataset | str | os.PathLike) else data)]
+    )
     known = TrainConfig.__dataclass_fields__
     for name in settings:
         if name not in known:

@@ -45,7 +45,6 @@ COMMANDS = {
     "attribute": Command("attribute", "AttributeCommand", "which mode made which part of new episodes, or none"),
     "export": Command("export", "ExportCommand", "write a trained policy as ONNX, checked against torch"),
     "plot": Command("plot", "PlotCommand", "bird's-eye pictures of a dataset's episodes"),
-    "benchmark": Command("benchmark", "BenchmarkCommand", "this method beside others, over seeds, with intervals"),
     "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),
 }
 
@@ -107,6 +106,11 @@ def run_command(name: str, arguments: list[str]) -> int:
 
 
 def parse(name: str, config: type[Config], arguments: list[str]) -> Config:
+    """A subcommand's options, see `read_options`."""
+    return read_options(f"{PROGRAM} {name}", config, arguments, COMMANDS[name].summary)
+
+
+def read_options(program: str, config: type[Config], arguments: list[str], summary: str) -> Config:
     """Fill a config dataclass from the command line; a mistake becomes a UserError of one line."""
     import tyro
 
@@ -117,11 +121,11 @@ def parse(name: str, config: type[Config], arguments: list[str]) -> Config:
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(config, args=arguments, prog=f"{PROGRAM} {name}", description=COMMANDS[name].summary)
+            return tyro.cli(config, args=arguments, prog=program, description=summary)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(f"{one_line(complaint.getvalue())}; `{PROGRAM} {name} --help` explains every option") from None
+        raise UserError(f"{one_line(complaint.getvalue())}; `{program} --help` explains every option") from None
 
 
 def known_options(config: type) -> set[str]:
@@ -169,7 +173,7 @@ def how_to_go_on(arguments: list[str], command: str) -> str:
         if not os.path.exists(os.path.join(run, "run.json")):
             return f"nothing was half-written; to start again: {command}"
         return f"to go on from the last checkpoint: {PROGRAM} train --resume {shlex.quote(run)}"
-    if arguments[0] in ("generate", "train", "demo", "sweep", "benchmark"):
+    if arguments[0] in ("generate", "train", "demo", "sweep"):
         return f"to go on where it was: {command}"
     return f"nothing was half-written; to start again: {command}"
 

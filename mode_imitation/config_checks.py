@@ -71,7 +71,7 @@ def check_fields(config: Any) -> None:
                 if not values:
                     raise UserError(f"{entry.name} is empty; expected whole numbers, {entry.default} say")
                 for item in values:
-                    bound.check(entry.name, item)
+                    bound.check(entry.name, item)  # pyright: ignore[reportArgumentType]
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:

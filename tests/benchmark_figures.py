@@ -4,9 +4,9 @@ from collections.abc import Generator
 
 import numpy as np
 
-from mode_imitation.reports.benchmark.cells import Cell
-from mode_imitation.reports.benchmark.measure import FIGURES
-from mode_imitation.reports.benchmark.worker import do_cell
+from benchmarks.modes.cells import Cell
+from benchmarks.modes.measure import FIGURES
+from benchmarks.modes.worker import do_cell
 
 EXPERTS = ("goal_seeking", "forward_moving")
 
@@ -24,7 +24,6 @@ def a_cell(shift: float, seed: int, n_layouts: int = 12) -> dict:
 
     return {
         "n_modes": 2,
-        "shares": [0.5, 0.5, 0.0, 0.0],
         "matching": {"goal_seeking": 1, "forward_moving": 0},
         "clustering": {
             "window": scores(),
@@ -33,21 +32,21 @@ def a_cell(shift: float, seed: int, n_layouts: int = 12) -> dict:
             "episode_held_out": None,
         },
         "leak": {"gap": 0.01 * seed},
-        "fidelity": {"accuracy": 1.0, "nmi": 1.0},
+        "fidelity": 1.0,
         "drives": {"mean": {"0": drive(0.1, 5, 30), "1": drive(11, 50, 17)}, "sampled": {"1": drive(11, 50, 17)}},
         "switching": {"forward_moving:50": rng.poisson(3, (3, n_layouts)).tolist()},
-        "seconds": {"training": 50.0, "evaluation": 20.0},
+        "seconds": {"training": 50.0, "driving": 20.0},
     }
 
 
 def an_experts_cell(seed: int) -> dict:
     cell = a_cell(0.0, seed)
     drives = {"goal_seeking": cell["drives"]["mean"]["1"], "forward_moving": cell["drives"]["mean"]["0"]}
-    return {"drives": {"mean": drives}, "switching": cell["switching"], "seconds": {"evaluation": 20.0}}
+    return {"drives": {"mean": drives}, "switching": cell["switching"], "seconds": {"driving": 20.0}}
 
 
 def in_this_process(cells: list[Cell], n_jobs: int) -> Generator[tuple[Cell, None]]:
-    """In place of `benchmark.pool.run_cells`."""
+    """In place of `benchmarks.modes.cells.run_cells`."""
     for cell in cells:
         do_cell(cell)
         yield cell, None

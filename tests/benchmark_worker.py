@@ -1,17 +1,21 @@
 """Stands in for the benchmark's worker: does at once whatever a cell's job says."""
 
-import json
 import os
-import sys
+from pathlib import Path
+from typing import Any
 
-from mode_imitation.reports.benchmark.cells import Cell
+from benchmarks.modes.cells import Cell
+from mode_imitation.errors import UserError
+from mode_imitation.processes import serve
 
-for line in sys.stdin:
-    cell = Cell.from_message(json.loads(line))
+
+def do(task: dict[str, Any], _: object) -> None:
+    cell = Cell(Path(task["folder"]), Path(task["run"]), task["job"])
     if cell.method == "dies":
         os._exit(3)
     if cell.method == "fails":
-        print(json.dumps({"error": "no such thing"}), flush=True)
-    else:
-        cell.write({"seed": cell.seed})
-        print(json.dumps({"error": None}), flush=True)
+        raise UserError("no such thing")
+    cell.write({"seed": cell.seed})
+
+
+serve(lambda _: do)

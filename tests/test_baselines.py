@@ -10,15 +10,15 @@ import torch
 from synthetic import two_laws
 from tiny_runs import SLICES, random_dataset
 
+from benchmarks.modes.categorical_vae import LONG, SHORT, bound_of, schedule_for
+from benchmarks.modes.config import METHODS, REFERENCE
+from benchmarks.modes.core import Setup, place_entries, train_on_codes
+from benchmarks.modes.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
+from benchmarks.modes.methods import ON_CODES, OWN, train_method
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.reports.baselines.categorical_vae import LONG, SHORT, bound_of, schedule_for
-from mode_imitation.reports.baselines.given_codes import Setup, place_entries, train_on_codes
-from mode_imitation.reports.baselines.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
-from mode_imitation.reports.baselines.methods import TRAINERS, train_method
-from mode_imitation.reports.benchmark.config import METHODS, REFERENCE
 from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.assignment import selection_score
@@ -51,10 +51,10 @@ def shuffled(dataset: TrajectoryDataset) -> TrajectoryDataset:
 
 
 def test_every_method_of_the_benchmark_but_the_experts_can_be_trained() -> None:
-    assert {*TRAINERS, REFERENCE} == set(METHODS)
+    assert {*OWN, *ON_CODES, REFERENCE} == set(METHODS)
 
 
-@pytest.mark.parametrize("method", TRAINERS)
+@pytest.mark.parametrize("method", [*OWN, *ON_CODES])
 def test_shuffled_labels_change_no_weight_except_where_labels_are_given(method: str, tmp_path: Path) -> None:
     dataset = two_laws()
     for name, data in (("as-is", dataset), ("shuffled", shuffled(dataset))):
@@ -84,7 +84,7 @@ def test_a_finished_run_that_was_damaged_since_is_trained_again(method: str, tmp
     assert (tmp_path / "model.safetensors").read_bytes() == weights
 
 
-@pytest.mark.parametrize("method", TRAINERS)
+@pytest.mark.parametrize("method", [*OWN, *ON_CODES])
 def test_all_methods_train_on_the_cpu(method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)  # to take it would fail
     train_method(method, two_laws(), TINY, tmp_path)

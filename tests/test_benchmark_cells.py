@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 from benchmark_figures import in_this_process
 
+from benchmarks.modes import cells as cells_module
+from benchmarks.modes import run
+from benchmarks.modes.__main__ import main
+from benchmarks.modes.cells import CELL, Cell, make_cell, run_cells
+from benchmarks.modes.config import METHODS, SETS, BenchmarkConfig
+from benchmarks.modes.run import command_of
+from benchmarks.modes.switching import GOAL_STEPS
 from mode_imitation.atomic import locked
-from mode_imitation.cli import main
 from mode_imitation.errors import UserError
-from mode_imitation.reports.benchmark import cells as cells_module
-from mode_imitation.reports.benchmark import run
-from mode_imitation.reports.benchmark.cells import CELL, TIME_FILE, Cell, make_cell
-from mode_imitation.reports.benchmark.config import METHODS, SETS, BenchmarkConfig
-from mode_imitation.reports.benchmark.pool import run_cells
-from mode_imitation.reports.benchmark.results import command_of
-from mode_imitation.reports.benchmark.switching import GOAL_STEPS
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.worlds.config import GenerateConfig
 
@@ -140,31 +139,10 @@ def test_other_data_of_the_benchmarks_name_are_refused(
         run.prepare_data(BenchmarkConfig(set="two", out=tmp_path))
 
 
-def test_cells_from_before_there_was_a_history_are_still_good(tmp_path: Path) -> None:
-    job = {"method": "bc", "seed": 0, "steps": 5, "train": {"codes": 4}}
-    before = make_cell(tmp_path, job, "data")
-    without = make_cell(tmp_path, job | {"train": {"codes": 4, "history": 0, "history_gap": 5}}, "data")
-    assert (without.folder, without.run) == (before.folder, before.run)
-    assert without.job["train"]["history"] == 0
-    gaps = [
-        make_cell(tmp_path, job | {"train": {"codes": 4, "history": 2, "history_gap": gap}}, "data") for gap in (5, 6)
-    ]
-    assert len({cell.run for cell in [before, *gaps]}) == 3
-
-
-@pytest.mark.parametrize("option", [{"history": 4}, {"lidar_directions": True}, {"history": 4, "history_gap": 6}])
-def test_the_original_method_has_no_options_whatever_is_asked_for(tmp_path: Path, option: dict[str, Any]) -> None:
-    def folders(method: str) -> int:
-        jobs = ({"method": method, "seed": 0, "train": {"codes": 4} | chosen} for chosen in ({}, option))
-        return len({make_cell(tmp_path, job, "checksum").run for job in jobs})
-
-    assert (folders("ours"), folders("original")) == (2, 1)
-
-
-def test_cells_from_before_there_were_mean_directions_are_still_good(tmp_path: Path) -> None:
-    job = {"method": "ours", "seed": 0, "train": {"codes": 4, "history": 2}}
-    without = job | {"train": job["train"] | {"lidar_directions": False}}
-    assert make_cell(tmp_path, job, "data").run == make_cell(tmp_path, without, "data").run
+def test_the_original_method_has_no_options_whatever_is_asked_for() -> None:
+    plain, asked = BenchmarkConfig(set="two"), BenchmarkConfig(set="two", history=4, lidar_directions=False)
+    assert plain.train_settings("original") == asked.train_settings("original")
+    assert plain.train_settings("ours") != asked.train_settings("ours")
 
 
 def test_exact_physics_have_results_of_their_own_and_change_no_training(
@@ -176,8 +154,7 @@ def test_exact_physics_have_results_of_their_own_and_change_no_training(
     config = BenchmarkConfig(set="two", seeds=1, layouts=2, out=tmp_path)
     exact = dataclasses.replace(config, exact_physics=True)
     fast, slow = run.plan_cells(config), run.plan_cells(exact)
-    assert {cell.job.get("physics") for cell in fast} == {"fast"}
-    assert not {"physics"} & set().union(*(cell.job for cell in slow)), "cells from before there was a choice are good"
+    assert ({cell.job["physics"] for cell in fast}, {cell.job["physics"] for cell in slow}) == ({"fast"}, {"exact"})
     assert [cell.run for cell in fast] == [cell.run for cell in slow]
     assert not {cell.folder for cell in fast} & {cell.folder for cell in slow}
     assert (config.name, exact.name) == ("two-trial", "two-exact-trial")
@@ -196,7 +173,7 @@ def test_two_benchmarks_do_not_work_in_one_folder(
 ) -> None:
     monkeypatch.setattr(run, "plan_cells", lambda config: [cell_of(tmp_path, "works")])
     monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, WORKER))
-    words = ["benchmark", "two", "--out", str(tmp_path)]
+    words = ["two", "--out", str(tmp_path)]
     with locked(tmp_path / "two" / ".lock", "held"):
         assert main(words) == 2
     assert "another benchmark of two is at work" in capsys.readouterr().err
@@ -266,17 +243,21 @@ def test_a_cell_that_cannot_be_kept_stops_the_benchmark_instead_of_hanging_it(me
         (["two", "--steps", "1001"], "--steps is 1001; expected 100 to 1000"),
         (["two", "--layout-block", "mine"], "no list of layouts 'mine'"),
         (["two", "--burst-away", "2"], "--burst-away is 2.0; expected a share from 0 to 1"),
+        (["two", "--out", "FILE/below"], "FILE is a file; expected a folder for"),
+        (["two", "--publish", "FILE"], "FILE is a file; expected a folder for"),
         ([], "required"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(
     arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert main(["benchmark", *arguments, "--out", str(tmp_path / "out")]) == 2
+    (tmp_path / "file").touch()
+    words = [word.replace("FILE", f"{tmp_path}/file") for word in arguments]
+    assert main([*words, *([] if "--out" in words else ["--out", str(tmp_path / "out")])]) == 2
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1
-    assert expected in error
-    assert not (tmp_path / "out").exists()
+    assert expected.replace("FILE", f"{tmp_path}/file") in error
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_where_every_cell_fails_nothing_is_published(
@@ -286,12 +267,10 @@ def test_where_every_cell_fails_nothing_is_published(
     monkeypatch.setattr(run, "plan_cells", lambda config: cells)
     monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, WORKER))
     published = tmp_path / "docs"
-    assert main(["benchmark", "two", "--out", str(tmp_path / "out"), "--publish", str(published)]) == 2
+    assert main(["two", "--out", str(tmp_path / "out"), "--publish", str(published)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert (
-        last
-        == "mode-imitation: error: every cell of the benchmark failed; the first one (fails, seed 0): no such thing"
-    )
+    told = "every cell of the benchmark failed; the first one (fails, seed 0): no such thing"
+    assert last == f"python -m benchmarks.modes: error: {told}"
     assert not published.exists()
 
 
@@ -319,7 +298,7 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
 ) -> None:
     monkeypatch.setattr(run, "run_cells", in_this_process)
     out, published = tmp_path / "out", tmp_path / "docs"
-    words = ["benchmark", "two", "--seeds", "1", "--methods", "bc", "--out", str(out), *TINY]
+    words = ["two", "--seeds", "1", "--methods", "bc", "--out", str(out), *TINY]
     assert main(words) == 0
     first = capsys.readouterr()
     assert "A TRIAL" in first.out
@@ -327,12 +306,12 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     assert [path.parent.name.rsplit("-", 2)[0] for path in cells] == ["bc", "experts"]
     before = [path.stat().st_mtime_ns for path in cells]
     figures = [json.loads(path.read_text())["figures"] for path in cells]
-    assert all(found["processor_seconds"] > 0 for found in figures)
+    assert all(found["seconds"]["driving"] > 0 for found in figures)
 
     # A failure is tried again, what is finished is left as it is, and a method more only adds its own cells.
     job = json.loads(cells[0].read_text())["job"]
     Cell(cells[0].parent, tmp_path, job).fail("the disk was full")
-    more = [*words[:5], "bc,true-label", *words[6:], "--publish", str(published)]
+    more = [*words[:4], "bc,true-label", *words[5:], "--publish", str(published)]
     assert main(more) == 0
     printed = capsys.readouterr().out
     assert "true-label" in printed
@@ -342,24 +321,12 @@ def test_a_benchmark_from_end_to_end_goes_on_where_it_was(
     assert set(results["methods"]) == {"experts", "true-label", "bc"}
     assert results["failed"] == {}
     assert "--methods bc,true-label" in results["command"]
-    assert {path.name for path in published.iterdir()} >= {
-        "benchmark-two-trial.json",
-        "benchmark-two-trial.md",
-        "benchmark-two-trial-goals.png",
-        "benchmark-two-trial-agreement.png",
-    }
-    assert "](benchmark-two-trial-goals.png)" in (published / "benchmark-two-trial.md").read_text()
+    assert [path.name for path in published.iterdir()] == ["benchmark-two-trial.json"]
+    assert json.loads((published / "benchmark-two-trial.json").read_text()) == results
+    assert results["command"] in (out / "two-trial" / "results.md").read_text()
     # The policies are runs like any other.
     (trained,) = (out / "two" / "runs").glob("bc-*")
     assert load_run(trained).info["source"]["root"] == str(out / "data")
-    # A training whose processor time nobody knows is told.
-    bc = json.loads(cells[0].read_text())
-    assert not bc["figures"]["trained_by_the_clock"], "its policy was there, with the time that it took"
-    assert "their training, by the clock" not in printed
-    (trained / TIME_FILE).unlink()
-    Cell(cells[0].parent, tmp_path, job).fail("the disk was full")
-    assert main(more) == 0
-    assert "1 cells of it, or their training, by the clock" in capsys.readouterr().out
     # Code that has changed is told, and decides nothing.
     assert "another state" not in printed
     (code,) = (out / "two" / "runs").glob("true-label-*/code.txt")

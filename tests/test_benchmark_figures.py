@@ -1,31 +1,30 @@
-"""Every figure of the benchmark equals a slow, obvious definition."""
+"""Every figure of the benchmark equals a slow, obvious definition, and stands in its own column."""
 
-import itertools
-import math
+from statistics import fmean
 
 import numpy as np
 import pytest
 from benchmark_figures import EXPERTS, a_cell, an_experts_cell
 from tiny_runs import random_episode, random_model
 
-from mode_imitation.reports.benchmark import aggregate
-from mode_imitation.reports.benchmark.behaviour import LOOKS, BehaviourClassifier, behaviour_entropy
-from mode_imitation.reports.benchmark.measure import (
-    FIGURES,
-    figures_of,
-    match_experts,
-    steering_fidelity,
-    switch_modes,
-)
-from mode_imitation.reports.benchmark.switching import Excursion, SwitchingExperts, excursions
+from benchmarks.modes import aggregate
+from benchmarks.modes.measure import FIGURES, figures_of, match_experts, steering_fidelity, switch_modes
+from benchmarks.modes.statistics import bootstrap_crossed
+from benchmarks.modes.switching import Excursion, SwitchingExperts, excursions
+from benchmarks.modes.tables import tables
 from mode_imitation.reports.closed_loop import Drive, run_modes
 from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.metrics import confusion_matrix
 from mode_imitation.reports.motion import Motion
-from mode_imitation.reports.statistics import bootstrap_crossed
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
 from mode_imitation.worlds.safety import make_vec
+
+REFERENCE = [an_experts_cell(seed) for seed in (7, 8)]
+MEAN, SAMPLED = "goal_seeking: goals, mean action", "goal_seeking: goals, sampled action"
+AFTER = "goals after 50 steps of forward_moving"
+
+# ---- what a cell measures
 
 
 def test_an_experts_mode_is_the_one_that_most_of_its_episodes_have() -> None:
@@ -49,19 +48,6 @@ def test_goals_are_counted_in_their_own_segment() -> None:
             assert found[part, episode] == sum(met[episode, step] for step in steps)
     schedule = excursion.schedule(5, 7)
     assert [set(schedule[steps.start : steps.stop]) for steps in bounds] == [{5}, {7}, {5}]
-    assert len(schedule) == excursion.edges[-1]
-
-
-def test_steps_outside_are_those_of_the_last_segment_with_nothing_in_reach() -> None:
-    excursion = Excursion("forward_moving", 50)
-    seen = np.random.default_rng(0).random((5, 551)) < 0.9
-    seen[0, 300], seen[1, 550], seen[2, 301:] = False, False, True
-    steps, at_end = excursion.outside(seen)
-    for episode in range(5):
-        # Observation t + 1 is what step t leads to; the last segment has the steps 300 to 549.
-        assert steps[episode] == sum(not seen[episode, step + 1] for step in range(300, 550))
-        assert at_end[episode] == (not seen[episode, 550])
-    assert (steps[2], at_end[1]) == (0, True)
 
 
 def test_every_other_expert_gets_both_excursions_that_fit() -> None:
@@ -103,7 +89,7 @@ def test_switching_to_the_same_mode_is_the_drive_without_switching() -> None:
     model, layouts, excursion = random_model(), held_out_layouts(2, "tuning"), Excursion("b", 50)
     env = make_vec("SafetyPointGoal1-v0", 2, threads=1)
     try:
-        switched = excursion.goals(switch_modes(Policy(model), env, layouts, excursion, 1, 1).goals_met)
+        switched = excursion.goals(switch_modes(Policy(model), env, layouts, excursion, 1, 1))
         drives = run_modes(Policy(model), env, layouts, 600, modes=[1])[1]
     finally:
         env.close()
@@ -111,68 +97,19 @@ def test_switching_to_the_same_mode_is_the_drive_without_switching() -> None:
     np.testing.assert_array_equal(switched, excursion.goals(met))
 
 
-def test_behaviour_entropy_equals_a_slow_one() -> None:
-    seen = np.array([[0, 0, 1, 2], [1, 0, 1, 1], [2, 2, 1, 0]])
-    weights = np.array([2.0, 1.0, 1.0])
-
-    def entropy(shares: list[float]) -> float:
-        return -sum(share * math.log(share, 3) for share in shares if share)
-
-    def share(behaviour: int, layouts: list[int]) -> float:
-        hits = [weights[m] for m in range(3) for layout in layouts if seen[m, layout] == behaviour]
-        return sum(hits) / (4.0 * len(layouts))
-
-    found = behaviour_entropy(seen, weights, 3)
-    assert found["entropy"] == pytest.approx(entropy([share(b, [0, 1, 2, 3]) for b in range(3)]))
-    by_layout = [entropy([share(b, [layout]) for b in range(3)]) for layout in range(4)]
-    assert found["conditional"] == pytest.approx(sum(by_layout) / 4)
-    alike = behaviour_entropy(np.array([[0] * 4, [1] * 4]), np.ones(2), 2)
-    assert alike == pytest.approx({"entropy": 1.0, "conditional": 1.0})
-    single = behaviour_entropy(
-        np.array([[0, 1]]), np.ones(1), 2
-    )  # behaviour cloning: chance decides, the context never
-    assert single == pytest.approx({"entropy": 1.0, "conditional": 0.0})
-
-
-def drives_of(centre: float, n: int, seed: int) -> dict[str, list[float]]:
-    rng = np.random.default_rng(seed)
-    return {name: rng.normal(centre, 1.0, n).tolist() for name in LOOKS}
-
-
-def test_a_rollout_looks_like_the_expert_with_the_nearest_figures() -> None:
-    drives = {"a": drives_of(0, 50, 0), "b": drives_of(6, 50, 1)}
-    classify = BehaviourClassifier(drives)
-    new = drives_of(0, 20, 2)
-    expected = []
-    for layout in range(20):
-        distances = []
-        for own in drives.values():
-            total = 0.0
-            for name in LOOKS:
-                spread = math.sqrt(sum(np.var(other[name]) for other in drives.values()) / 2)
-                means = [np.mean(other[name]) for other in drives.values()]
-                spread += 0.02 * (max(means) - min(means) + 1e-9)
-                total += ((new[name][layout] - np.mean(own[name])) / spread) ** 2
-            distances.append(total)
-        expected.append(int(np.argmin(distances)))
-    np.testing.assert_array_equal(classify(new), expected)
-    assert set(classify(drives_of(6, 20, 3))) == {1}
-
-
 def test_fidelity_is_the_share_of_rollouts_whose_inferred_mode_is_the_commanded_one() -> None:
     model = random_model()
     driven = {
         mode: [Drive(random_episode(60, seed=10 * mode + i), Motion(steps=60)) for i in range(4)] for mode in range(3)
     }
-    found = steering_fidelity(Policy(model), driven)
     hits = [
         infer_context(model, drive.episode, every=20).code == mode
         for mode, drives in driven.items()
         for drive in drives
     ]
-    assert found is not None
-    assert found["accuracy"] == pytest.approx(sum(hits) / len(hits))
-    assert 0 < found["accuracy"] < 1
+    found = steering_fidelity(Policy(model), driven)
+    assert found == pytest.approx(sum(hits) / len(hits))
+    assert 0 < sum(hits) < len(hits)
     assert steering_fidelity(Policy(model), {0: driven[0]}) is None
 
 
@@ -185,38 +122,122 @@ def test_figures_are_those_of_the_drives_in_order() -> None:
     assert found["return"] == [0.0] * 3
 
 
-def test_an_expert_is_matched_where_a_modes_mean_cost_and_path_lie_in_its_interval() -> None:
-    reference = [an_experts_cell(seed) for seed in (7, 8)]
-    cell = a_cell(0.0, 1)
-    bounds = aggregate.bounds_of(reference, EXPERTS)
-    assert aggregate.coverage(reference[0], bounds, 0.01) == 1.0
-    for figure, expert, mode in itertools.product(("cost", "path_length"), EXPERTS, ("0", "1")):
-        interval = bootstrap_crossed(aggregate.table(reference, expert, figure, "mean"), trained=False)
-        assert interval is not None
-        if cell["matching"][expert] != int(mode):
-            continue
-        for value, inside in ((interval.mean, True), (interval.low - 1e-3, False), (interval.high + 1e-3, False)):
-            changed = {"drives": {"mean": {mode: dict(cell["drives"]["mean"][mode])}}}
-            for other in ("cost", "path_length"):
-                other_interval = bootstrap_crossed(aggregate.table(reference, expert, other, "mean"), trained=False)
-                assert other_interval is not None
-                changed["drives"]["mean"][mode][other] = [other_interval.mean]
-            changed["drives"]["mean"][mode][figure] = [value]
-            assert aggregate.any_mode_matches(changed, bounds[expert]) is inside
-            assert aggregate.any_mode_matches(changed, bounds[expert], margin=0.05)
+# ---- from cells to results
 
 
-def test_a_cells_entropy_weighs_its_modes_by_their_shares() -> None:
-    reference = [an_experts_cell(7)]
-    pooled = {name: reference[0]["drives"]["mean"][name] for name in EXPERTS}
-    classify = BehaviourClassifier(pooled)
-    cell: dict = a_cell(0.0, 0) | {"shares": [0.8, 0.2, 0.0, 0.0]}
-    seen = {mode: classify(figures) for mode, figures in cell["drives"]["mean"].items()}
-    shares = {
-        behaviour: sum(weight * np.mean(seen[mode] == behaviour) for mode, weight in (("0", 0.8), ("1", 0.2)))
-        for behaviour in range(2)
-    }
-    expected = -sum(share * math.log(share, 2) for share in shares.values() if share)
-    found = aggregate.entropies(cell, classify, EXPERTS)
-    assert 0.6 < expected < 0.8
-    assert found["entropy"] == pytest.approx(expected)
+def goals(cells: list[dict], drawn: str = "mean", mode: str = "1") -> list[float]:
+    return [value for cell in cells for value in cell["drives"][drawn][mode]["goals"]]
+
+
+def goals_after(cells: list[dict]) -> np.ndarray:
+    return np.array([cell["switching"]["forward_moving:50"][2] for cell in cells])
+
+
+def test_results_are_means_over_seeds_and_layouts_and_ratios_to_the_experts() -> None:
+    ours = [a_cell(-1.0, seed) for seed in range(3)]
+    results = aggregate.aggregate({"experts": REFERENCE, "ours": ours}, EXPERTS)
+    found, theirs = results["ours"]["experts"]["goal_seeking"], goals(REFERENCE, mode="goal_seeking")
+    assert found["goals"]["mean"] == pytest.approx(fmean(goals(ours)))
+    assert found["ratio"]["goals"]["mean"] == pytest.approx(fmean(goals(ours)) / fmean(theirs))
+    assert results["experts"]["experts"]["goal_seeking"]["ratio"]["goals"]["mean"] == pytest.approx(1.0)
+    last = results["ours"]["switching"]["forward_moving:50"]
+    assert last["goals"][2]["mean"] == pytest.approx(goals_after(ours).mean())
+    assert last["ratio"][2]["mean"] == pytest.approx(goals_after(ours).mean() / goals_after(REFERENCE).mean())
+    leak = {"mean": pytest.approx(0.01), "least": 0.0, "largest": 0.02, "values": [0, 0.01, 0.02]}
+    assert results["ours"]["leak"] == leak
+
+
+def test_a_ratio_to_an_expert_without_goals_is_left_out() -> None:
+    assert aggregate.ratio(np.ones((1, 4)), np.array([[0.0, 0.0, 1.0, 0.0]])) is None
+    assert aggregate.ratio(np.ones((1, 4)), np.full((1, 4), 2.0)) == {"mean": 0.5, "low": 0.5, "high": 0.5, "n": 4}
+
+
+def test_a_run_is_exact_only_with_the_right_number_of_modes_and_every_trajectory_right() -> None:
+    good, bad = a_cell(0.0, 0), a_cell(0.0, 1)
+    one_wrong = bad | {"clustering": bad["clustering"] | {"episode": bad["clustering"]["episode"] | {"nmi": 0.97}}}
+    found = aggregate.clustering([good, a_cell(0.0, 1) | {"n_modes": 3}, one_wrong], 2)
+    assert (found["exact"], found["n_modes"]) == (1, [2, 3, 2])
+
+
+def test_a_difference_is_that_of_the_means_over_the_experts() -> None:
+    ours, labels = [a_cell(-1.0, seed) for seed in range(3)], [a_cell(0.5, seed) for seed in range(4, 6)]
+    every = aggregate.differences({"experts": REFERENCE, "true-label": labels, "ours": ours}, EXPERTS)
+    found = {one["figure"]: one for one in every}
+    assert set(found) == {MEAN, SAMPLED, AFTER}
+    assert {one["minus"] for one in every} == {"true-label"}
+    expert = fmean(goals(REFERENCE, mode="goal_seeking"))
+    for figure, drawn in ((MEAN, "mean"), (SAMPLED, "sampled")):
+        one = found[figure]
+        assert one["mean"] == pytest.approx((fmean(goals(ours, drawn)) - fmean(goals(labels, drawn))) / expert)
+        assert one["low"] < one["mean"] < one["high"] < 0
+    expected = bootstrap_crossed(goals_after(ours), goals_after(REFERENCE), minus=goals_after(labels))
+    assert expected is not None
+    assert found[AFTER].items() >= expected.as_dict().items()
+    assert aggregate.differences({"experts": [], "ours": ours, "bc": labels}, EXPERTS) == []
+
+
+def test_a_hard_layout_pulls_both_down_and_hides_no_difference() -> None:
+    layouts = np.random.default_rng(0).normal(0, 3, 12)
+
+    def moved(cells: list[dict]) -> list[dict]:
+        for cell in cells:
+            for drives in cell["drives"].values():
+                for figures in drives.values():
+                    figures["goals"] = (np.array(figures["goals"]) + layouts).tolist()
+        return cells
+
+    ours, labels = moved([a_cell(-0.5, seed) for seed in range(3)]), moved([a_cell(0.0, seed) for seed in range(4, 7)])
+    apart = [
+        aggregate.closed_loop(cells, REFERENCE, "goal_seeking", "mean")["ratio"]["goals"] for cells in (ours, labels)
+    ]
+    assert apart[0]["high"] > apart[1]["low"]  # the intervals overlap
+    found = aggregate.differences({"experts": REFERENCE, "ours": ours, "bc": labels}, EXPERTS)
+    assert next(one["high"] for one in found if one["figure"] == MEAN) < 0  # and yet ours is surely less
+
+
+# ---- tables
+
+
+def made_up_results(**methods: list[dict]) -> dict:
+    by_method = {"experts": REFERENCE} | methods
+    found = aggregate.aggregate(by_method, EXPERTS)
+    for entry in found.values():
+        entry["failed"] = 0
+    differences = aggregate.differences(by_method, EXPERTS)
+    return {"methods": found, "experts": list(EXPERTS), "differences": differences, "turn": None}
+
+
+def test_tables_show_every_method_and_expert() -> None:
+    cells = [a_cell(0.0, seed) for seed in range(3)]
+    results = made_up_results(**{"true-label": cells, "ours": cells})
+    results["methods"]["ours"]["failed"] = 1
+    shown = tables(results)
+    for table in shown:
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    driving = [table for table in shown if table.title.startswith("Driving")]
+    assert [table.title.split()[1] for table in driving] == list(EXPERTS)
+    seeker, straight = ([row[0] for row in table.rows] for table in driving)
+    assert seeker == ["experts", "true-label", "true-label, sampled", "ours", "ours, sampled"]
+    assert straight == ["experts", "true-label", "ours"]
+    assert shown[0].rows[1][2] == "3 of 4"
+    assert [row[0] for row in shown[-1].rows] == [MEAN, SAMPLED, AFTER]
+    assert all(row[1].startswith("0.000 [") for row in shown[-1].rows)
+    (ours,) = (row for row in shown[0].rows if row[0] == "ours")
+    parts = [[cell["clustering"][part]["nmi"] for cell in cells] for part in ("episode", "window", "window_in_arena")]
+    assert list(ours[3:]) == [f"{np.mean(part):.3f} [{min(part):.3f}, {max(part):.3f}]" for part in parts]
+
+
+@pytest.mark.parametrize("merged", [0, 1, 2])
+def test_where_one_mode_stands_for_both_nothing_is_switched_and_the_tables_say_so(merged: int) -> None:
+    other = [a_cell(0.1, seed) for seed in range(2)]
+    for cell in other[:merged]:
+        cell["matching"] = {"goal_seeking": 1, "forward_moving": 1}
+    results = made_up_results(ours=[a_cell(0.0, seed) for seed in range(2)], bc=other)
+    found = results["methods"]["bc"]["switching"]["forward_moving:50"]
+    assert found["merged"] == merged
+    assert ("ratio" in found) == (merged < 2)
+    (table,) = (table for table in tables(results) if table.title.startswith("Switching"))
+    after, ratio = table.rows[-1][-2:]
+    assert (after.endswith("*"), ratio.endswith("*"), ratio == "-*") == (merged > 0, merged > 0, merged == 2)
+    compared = [one["figure"] for one in results["differences"] if "after" in one["figure"]]
+    assert compared == ["goals after 50 steps of forward_moving"] * (merged < 2)

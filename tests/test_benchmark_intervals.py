@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from mode_imitation.reports.statistics import bootstrap_crossed, draw_counts, stretched
+from benchmarks.modes.statistics import bootstrap_crossed, draw_counts, stretched
 
 
 def slow_stretch(table: np.ndarray) -> np.ndarray:

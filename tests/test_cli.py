@@ -8,10 +8,8 @@ import numpy as np
 import pytest
 
 from mode_imitation.cli import COMMANDS, main, one_line, parse
-from mode_imitation.commands.train import TrainCommand
 from mode_imitation.config_file import as_arguments, expand_config_file
 from mode_imitation.errors import UserError
-from mode_imitation.training.config import TrainConfig
 
 
 def failing(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -109,15 +107,13 @@ def test_a_folder_that_cannot_be_made_is_one_line(capsys: pytest.CaptureFixture,
         ("rollout", "no-run", "--mode", "0", "--video", "FILE/x.gif"),
         ("modes", "no-run", "--out", "FILE/below"),
         ("attribute", "no-run", "no/data-v0", "--out", "FILE/below"),
-        ("benchmark", "two", "--out", "FILE/below"),
-        ("benchmark", "two", "--out", "OUT", "--publish", "FILE"),
     ],
 )
 def test_an_output_below_a_file_is_refused_before_any_work(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    words = [word.replace("FILE", f"{tmp_path}/file").replace("OUT", f"{tmp_path}/out") for word in arguments]
+    words = [word.replace("FILE", f"{tmp_path}/file") for word in arguments]
     assert f"{tmp_path}/file is a file; expected a folder for" in failing(capsys, *words)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
@@ -168,9 +164,3 @@ def test_after_ctrl_c_a_run_with_a_checkpoint_folder_is_resumed_by_name(
 def test_a_framed_message_becomes_its_first_paragraph() -> None:
     assert one_line("╭─ Oops ─╮\n│ bad    │\n│ value. │\n│ ────── │\n│ more   │\n╰────────╯\n") == "bad value"
     assert one_line(" Oops   \n ------ \n  bad   \n  value.\n  ------\n  more\n\n") == "bad value"
-
-
-def test_the_original_method_is_the_same_from_python_and_from_its_config_file() -> None:
-    path = Path(__file__).parent.parent / "benchmarks" / "original_method.yaml"
-    command = parse("train", TrainCommand, ["some/data-v0", "--config", str(path)])
-    assert command.settings == TrainConfig.original_method()

@@ -5,20 +5,15 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import normalized_mutual_info_score
 from tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ContextKind
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.reports.benchmark.measure import steering_fidelity
-from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
 from mode_imitation.reports.leak import action_nll, measure_leak, stretches
 from mode_imitation.reports.metrics import clustering_scores
-from mode_imitation.reports.motion import Motion
-from mode_imitation.steering.policy import Policy
 
 
 def slow_distances(model: ModeModel, episode: Episode, start: int) -> np.ndarray:
@@ -186,19 +181,3 @@ def test_segments_are_judged_by_modes_of_their_own() -> None:
 def test_an_episode_of_fewer_windows_than_a_pool_is_pooled_whole() -> None:
     leak = measure_leak(random_model(), [random_episode(steps=8)], pool=50, every=1)
     assert np.isfinite([leak.nll_inferred, leak.nll_fixed]).all()
-
-
-def test_the_nmi_of_steering_is_sklearns_on_the_codes_of_one_rollout_at_a_time() -> None:
-    model = random_model()
-    rollouts = {mode: [random_episode(70, seed=10 * mode + index) for index in range(6)] for mode in range(3)}
-    driven = {mode: [Drive(rollout, Motion(steps=70)) for rollout in made] for mode, made in rollouts.items()}
-    commanded, inferred = [], []
-    for mode, made in rollouts.items():
-        for rollout in made:
-            distances = [slow_distances(model, rollout, start) for start in (0, 20, 40, 60)]
-            commanded.append(mode)
-            inferred.append(int(np.mean(distances, axis=0)[:3].argmin()))
-    found = steering_fidelity(Policy(model), driven)
-    assert found is not None
-    assert found["nmi"] == pytest.approx(normalized_mutual_info_score(commanded, inferred))
-    assert 0 < found["nmi"] < 1

@@ -344,9 +344,9 @@ def test_what_does_not_fit_leaves_no_folder_behind(tmp_path: Path, changes: dict
 @pytest.mark.parametrize(
     ("codes", "message"),
     [
-        (np.zeros(3, int), "expected 8 whole numbers"),
+        (np.zeros(3, int), "expected 8, one an episode"),
         (np.zeros(8), "codes are float64"),
-        (np.full(8, 3), "codes go from 3 to 3; expected 0 to 2"),
+        (np.full(8, 3), "from 3 to 3; expected 0 to 2"),
     ],
 )
 def test_given_codes_that_do_not_fit_are_refused(tmp_path: Path, codes: np.ndarray, message: str) -> None:

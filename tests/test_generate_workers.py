@@ -1,9 +1,5 @@
-"""Generation in worker processes: users' own experts drive there, what fails stops everything, none is left behind."""
+"""Generation in worker processes: users' own experts drive there, and what fails stops everything."""
 
-import os
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +9,8 @@ import pytest
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.worlds.generate import generate
-from mode_imitation.worlds.workers import run_in_processes
-from tests.running import is_running
 from tests.test_generate import NAME, SMALL
 
-ROOT = Path(__file__).parent.parent
 EXPERTS = """
 import numpy as np
 
@@ -71,86 +64,3 @@ def test_an_expert_that_fails_in_a_worker_stops_everything(tmp_path: Path, exper
         generate(config)
     # Nothing was finished, so nothing is left that a corrected expert could not start from.
     assert not (tmp_path / "root" / ".unfinished").exists()
-
-
-WORKER = """
-import os, time
-from mode_imitation.errors import UserError
-from mode_imitation.worlds.workers import serve
-
-def prepare(job):
-    def do(task, advance):
-        print("noise on standard output")
-        advance(os.getpid())
-        if task["do"] == "user": raise UserError("a clear line")
-        if task["do"] == "disk": raise OSError(28, "No space left on device", "some/file")
-        if task["do"] == "die": os._exit(3)
-        time.sleep(task["do"])
-    return do
-
-serve(prepare)
-"""
-
-
-@pytest.fixture
-def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "some_worker.py").write_text(WORKER)
-    monkeypatch.syspath_prepend(tmp_path)
-    return "some_worker"
-
-
-def test_every_task_is_done_once_and_reports_its_progress(worker: str) -> None:
-    seen: list[int] = []
-    run_in_processes(worker, {}, [{"do": 0}] * 7, 2, seen.append)
-    assert len(seen) == 7
-    assert 1 <= len(set(seen)) <= 2
-    assert not any(map(is_running, seen))
-
-
-@pytest.mark.parametrize(
-    ("what", "error", "message"),
-    [("user", UserError, "a clear line"), ("disk", OSError, "some/file"), ("die", RuntimeError, "status 3")],
-)
-def test_what_a_worker_raises_is_raised_here(worker: str, what: str, error: type[Exception], message: str) -> None:
-    seen: list[int] = []
-    with pytest.raises(error, match=message) as caught:
-        run_in_processes(worker, {}, [{"do": what}, {"do": 60}], 2, seen.append)
-    assert getattr(caught.value, "errno", None) == (28 if what == "disk" else None)
-    assert not any(map(is_running, seen))
-
-
-def test_ctrl_c_ends_the_workers(worker: str) -> None:
-    seen: list[int] = []
-
-    def interrupted(process: int) -> None:
-        seen.append(process)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run_in_processes(worker, {}, [{"do": 60}, {"do": 60}], 2, interrupted)
-    assert not any(map(is_running, seen))
-
-
-def test_no_worker_outlives_a_killed_parent(worker: str, tmp_path: Path) -> None:
-    code = (
-        "from mode_imitation.worlds.workers import run_in_processes as run;"
-        f"run({worker!r}, {{}}, [{{'do': 60}}] * 2, 2, lambda process: print(process, flush=True))"
-    )
-    parent = subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert parent.stdout is not None
-    workers = [int(parent.stdout.readline()) for _ in range(2)]
-    assert all(map(is_running, workers))
-    parent.kill()
-    parent.wait()
-    parent.stdout.close()
-    for _ in range(200):
-        if not any(map(is_running, workers)):
-            return
-        time.sleep(0.05)
-    raise AssertionError("a worker is still there")

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_runs import ACT_DIM, random_dataset, random_episode, random_model
 
+from benchmarks.modes.methods import train_method
 from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.windows import NO_MEMORY, Memory
 from mode_imitation.errors import UserError
@@ -19,7 +20,6 @@ from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import FIRST_WEIGHT
 from mode_imitation.model.normalizer import Normalizer
 from mode_imitation.reports.attribution import log_densities
-from mode_imitation.reports.baselines.methods import train_method
 from mode_imitation.reports.closed_loop import PolicyController
 from mode_imitation.reports.leak import measure_leak
 from mode_imitation.reports.reactions import reactions_of_modes, states_of

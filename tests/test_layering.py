@@ -61,6 +61,13 @@ def test_a_room_imports_only_what_the_table_allows(room: str) -> None:
                 assert other in rooms | {room}, f"{path.name} imports {module}"
 
 
+def test_nothing_that_is_shipped_imports_the_benchmarks_or_the_tests() -> None:
+    for folder in ("mode_imitation", "experts"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            tops = {module.split(".")[0] for module in imported_modules(path)}
+            assert not tops & {"benchmarks", "tests"}, path.name
+
+
 def test_only_the_simulation_imports_the_simulator() -> None:
     for path in sorted((ROOT / "mode_imitation").rglob("*.py")):
         if path.parent.name != "safety":

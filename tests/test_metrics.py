@@ -2,6 +2,7 @@
 
 import itertools
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -97,16 +98,10 @@ def test_the_interval_holds_the_mean_and_is_the_same_for_the_same_seed() -> None
     assert interval.as_dict().keys() == {"mean", "low", "high", "n"}
 
 
-def slow_draws(strata: list[int], n_resamples: int, seed: int) -> list[list[int]]:
-    """One index at a time: in every place one of the places of the same stratum."""
+def slow_draws(n: int, n_resamples: int, seed: int) -> list[list[int]]:
+    """One index at a time."""
     rng = np.random.default_rng(seed)
-    rows = [[-1] * len(strata) for _ in range(n_resamples)]
-    for stratum in sorted(set(strata)):
-        members = [place for place, other in enumerate(strata) if other == stratum]
-        for row in rows:
-            for place in members:
-                row[place] = members[rng.integers(len(members))]
-    return rows
+    return [[int(rng.integers(n)) for _ in range(n)] for _ in range(n_resamples)]
 
 
 def slow_limits(replicates: list[float], confidence: float) -> tuple[float, float]:
@@ -116,23 +111,22 @@ def slow_limits(replicates: list[float], confidence: float) -> tuple[float, floa
     return low, high
 
 
-tables = st.lists(st.tuples(st.floats(-100, 100), st.integers(-1, 3), st.integers(0, 2)), min_size=1, max_size=8)
+tables = st.lists(st.tuples(st.floats(-100, 100), st.integers(-1, 3)), min_size=1, max_size=8)
 
 
 @settings(deadline=None)
-@given(tables, st.booleans(), st.sampled_from([0.95, 0.6]), st.sampled_from([1, 20]), st.integers(0, 2**32 - 1))
-@example([(5.0, 1, 0), (2.0, -1, 0)], False, 0.95, 1, 0)  # the reference's mean is 0, in no resample though
+@given(tables, st.sampled_from([0.95, 0.6]), st.sampled_from([1, 20]), st.integers(0, 2**32 - 1))
+@example([(5.0, 1), (2.0, -1)], 0.95, 1, 0)  # the reference's mean is 0, in no resample though
 def test_the_intervals_equal_those_of_drawing_one_index_at_a_time(
-    table: list[tuple[float, int, int]], stratified: bool, confidence: float, n: int, seed: int
+    table: list[tuple[float, int]], confidence: float, n: int, seed: int
 ) -> None:
-    values, reference, groups = (list(column) for column in zip(*table, strict=True))
-    asked = {"strata": groups if stratified else None, "confidence": confidence, "n_resamples": n, "seed": seed}
-    draws = slow_draws(groups if stratified else [0] * len(table), n, seed)
-    for statistic, slow in ((None, np.mean), (lambda drawn: np.median(drawn, axis=-1), np.median)):
-        found = statistics.bootstrap(values, statistic=statistic, **asked)
-        limits = slow_limits([float(slow([values[index] for index in row])) for row in draws], confidence)
-        assert (found.low, found.high) == pytest.approx(limits, abs=1e-9)
-        assert (found.mean, found.n) == (pytest.approx(float(slow(values)), abs=1e-9), len(values))
+    values, reference = (list(column) for column in zip(*table, strict=True))
+    asked: dict[str, Any] = {"confidence": confidence, "n_resamples": n, "seed": seed}
+    draws = slow_draws(len(table), n, seed)
+    found = statistics.bootstrap(values, **asked)
+    limits = slow_limits([float(np.mean([values[index] for index in row])) for row in draws], confidence)
+    assert (found.low, found.high) == pytest.approx(limits, abs=1e-9)
+    assert (found.mean, found.n) == (pytest.approx(float(np.mean(values)), abs=1e-9), len(values))
     ratio = statistics.bootstrap_ratio(values, reference, **asked)
     below = [sum(reference[index] for index in row) for row in draws]
     assert (ratio is None) == (not all(below) or not sum(reference))
@@ -150,20 +144,6 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         for interval in (statistics.bootstrap(rng.normal(size=40), n_resamples=400) for _ in range(400))
     ]
     assert 0.90 <= np.mean(covered) <= 0.98
-
-
-def test_resampling_keeps_the_size_of_every_stratum() -> None:
-    strata = np.array([0, 0, 0, 1, 1, 2])
-    indices = statistics.resample_indices(6, strata=strata, n_resamples=50, seed=0)
-    np.testing.assert_array_equal(strata[indices], np.tile(strata, (50, 1)))
-    assert len(np.unique(indices, axis=0)) > 1
-
-
-def test_strata_of_constant_groups_leave_no_uncertainty() -> None:
-    values = [1.0, 1.0, 5.0, 5.0]
-    interval = statistics.bootstrap(values, strata=[0, 0, 1, 1])
-    assert (interval.low, interval.mean, interval.high) == (3.0, 3.0, 3.0)
-    assert statistics.bootstrap(values).low < 3.0
 
 
 def test_a_single_value_is_its_own_interval() -> None:
@@ -185,16 +165,3 @@ def test_the_ratio_is_of_means_and_draws_layouts_in_pairs() -> None:
     assert ratio.low == pytest.approx(0.9)
     assert ratio.high == pytest.approx(0.9)
     assert statistics.bootstrap_ratio([1.0, 2.0], [0.0, 0.0]) is None
-
-
-@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=30))
-def test_iqm_is_scipys_trimmed_mean(values: list[float]) -> None:
-    from scipy.stats import trim_mean
-
-    assert statistics.iqm(np.array(values)) == pytest.approx(trim_mean(values, 0.25), abs=1e-9)
-
-
-def test_the_iqm_can_be_bootstrapped() -> None:
-    values = [*np.linspace(0.9, 1.1, 19), 100.0]
-    interval = statistics.bootstrap(values, statistic=statistics.iqm)
-    assert interval.mean == pytest.approx(1.0, abs=0.02)

@@ -129,11 +129,3 @@ def test_curves_with_one_name_share_axes_and_values_that_are_not_finite_are_left
 
 def test_running_mean_of_a_constant_is_that_constant() -> None:
     np.testing.assert_allclose(curves.running_mean(np.full(20, 3.0), 0.9), 3.0)
-
-
-def test_learning_order_names_every_expert_at_its_line_without_touching() -> None:
-    fits = {"goal_seeking": [0, 0.5, 1.0], "forward_moving": [0, 0.9, 1.0], "circling": [0, 0.8, 1.0]}
-    ax = plots.plot_learning_order(an_axes(), [0, 1, 2], fits)
-    labels = [text for text in ax.texts if text.get_text()]
-    assert {text.get_text() for text in labels} == set(fits)
-    assert np.diff(sorted(text.xy[1] for text in labels)).min() > 0.05  # pyright: ignore[reportAttributeAccessIssue]

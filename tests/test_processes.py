@@ -1,31 +1,51 @@
-"""Processes that do cells: whatever becomes of one, every task has an outcome, and none is left behind."""
+"""Processes that do tasks: whatever becomes of one, every task has an outcome, and none is left behind."""
 
+import os
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mode_imitation.processes import close_pipes, start_process, stop_processes
-from mode_imitation.reports import cell_processes
-from mode_imitation.reports.benchmark import pool
-from mode_imitation.reports.benchmark.cells import make_cell
-from mode_imitation.reports.cell_processes import Death, run_tasks
-from mode_imitation.reports.sweep import processes
+from mode_imitation import processes
+from mode_imitation.errors import UserError
+from mode_imitation.processes import WorkerDiedError, close_pipes, run_tasks, start_process, stop_processes
+from tests.running import is_running
 
+ROOT = Path(__file__).parent.parent
 WORKER = """
 import os, time
+from mode_imitation.errors import UserError
+from mode_imitation.processes import serve
+
+def prepare(job):
+    def do(task, advance):
+        print("noise on standard output", flush=True)
+        advance(os.getpid())
+        if task == "user": raise UserError("a clear line")
+        if task == "disk": raise OSError(28, "No space left on device", "some/file")
+        if task == "bug": raise ZeroDivisionError("a bug")
+        if task == "die": os._exit(3)
+        time.sleep(task)
+        return {"told": job}
+    return do
+
+serve(prepare)
+"""
+BROKEN = """
+import os
 from mode_imitation.processes import open_messages, open_replies
 
 replies, messages = open_replies(), open_messages()
+messages.get()
 while True:
-    task = messages.get()
-    print("noise on standard output", flush=True)
-    time.sleep(task.get("seconds", 0))
-    print(task.get("says", '{"done": true}\\n'), end="", file=replies, flush=True)
-    if "status" in task:
-        os._exit(task["status"])
+    says, status = messages.get()
+    print(says, end="", file=replies, flush=True)
+    if status is not None:
+        os._exit(status)
 """
 PATIENCE_S = 60
 
@@ -33,63 +53,109 @@ PATIENCE_S = 60
 @pytest.fixture
 def worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "some_worker.py").write_text(WORKER)
+    (tmp_path / "broken_worker.py").write_text(BROKEN)
     monkeypatch.syspath_prepend(tmp_path)
     return "some_worker"
 
 
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen]:
-    """Every process that is started for a task."""
-    found: list[subprocess.Popen] = []
-
-    def starting(module: str, **options) -> subprocess.Popen:
-        found.append(start_process(module, **options))
-        return found[-1]
-
-    monkeypatch.setattr(cell_processes, "start_process", starting)
-    return found
+def test_every_task_is_done_once_by_a_few_processes_that_report_progress(worker: str) -> None:
+    seen: list[int] = []
+    outcomes = list(run_tasks(worker, {"a": 1}, [0] * 7, 2, seen.append))
+    assert sorted(index for index, _ in outcomes) == list(range(7))
+    assert all(outcome == {"told": {"a": 1}} for _, outcome in outcomes)
+    assert len(seen) == 7
+    assert 1 <= len(set(seen)) <= 2
+    assert not any(map(is_running, seen))
 
 
-def test_a_cut_answer_and_one_that_is_no_json_are_deaths(
+@pytest.mark.parametrize(
+    ("task", "error", "message"),
+    [
+        ("user", UserError, "^a clear line$"),
+        ("disk", OSError, "some/file"),
+        ("bug", RuntimeError, "^ZeroDivisionError: a bug$"),
+        ("die", WorkerDiedError, "status 3: noise on standard output$"),
+    ],
+)
+def test_what_a_task_raises_is_its_outcome_and_the_others_go_on(
+    worker: str, tmp_path: Path, task: str, error: type[Exception], message: str
+) -> None:
+    found: dict[int, Any] = dict(run_tasks(worker, None, [0, task, 0, task, 0], 2, logs=tmp_path))
+    assert [found[index] for index in (0, 2, 4)] == [{"told": None}] * 3
+    for index in (1, 3):
+        assert getattr(found[index], "errno", None) == (28 if task == "disk" else None)
+        with pytest.raises(error, match=message):
+            raise found[index]
+
+
+def test_a_cut_answer_and_one_that_is_no_message_are_deaths(
     worker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cell_processes, "GRACE_S", 0.1)
-    tasks = [{"says": '{"done": tr', "status": 7}, {}, {"says": "no JSON\n"}, {}]
-    outcomes = dict(run_tasks(worker, tasks, 1, logs=tmp_path))
-    noise = "noise on standard output"
-    assert outcomes == {0: Death(7, noise), 1: {"done": True}, 2: Death(0, noise), 3: {"done": True}}
+    monkeypatch.setattr(processes, "GRACE_S", 0.1)
+    good = ['{"answer": 1}\n', None]
+    tasks = [['{"answer": tr', 7], good, ["no JSON\n", None], good, ["5\n", None], good]
+    found: dict[int, Any] = dict(run_tasks("broken_worker", None, tasks, 1, logs=tmp_path))
+    assert [found[index] for index in (1, 3, 5)] == [1, 1, 1]
+    assert [str(found[index]) for index in (0, 2, 4)] == [f"its process ended with status {n}" for n in (7, 0, 0)]
 
 
-def test_leaving_early_ends_every_process_and_starts_no_other(worker: str, started: list[subprocess.Popen]) -> None:
-    iteration = run_tasks(worker, [{}, *[{"seconds": PATIENCE_S}] * 5], 2)
-    assert next(iteration) == (0, {"done": True})
-    while len(started) < 2:
-        time.sleep(0.01)
-    iteration.close()
-    assert [process.returncode for process in started] == [-9, -9]
-    assert all(pipe is not None and pipe.closed for process in started for pipe in (process.stdin, process.stdout))
+def test_leaving_early_ends_every_process_and_starts_no_other(worker: str) -> None:
+    seen: list[int] = []
+    with closing(run_tasks(worker, None, [0, *[PATIENCE_S] * 5], 2, seen.append)) as outcomes:
+        assert next(outcomes) == (0, {"told": None})
+    assert 1 <= len(set(seen)) <= 2
+    assert not any(map(is_running, seen))
 
 
-def test_where_no_process_can_be_started_a_sweep_records_it_and_a_benchmark_stops(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_ends_the_processes(worker: str) -> None:
+    seen: list[int] = []
+
+    def interrupted(process: int) -> None:
+        seen.append(process)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_tasks(worker, None, [PATIENCE_S] * 2, 2, interrupted))
+    assert not any(map(is_running, seen))
+
+
+def test_no_process_outlives_a_killed_parent(worker: str, tmp_path: Path) -> None:
+    code = (
+        "from mode_imitation.processes import run_tasks;"
+        f"list(run_tasks({worker!r}, None, [60] * 2, 2, lambda process: print(process, flush=True)))"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert parent.stdout is not None
+    workers = [int(parent.stdout.readline()) for _ in range(2)]
+    assert all(map(is_running, workers))
+    parent.kill()
+    parent.wait()
+    parent.stdout.close()
+    for _ in range(200):
+        if not any(map(is_running, workers)):
+            return
+        time.sleep(0.05)
+    raise AssertionError("a process is still there")
+
+
+def test_where_no_process_can_be_started_the_user_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
-    tasks = [{"name": "one"}, {"name": "two"}]
-    results = [result for _, result in processes.run_cells({"scratch": str(tmp_path)}, tasks, 1)]
-    assert [result["status"] for result in results] == ["failed", "failed"]
-    assert all("no process could be started: " in result["reason"] for result in results)
-    cells = [make_cell(tmp_path, {"method": "bc", "seed": seed}, "checksum") for seed in range(2)]
-    with pytest.raises(OSError, match="none"):
-        list(pool.run_cells(cells, 1))
-    assert not any(cell.failure() for cell in cells)
+    with pytest.raises(UserError, match="no process could be started: "):
+        list(run_tasks("some_worker", None, [0, 0], 1))
 
 
-@pytest.mark.parametrize("last", ["", '{"seconds": 60}\n', '{"sec'])
+@pytest.mark.parametrize("last", ["", "60\n", "6"])
 def test_a_process_leaves_when_its_input_closes_even_within_a_line(worker: str, last: str) -> None:
     process = start_process(worker)
     try:
         assert process.stdin is not None
-        process.stdin.write(last)
+        process.stdin.write("null\n" + last)
         close_pipes(process)
         assert process.wait(PATIENCE_S / 2) == 0
     finally:
@@ -104,4 +170,4 @@ def test_the_working_folder_comes_before_nothing_that_is_imported_from_elsewhere
     (elsewhere / "mode_imitation" / "__init__.py").write_text("raise SystemExit('the wrong one')")
     monkeypatch.chdir(elsewhere)
     monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
-    assert dict(run_tasks(worker, [{}], 1)) == {0: {"done": True}}
+    assert dict(run_tasks(worker, None, [0], 1)) == {0: {"told": None}}

@@ -5,12 +5,15 @@ import json
 import re
 import shlex
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mode_imitation.cli import COMMANDS, parse
+from benchmarks.modes.config import BenchmarkConfig
+from benchmarks.original.__main__ import OriginalConfig
+from mode_imitation.cli import COMMANDS, parse, read_options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -23,13 +26,13 @@ def blocks(language: str, page: str = README) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
-def commands() -> list[str]:
+def commands(program: str) -> list[str]:
     found = [*blocks("bash"), *blocks("bash", DOCS)]
     lines = dict.fromkeys(line.partition(" #")[0].strip() for block in found for line in block.splitlines())
-    return [line for line in lines if line.startswith("mode-imitation ")]
+    return [line for line in lines if line.startswith(f"{program} ")]
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", commands("mode-imitation"))
 def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # --config names a file of the project's
     _, name, *arguments = shlex.split(line)
@@ -69,9 +72,16 @@ def test_links_of_the_readme_lead_to_headings() -> None:
         assert anchor in anchors(PAGES[target] if target else README), f"{target}#{anchor}"
 
 
-@pytest.mark.parametrize("path", sorted(set(re.findall(r"^python (\S+)", README + DOCS, flags=re.MULTILINE))))
-def test_benchmarks_exist(path: str) -> None:
-    assert (ROOT / path).is_file()
+@pytest.mark.parametrize("line", commands("python"))
+def test_benchmarks_exist_and_understand_their_options(line: str) -> None:
+    _, first, *rest = shlex.split(line)
+    if first == "-m":
+        module, *arguments = rest
+        config = {"benchmarks.modes": BenchmarkConfig, "benchmarks.original": OriginalConfig}.get(module)
+        assert config is None or read_options(f"python -m {module}", config, arguments, "")
+        assert find_spec(module)
+    else:
+        assert (ROOT / first).is_file()
 
 
 METHODS = {
@@ -93,15 +103,45 @@ def interval(figure: dict[str, float], digits: int) -> str:
     return f"{figure['mean']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"
 
 
+def seeds(figure: dict[str, float]) -> str:
+    mean, least, largest = (round(figure[name], 3) + 0.0 for name in ("mean", "least", "largest"))
+    return f"{mean:.3f} [{least:.3f}, {largest:.3f}]"
+
+
+def goals_and_those_after(entry: dict[str, Any]) -> tuple[str, str]:
+    """Goals over the expert's, undisturbed and after 100 steps ahead."""
+    switched = entry["switching"]["forward_moving:100"]
+    known = switched.get("ratio")
+    after = (interval(known[2], 2) if known else "-") + "*" * bool(switched.get("merged"))
+    return interval(entry["experts"]["goal_seeking"]["ratio"]["goals"], 3), after
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip("| ").split("|")]
+
+
 @pytest.mark.parametrize("label", METHODS)
-def test_the_table_of_results_is_what_the_benchmark_wrote(label: str) -> None:
+def test_the_readmes_table_of_results_is_what_the_benchmark_wrote(label: str) -> None:
     (row,) = (line for line in README.splitlines() if line.startswith(f"| {label} |"))
     entries = [published(experts, METHODS[label]) for experts in ("two", "four", "six")]
-    goals = [interval(entry["experts"]["goal_seeking"]["ratio"]["goals"], 3) for entry in entries]
-    after = []
-    for entry in entries:
-        switched = entry["switching"]["forward_moving:100"]
-        known = switched.get("ratio")
-        after.append((interval(known[2], 2) if known else "-") + "*" * bool(switched.get("merged")))
-    found = ", ".join(str(entry["exact"]) for entry in entries)
-    assert [cell.strip() for cell in row.strip("| ").split("|")] == [label, found, *goals, *after]
+    goals, after = zip(*map(goals_and_those_after, entries), strict=True)
+    assert cells(row) == [label, ", ".join(str(entry["exact"]) for entry in entries), *goals, *after]
+
+
+@pytest.mark.parametrize("column", ["two", "four", "six"])
+@pytest.mark.parametrize(("data", "file"), [("", ""), (", fresh", "-fresh"), (", new layouts", "-confirmation")])
+def test_the_tables_of_the_results_page_are_what_the_benchmark_wrote(column: str, data: str, file: str) -> None:
+    rows = [line for line in PAGES["results.md"].splitlines() if line.startswith(f"| {column}{data} | ")]
+    rows = [row for row in rows if cells(row)[1] in METHODS]
+    assert bool(rows) == (ROOT / "docs" / "results" / f"benchmark-{column}{file}.json").exists()
+    assert data or len(rows) == len(METHODS)
+    for row in rows:
+        entry = published(column + file, METHODS[cells(row)[1]])
+        found = f"{entry['exact']} of {entry['seeds']}", seeds(entry["clustering"]["window_nmi"])
+        assert cells(row)[2:] == [*found, *goals_and_those_after(entry), seeds(entry["leak"])]
+
+
+def test_only_what_a_page_shows_is_committed() -> None:
+    pages = README + DOCS
+    for path in sorted((ROOT / "docs").rglob("*.*")):
+        assert path.suffix == ".md" or path.name in pages, path.name

@@ -2,39 +2,41 @@
 
 import dataclasses
 import json
-import sys
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import normalized_mutual_info_score
 
+from mode_imitation import plots
 from mode_imitation.atomic import locked
-from mode_imitation.cli import main
+from mode_imitation.cli import main, parse
 from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.reports.sweep.config import Cell, SweepConfig, whole_numbers
-from mode_imitation.reports.sweep.processes import run_cells
+from mode_imitation.processes import WorkerDiedError
+from mode_imitation.reports.sweep.cells import code_digest
+from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
 from mode_imitation.reports.sweep.sweep import sweep
-from mode_imitation.reports.sweep.writer import write_sweep
+from mode_imitation.reports.sweep.writer import COLUMNS, WITH_LABELS, columns, rows, write_sweep
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.run_folder import read_info
+from mode_imitation.training.trainer import train
 from tests.synthetic import two_laws
 from tests.tiny_sweeps import NAME, in_this_process, stored, tiny
 
 
 def test_the_grid_and_its_mistakes() -> None:
-    config = SweepConfig(dataset=NAME, codes="4,2", strides="5", seeds=2, seed=7, objectives="original,ours")
-    assert [cell.name for cell in config.cells()][:3] == [
-        "ours-k2-stride5-seed7",
-        "ours-k2-stride5-seed8",
-        "ours-k4-stride5-seed7",
+    config = SweepConfig(dataset=NAME, codes="4,2", strides="5", seeds=2, seed=7)
+    assert [cell.name for cell in config.cells()] == [
+        "k2-stride5-seed7",
+        "k2-stride5-seed8",
+        "k4-stride5-seed7",
+        "k4-stride5-seed8",
     ]
-    assert len(config.cells()) == 8
-    assert config.training(Cell("original", 4, 5, 7)).objective == "ratio"
-    with pytest.raises(UserError, match="no objective 'theirs'"):
-        SweepConfig(dataset=NAME, objectives="theirs")
     with pytest.raises(UserError, match="whole numbers"):
         whole_numbers("codes", "2;3", 2)
     with pytest.raises(UserError, match="codes holds 1; expected numbers from 2 to 1000"):
@@ -49,10 +51,10 @@ def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     stored(tmp_path)
-    config = tiny(tmp_path, tmp_path / "sweep", strides="1", codes="2", objectives="ours,original")
+    config = tiny(tmp_path, tmp_path / "sweep", strides="1", codes="2")
     first = sweep(config, in_this_process)
     cells = sorted((config.out / "cells").glob("*.json"))
-    assert len(cells) == len(first.cells) == 4
+    assert len(cells) == len(first.cells) == 2
     before = {path.name: path.read_bytes() for path in cells}
     cells[0].unlink()
     trained: list[str] = []
@@ -63,22 +65,19 @@ def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(
 
     again = sweep(config, counting)
     assert trained == [name_of(cells[0])]
-    assert "3 of 4 cells are there already" in capsys.readouterr().out
-    assert all(path.read_bytes() == before[path.name] for path in cells[1:])
-    assert again.recommendation == first.recommendation
-    assert again.cells[-1]["codes"] == first.cells[-1]["codes"]
-    # Other settings are other cells.
+    assert "1 of 2 cells are there already" in capsys.readouterr().out
+    assert cells[1].read_bytes() == before[cells[1].name]
+    assert again.recommendation.to_dict() == first.recommendation.to_dict()
+    assert again.cells[0]["codes"] == first.cells[0]["codes"]
+    # Other settings are other cells, and neither are lost by the others.
     trained.clear()
     other = dataclasses.replace(config, iterations=9)
     sweep(other, counting)
-    assert trained == [name_of(cell) for cell in cells if cell.stem.startswith("ours")]
-    assert "2 cells of other settings" in capsys.readouterr().out
-    # Neither is lost by the other.
+    assert trained == [name_of(cell) for cell in cells]
     trained.clear()
-    assert sweep(config, counting).recommendation == first.recommendation
+    sweep(config, counting)
     sweep(other, counting)
     assert trained == []
-    assert all(path.read_bytes() == before[path.name] for path in cells[1:])
 
 
 def name_of(file: Path) -> str:
@@ -102,46 +101,76 @@ def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str
         stored(tmp_path / name, name)
         found[name] = sweep(tiny(tmp_path / name, tmp_path / name / "sweep", strides="2", codes="3"), in_this_process)
     one, other = found["true"], found[labels]
-    assert one.recommendation == other.recommendation
+    assert one.recommendation.to_dict() == other.recommendation.to_dict()
     assert [cell["codes"] for cell in one.cells] == [cell["codes"] for cell in other.cells]
     assert [cell["criteria"] for cell in one.cells] == [cell["criteria"] for cell in other.cells]
+    shown = [columns(one)[len(COLUMNS) :], columns(other)[len(COLUMNS) :]]
+    assert shown == [(WITH_LABELS,), (WITH_LABELS,) if labels == "shuffled" else ()]
     if labels == "shuffled":
-        nmi = [[cell["evaluation"]["episode"] for cell in run.cells] for run in (one, other)]
-        assert nmi[0] != nmi[1]
+        assert rows(one) != rows(other)
 
 
-def test_the_files_of_a_sweep_with_labels(tmp_path: Path) -> None:
+def test_the_files_of_a_sweep(tmp_path: Path) -> None:
     stored(tmp_path)
-    config = tiny(tmp_path, tmp_path / "sweep", strides="1,3", seeds=1, objectives="ours,original")
+    config = tiny(tmp_path, tmp_path / "sweep", strides="1,3", seeds=1)
     found = sweep(config, in_this_process)
     files = {path.name for path in write_sweep(found)}
-    assert files == {"sweep.json", "sweep.md", "choice.png", "maps.png", "learning-order.png"}
-    assert all((tmp_path / "sweep" / name).stat().st_size > 1000 for name in files)
+    assert files == {"sweep.json", "sweep.md", "choice.png"}
     written = json.loads((tmp_path / "sweep" / "sweep.json").read_text())
-    assert set(written["claims"]) == {"ours", "original"}
-    assert len(written["claims"]["ours"]) == 3
+    assert [setting["codes"] for setting in written["settings"]] == [2, 3, 2, 3]
     page = (tmp_path / "sweep" / "sweep.md").read_text()
-    assert "window NMI*" in page
-    assert found.command in page
+    assert WITH_LABELS in page
+    assert str(found.command) in page
     write_dataset(NAME, two_laws(n_each=4, seed=9).episodes, root=tmp_path / "other")
     with pytest.raises(UserError, match="other data"):
         sweep(dataclasses.replace(config, root=tmp_path / "other"), in_this_process)
 
 
-def test_a_dataset_without_labels_is_chosen_for_too_and_says_what_is_left_out(
+def test_agreement_is_the_median_of_the_seeds_nmi(tmp_path: Path) -> None:
+    data = stored(tmp_path)
+    found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=3), in_this_process)
+    scores = [normalized_mutual_info_score(data.labels, cell["codes"]) for cell in found.cells]
+    assert [row[-1] for row in rows(found)] == [f"{np.median(scores):.3f}"]
+
+
+def test_a_dataset_without_labels_is_chosen_for_too(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored(tmp_path, "removed")
     monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", in_this_process)
-    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
+    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 100"
     out = tmp_path / "sweep"
     assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 0
     printed = capsys.readouterr().out
-    assert "the dataset names no experts" in printed
     assert "stability between seeds is left out" in printed
     assert "NMI" not in printed
-    assert "mode-imitation train" in printed
+    assert "next: mode-imitation train" in printed
+    # The settings of a trial are told, and not carried into the command.
+    assert "a trial: --discovery-iterations and --scoring-iterations are not as in `train`" in printed
+    command = parse("train", TrainCommand, shlex.split(printed[printed.index("next: ") :])[3:])
+    assert command.settings == dataclasses.replace(TrainConfig(), codes=2, stride=2)
     assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
+
+
+def test_one_mode_everywhere_is_told_and_no_command_is_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(tmp_path)
+
+    def finding_one(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
+        for index, outcome in in_this_process(job, tasks, n_jobs):
+            criteria = outcome["criteria"] | {"smallest_gap": None}
+            yield index, outcome | {"codes": [0] * 10, "n_modes": 1, "criteria": criteria}
+
+    monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", finding_one)
+    options = "--codes 2 --strides 2 --seeds 2 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
+    out = tmp_path / "sweep"
+    assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 1
+    printed = capsys.readouterr().out
+    assert "nothing is recommended: every training found one mode, which is nothing to steer; the data may" in printed
+    assert "mode-imitation train test" not in printed
+    assert json.loads((out / "sweep.json").read_text())["command"] is None
+    assert "Nothing is recommended" in (out / "sweep.md").read_text()
 
 
 def test_experts_that_take_turns_are_nobody_s_label(tmp_path: Path) -> None:
@@ -149,41 +178,27 @@ def test_experts_that_take_turns_are_nobody_s_label(tmp_path: Path) -> None:
     episodes = [dataclasses.replace(one, expert="plus+minus", acting=half) for one in two_laws(n_each=5).episodes]
     write_dataset(NAME, episodes, root=tmp_path)
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=1), in_this_process)
-    assert [cell["evaluation"] for cell in found.cells] == [None]
-    assert found.claims == {}
-    (line,) = (line for line in found.left_out if "turns" in line)
-    assert line.startswith("experts take turns within episodes")
-    assert {path.name for path in write_sweep(found)} == {"sweep.json", "sweep.md", "choice.png"}
+    assert columns(found) == COLUMNS
 
 
-def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path) -> None:
-    import shlex
-
-    from mode_imitation.cli import parse
-    from mode_imitation.training.run_folder import read_info
-    from mode_imitation.training.trainer import train
-
+def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = stored(tmp_path)
-    for objective in ("ours", "original"):
-        found = sweep(
-            tiny(tmp_path, tmp_path / objective, codes="3", strides="2", objectives=objective), in_this_process
-        )
-        words = shlex.split(found.command)
-        assert words[:3] == ["mode-imitation", "train", NAME]
-        command = parse("train", TrainCommand, words[2:])
-        chosen = found.recommendation
-        assert (command.settings.codes, command.settings.stride, command.settings.seed) == (
-            3,
-            chosen.stride,
-            chosen.seed,
-        )
-        if objective == "ours":
-            assert command.settings.iterations == TrainConfig().iterations
-        run = tmp_path / f"run-{objective}"
-        train(data, dataclasses.replace(command.settings, iterations=30), run)
-        wanted = {"objective": objective, "codes": 3, "stride": chosen.stride, "seed": chosen.seed}
-        [cell] = [cell for cell in found.cells if cell["cell"] == wanted]
-        assert read_info(run)["assignment"] == cell["codes"]
+    # As if these were what `train` has: no trial.
+    monkeypatch.setattr("mode_imitation.reports.sweep.config.LENGTHS", ())
+    sizes = {"discovery_iterations": 20, "scoring_iterations": 100}
+    found = sweep(tiny(tmp_path, tmp_path / "sweep", codes="3", strides="2", **sizes), in_this_process)
+    words = shlex.split(str(found.command))
+    assert words[:3] == ["mode-imitation", "train", NAME]
+    settings = parse("train", TrainCommand, words[2:]).settings
+    chosen = found.recommendation.setting
+    assert chosen is not None
+    assert (settings.codes, settings.stride, settings.seed) == (3, 2, chosen.seeds[0])
+    # The rest is what `train` has, but for what the codes need.
+    as_in_a_cell = {"codes": 3, "stride": 2, "seed": chosen.seeds[0], **AS_IN_A_CELL}
+    assert settings == dataclasses.replace(TrainConfig(), **as_in_a_cell)
+    train(data, dataclasses.replace(settings, iterations=30, **sizes), tmp_path / "run")
+    [cell] = [cell for cell in found.cells if cell["cell"]["seed"] == chosen.seeds[0]]
+    assert read_info(tmp_path / "run")["assignment"] == cell["codes"]
 
 
 def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
@@ -196,7 +211,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
     arguments = ["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--jobs", "1", *options.split()]
     assert main(arguments) == 1
     printed = capsys.readouterr().out
-    assert "failed: ours, k = 2, stride 500, seed 0: episode 0 has 60 steps, a window spans 535" in printed
+    assert "failed: k = 2, stride 500, seed 0: episode 0 has 60 steps, a window spans 535" in printed
     written = json.loads((out / "sweep.json").read_text())
     assert [cell["status"] for cell in written["cells"]] == ["done", "failed"]
     assert written["recommendation"]["stride"] == 2
@@ -208,27 +223,19 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
 
     sizes = {"iterations": 10, "discovery_iterations": 20, "scoring_iterations": 20, "seeds": 1, "seed": 0}
     sweep(tiny(tmp_path, out, codes="2", strides="2,500", **sizes), counting)
-    assert retried == ["ours-k2-stride500-seed0"]
+    assert retried == ["k2-stride500-seed0"]
 
 
-def test_a_process_that_dies_fails_its_cell_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "dying_worker.py").write_text(
-        "import json, os, sys\n"
-        "sys.stdin.readline()\n"
-        "for line in sys.stdin:\n"
-        "    if json.loads(line)['name'] == 'bad':\n"
-        "        print('out of memory', file=sys.stderr, flush=True)\n"
-        "        os._exit(9)\n"
-        "    print(json.dumps({'status': 'done'}), flush=True)\n"
-    )
-    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
-    tasks = [{"name": name} for name in ("one", "bad", "two", "three")]
-    found = {
-        task["name"]: result for task, result in run_cells({"scratch": str(tmp_path)}, tasks, 1, module="dying_worker")
-    }
-    assert {name for name, result in found.items() if result["status"] == "done"} == {"one", "two", "three"}
-    assert "status 9" in found["bad"]["reason"]
-    assert "out of memory" in found["bad"]["reason"]
+def test_a_process_that_dies_fails_its_cell_only(tmp_path: Path) -> None:
+    stored(tmp_path)
+
+    def dying(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
+        for index, outcome in in_this_process(job, tasks, n_jobs):
+            yield index, outcome if index else WorkerDiedError("its process ended with status 9: out of memory")
+
+    found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3"), dying)
+    assert [cell["status"] for cell in found.cells] == ["failed", "done"]
+    assert "failed: k = 3, stride 2, seed 100: its process ended with status 9: out of memory" in found.notes
 
 
 def test_mistakes_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -258,8 +265,8 @@ def test_every_cell_failing_is_one_line(tmp_path: Path) -> None:
     stored(tmp_path)
 
     def failing(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
-        for task in tasks:
-            yield task, {"status": "failed", "reason": "the disk is full"}
+        for index in range(len(tasks)):
+            yield index, UserError("the disk is full")
 
     with pytest.raises(UserError, match="every cell of the sweep failed; the first one: the disk is full"):
         sweep(tiny(tmp_path, tmp_path / "sweep", strides="1", codes="2"), failing)
@@ -270,3 +277,25 @@ def test_data_that_no_cell_can_be_trained_on_are_refused_before_anything_is_writ
     with pytest.raises(UserError, match="no cell of the sweep can be trained: episode 0 has 60 steps"):
         sweep(tiny(tmp_path, tmp_path / "sweep", strides="500", codes="2"), in_this_process)
     assert not (tmp_path / "sweep").exists()
+
+
+def test_cells_of_other_code_are_kept_and_noted(tmp_path: Path) -> None:
+    stored(tmp_path)
+    config = tiny(tmp_path, tmp_path / "sweep", codes="2", strides="1,2", seeds=1)
+    first = sweep(config, in_this_process)
+    assert {cell["code"] for cell in first.cells} == {code_digest()}
+    (one, _) = (config.out / "cells").glob("*.json")
+    one.write_text(json.dumps(json.loads(one.read_text()) | {"code": "0123456789abcdef"}))
+    again = sweep(config, in_this_process)
+    assert any(note.startswith("1 of 2 cells were made by another state") for note in again.notes)
+
+
+def test_the_picture_shows_what_is_known_and_has_room_for_its_title(tmp_path: Path) -> None:
+    shown: dict[str, Any] = {"codes": 2, "stride": 1, "nll": [-1.0], "n_modes": [2], "stability": None}
+    figure = plots.plot_choice([shown | {"gaps": [0.9, 0.2]}], chosen=(2, 1), title="Chosen: k = 2, stride 1")
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["cross-fitted NLL", "smallest gap (nats)", "modes found"]
+    assert [text.get_text() for text in figure.axes[1].texts] == ["0.20"]
+    assert plots.save_figure(figure, tmp_path / "choice.png").stat().st_size > 1000
+    figure = plots.plot_choice([shown | {"gaps": [None]}], chosen=None)
+    assert "smallest gap (nats)" not in [ax.get_title(loc="left") for ax in figure.axes]

@@ -1,4 +1,4 @@
-"""What the sweep chooses by: the rule, the label-free figures, and what decides about the original's claims."""
+"""What the sweep chooses by: the rule, and the label-free figures."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,42 +7,40 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy.stats import norm
 from sklearn.metrics import adjusted_rand_score
 
 from mode_imitation.errors import UserError
-from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.reports.sweep.claims import learned_at, separates_earlier, separates_from_four, simplest_first
 from mode_imitation.reports.sweep.criteria import Judge, in_order_of_appearance, stability
-from mode_imitation.reports.sweep.fit import FitWatcher, action_entropies, uninformed_fit
 from mode_imitation.reports.sweep.recommendation import Recommendation, Setting, gather, recommend, tolerance
 from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.trainer import HookCall
 from tests.synthetic import two_laws
 
 
 def setting(codes: int, stride: int, nll: Sequence[float], stable: float | None, modes: int, **more: Any) -> Setting:
     count = len(nll)
-    episode_nll = more.get("episode_nll", np.full(10, nll[0]))
-    objective = more.get("objective", "ours")
     return Setting(
-        objective,
-        codes,
-        stride,
-        tuple(range(count)),
-        tuple(nll),
-        (modes,) * count,
-        more.get("gaps", (1.0,) * count),
-        episode_nll,
-        stable,
-        0,
+        codes=codes,
+        stride=stride,
+        seeds=tuple(range(count)),
+        nll=tuple(nll),
+        n_modes=(modes,) * count,
+        gaps=more.get("gaps", (1.0,) * count),
+        episode_nll=more.get("episode_nll", np.full(10, nll[0])),
+        stability=stable,
+        n_failed=0,
     )
 
 
-def choose(settings: Sequence[Setting]) -> Recommendation:
+def recommended(settings: Sequence[Setting]) -> Recommendation:
     """As a sweep whose training merges codes below 0.4 nats per step."""
     return recommend(settings, 0.4)
+
+
+def choose(settings: Sequence[Setting]) -> Setting:
+    chosen = recommended(settings).setting
+    assert chosen is not None
+    return chosen
 
 
 # ---- the rule
@@ -56,7 +54,7 @@ def test_fewest_modes_among_equally_likely_and_equally_stable_settings() -> None
             setting(8, 5, [-1.426, -1.420], 1.0, 5),  # an expert split
         ]
     )
-    assert (chosen.codes, chosen.stride, chosen.seed, chosen.n_modes) == (4, 5, 0, 4)
+    assert (chosen.codes, chosen.stride, chosen.seeds[0], chosen.n_modes[0]) == (4, 5, 0, 4)
 
 
 def test_settings_whose_seeds_disagree_are_passed_over() -> None:
@@ -78,8 +76,8 @@ def test_equal_settings_go_to_the_smallest_k_and_stride() -> None:
 def test_a_setting_with_codes_that_explain_each_other_s_data_is_passed_over() -> None:
     split = setting(8, 1, [-1.430, -1.425], 1.0, 2, gaps=(0.9, 0.31))
     whole = setting(4, 5, [-1.424, -1.420], 1.0, 3, gaps=(0.8, 0.4))
-    chosen = choose([split, whole])
-    assert (chosen.codes, chosen.stride) == (4, 5)
+    chosen = recommended([split, whole])
+    assert chosen.setting is whole
     assert "1 of them passed over because two codes explain each other's data within 0.4 nats" in chosen.reason
     assert "the smallest gap is 0.31" in chosen.reason
     assert "1 of the others with seeds that agree" in chosen.reason
@@ -87,7 +85,7 @@ def test_a_setting_with_codes_that_explain_each_other_s_data_is_passed_over() ->
     # It has fewer modes and a better likelihood: but for the gap it is the one.
     wider = dataclasses.replace(split, gaps=(0.9, 0.41))
     assert choose([wider, whole]).codes == 8
-    assert "passed over" not in choose([wider, whole]).reason
+    assert "passed over" not in recommended([wider, whole]).reason
 
 
 def test_how_stable_a_setting_is_that_is_passed_over_says_nothing_of_the_others() -> None:
@@ -97,21 +95,29 @@ def test_how_stable_a_setting_is_that_is_passed_over_says_nothing_of_the_others(
 
 def test_gaps_pass_nothing_over_where_none_is_left_or_none_is_known() -> None:
     close = [setting(4, 1, [-1.42], 1.0, 4, gaps=(0.3,)), setting(8, 1, [-1.42], 1.0, 5, gaps=(-0.1,))]
-    chosen = choose(close)
-    assert chosen.codes == 4
+    chosen = recommended(close)
+    assert chosen.setting is close[0]
     assert "in every one of them two codes explain each other's data" in chosen.reason
     assert "the smallest gap is -0.10" in chosen.reason
-    single = choose([setting(2, 1, [-1.42, -1.42], 1.0, 1, gaps=(None, None)), setting(4, 1, [-1.42], 1.0, 4)])
-    assert single.codes == 2
-    assert "gap" not in single.reason
     # A setting that explains the data worse is not chosen for its gap.
     assert choose([*close, setting(2, 1, [-0.9], 1.0, 2, gaps=(3.0,))]).codes == 4
 
 
-def test_one_seed_has_no_stability_and_the_original_is_chosen_only_alone() -> None:
-    original = setting(2, 1, [-2.0], None, 2, objective="original")
-    assert choose([original, setting(4, 5, [-1.4], None, 3)]).objective == "ours"
-    assert choose([original]).objective == "original"
+def test_a_single_seed_has_no_stability_and_is_chosen_by_the_rest() -> None:
+    assert choose([setting(2, 1, [-1.0], None, 2), setting(4, 5, [-1.4], None, 3)]).codes == 4
+
+
+def test_one_mode_is_never_recommended_and_the_user_is_told_what_to_try() -> None:
+    everywhere = [setting(k, 1, [-1.4, -1.4], 1.0, 1, gaps=(None, None)) for k in (2, 4)]
+    found = recommended(everywhere)
+    assert found.setting is None
+    assert "every training found one mode" in found.reason
+    assert "--codes 8,16" in found.reason
+    # Nor where others found more modes that explain nothing better; it is where they do.
+    as_good = recommended([*everywhere, setting(8, 1, [-1.401, -1.4], 1.0, 2)])
+    assert as_good.setting is None
+    assert "one mode (k = 2, stride 1) explains the data as well as any number does" in as_good.reason
+    assert choose([*everywhere, setting(8, 1, [-1.9, -1.9], 0.2, 3)]).codes == 8
 
 
 def test_the_tolerance_is_one_standard_error_of_the_paired_difference() -> None:
@@ -134,10 +140,10 @@ def test_nothing_is_recommended_where_nothing_finished() -> None:
 def test_seeds_are_gathered_and_failed_ones_left_out() -> None:
     def cell(seed: int, nll: float, codes: list[int]) -> dict[str, Any]:
         criteria = {"nll": nll, "episode_nll": [nll, None], "smallest_gap": (0.5, None)[seed]}
-        where = {"objective": "ours", "codes": 2, "stride": 1, "seed": seed}
+        where = {"codes": 2, "stride": 1, "seed": seed}
         return {"status": "done", "cell": where, "criteria": criteria, "codes": codes, "n_modes": 2}
 
-    failed = {"status": "failed", "cell": {"objective": "ours", "codes": 2, "stride": 1, "seed": 9}, "reason": "no"}
+    failed = {"status": "failed", "cell": {"codes": 2, "stride": 1, "seed": 9}, "reason": "no"}
     [found] = gather([cell(0, -1.0, [0, 0, 1, 1]), cell(1, -1.2, [1, 1, 0, 0]), failed])
     assert found.seeds == (1, 0)
     assert found.stability == 1.0
@@ -175,63 +181,3 @@ def test_equal_partitions_are_judged_equally_and_the_value_is_training_s_own() -
 
 def test_codes_are_renamed_in_the_order_of_appearance() -> None:
     assert in_order_of_appearance([5, 2, 5, 0]) == [0, 1, 0, 2]
-
-
-def test_a_fit_under_other_windows_does_not_count_what_a_context_knows_of_its_own_action() -> None:
-    config = TrainConfig(codes=3, horizon=3, gap=1, stride=1, pool=2, actor_hidden=(16,))
-    data = two_laws(n_each=3)
-    watcher = FitWatcher(data, config)
-    one_code = ModeModel(config.model_config(3, 1))
-    one_code.keep_codes(torch.tensor([True, False, False]))
-    distances = ModeModel(dataclasses.replace(config, context="distances").model_config(3, 1))
-    for step, model in enumerate((one_code, distances)):
-        watcher(HookCall(model, "discovery", step, None))  # type: ignore[arg-type]
-    curves = watcher.curves()
-    assert curves["iterations"] == [0, 1]
-    assert set(curves["fits"]) == {"plus", "minus"}
-    for name, (knows_nothing, knows_the_window) in curves["fits"].items():
-        assert knows_nothing == curves["own_window_fits"][name][0]
-        assert knows_the_window != curves["own_window_fits"][name][1]
-
-
-def test_a_watcher_goes_on_when_the_model_is_given_a_history() -> None:
-    config = TrainConfig(codes=3, horizon=4, gap=2, pool=2, history=2, history_gap=3)
-    watcher = FitWatcher(two_laws(n_each=3), config)
-    model = ModeModel(config.model_config(3, 1))
-    for step, shown in enumerate((model, model.with_history(config.memory))):
-        watcher(HookCall(shown, "refinement", step, None))  # type: ignore[arg-type]
-    for before, after in watcher.curves()["fits"].values():
-        assert after == pytest.approx(before, rel=1e-5)
-
-
-def test_entropies_are_those_of_the_undisturbed_actions() -> None:
-    data = two_laws(n_each=3)
-    entropies = action_entropies(data)
-    for expert, entropy in entropies.items():
-        own = [e.actions[~e.disturbed] for e in data.episodes if e.expert == expert and e.disturbed is not None]
-        assert entropy == pytest.approx(norm(scale=np.concatenate(own).std()).entropy(), rel=1e-5)
-    assert -uninformed_fit(data) >= np.mean(list(entropies.values())) - 1e-9
-
-
-# ---- the original's claims
-
-
-def test_the_claims_follow_from_the_numbers() -> None:
-    holding = {1: {2: 0.1, 3: 0.4, 4: 0.6, 8: 0.7}, 5: {2: 0.2, 3: 0.6, 4: 0.7, 8: 0.9}}
-    assert separates_from_four(holding).holds is True
-    assert separates_earlier(holding).holds is True
-    early = {1: {2: 0.6, 4: 0.6}, 5: {2: 0.6, 4: 0.9}}
-    assert separates_from_four(early).holds is False
-    assert separates_earlier(early).holds is False
-    assert separates_earlier({1: {2: 0.9, 4: 0.9}, 5: {2: 0.1, 4: 0.1}}).holds is False
-    assert separates_from_four({5: {2: 0.1, 4: 0.9}}).holds is None
-    assert separates_earlier({1: {2: 0.1, 4: 0.9}}).holds is None
-
-
-def test_the_simplest_expert_is_the_least_varied_and_learned_when_half_way() -> None:
-    fit = {"iterations": [10, 20, 30], "fits": {"calm": [0.1, 0.6, 0.2], "busy": [0.0, 0.2, 1.0]}}
-    assert learned_at(fit, 0.0) == {"calm": 20, "busy": 30}
-    assert simplest_first([fit], {"calm": -1.0, "busy": 0.5}, 0.0).holds is True
-    assert simplest_first([fit], {"calm": 0.5, "busy": -1.0}, 0.0).holds is False
-    assert simplest_first([fit], {"calm": 0.5, "busy": 0.5}, 0.0).holds is None
-    assert learned_at({"iterations": [1], "fits": {"calm": [1.0], "busy": [0.1]}}, 0.0)["busy"] == float("inf")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.original.method import original_method
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
@@ -148,7 +149,7 @@ def test_groups_are_compared_whatever_they_are_called() -> None:
 
 
 def test_the_original_method_runs_literally(tmp_path: Path) -> None:
-    config = TrainConfig.original_method(discovery_iterations=40, codes=3, threads=1, discovery_windows=64)
+    config = original_method(discovery_iterations=40, codes=3, threads=1, discovery_windows=64)
     assert (config.objective, config.context, config.horizon, config.pool, config.refine) == (
         "ratio",
         "distances",

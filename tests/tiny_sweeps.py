@@ -9,7 +9,7 @@ from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.reports.sweep.config import SweepConfig
-from mode_imitation.reports.sweep.worker import run_cell
+from mode_imitation.reports.sweep.worker import prepare
 from tests.synthetic import two_laws
 
 NAME = "test/two-laws-v0"
@@ -31,17 +31,17 @@ def stored(root: Path, labels: str = "true", n_each: int = 5) -> TrajectoryDatas
 
 def tiny(root: Path, out: Path, **changes: Any) -> SweepConfig:
     grid: dict[str, Any] = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 8, "jobs": 2}
-    grid |= {"discovery_iterations": 20, "original_iterations": 20, "scoring_iterations": 20}
+    grid |= {"discovery_iterations": 20, "scoring_iterations": 20}
     return SweepConfig(dataset=NAME, root=root, out=out, **(grid | changes))
 
 
 def in_this_process(
     job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int
-) -> Generator[tuple[dict[str, Any], dict[str, Any]], None, None]:
+) -> Generator[tuple[int, Any], None, None]:
     """What the worker does, without a process."""
-    dataset = load_dataset(job["dataset"], job["root"])
-    for task in tasks:
+    do = prepare(job)
+    for index, task in enumerate(tasks):
         try:
-            yield task, {"status": "done", **run_cell(dataset, task, Path(job["scratch"]), job["most_codes"])}
+            yield index, do(task, print)
         except UserError as error:
-            yield task, {"status": "failed", "reason": str(error)}
+            yield index, error

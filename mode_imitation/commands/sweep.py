@@ -7,28 +7,18 @@ __all__ = ["SweepCommand", "run"]
 
 
 def run(config: SweepCommand) -> int:
-    """Train the grid, print the table and the recommendation, say where the rest is; 1 where a cell failed."""
-    from mode_imitation.reports.publishing import publish
+    """Train the grid, print the table and the recommendation; 1 where a cell failed or nothing is recommended."""
     from mode_imitation.reports.sweep.sweep import sweep
-    from mode_imitation.reports.sweep.writer import (
-        claim_lines,
-        columns,
-        notes,
-        recommendation_lines,
-        rows,
-        write_sweep,
-    )
+    from mode_imitation.reports.sweep.writer import columns, has_labels, recommendation_lines, rows, write_sweep
 
     found = sweep(config)
     files = write_sweep(found)
-    if config.publish is not None:
-        files += publish(files, "sweep", "sweep", config.publish)
-    starred = ", * evaluation only" if found.dataset.labels is not None else ""
+    starred = ", * evaluation only" if has_labels(found) else ""
     print_table(f"{found.dataset.name}: {len(found.cells)} cells (< recommended{starred})", columns(found), rows(found))
-    for line in [*claim_lines(found.claims), *notes(found)]:
+    for line in found.notes:
         print(line)
     for file in files:
         print("wrote", file)
     for line in recommendation_lines(found):
         print(line)
-    return 1 if found.failed else 0
+    return 1 if found.failed or found.command is None else 0

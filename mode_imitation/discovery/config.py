@@ -62,8 +62,8 @@ class DiscoveryConfig:
     revive_below: Suppress[ShareBelowOne] = 0.01
     """Codes with less than this share of the usage jump to a window's place."""
     rounds: Suppress[Annotated[int, Within(0)]] = 6
-    """At most so often are units given to the code whose policy, which never saw them, explains them best; 0: the start's
-    codes stay."""
+    """At most so often are units given to the code whose policy, which never saw them, explains them best; 0: the codes
+    of the start stay."""
     judge_iterations: Suppress[Count] = 1000
     """Of each of those policies' fits; under-trained ones merge too much."""
     judge_batch: Suppress[Count] = 256

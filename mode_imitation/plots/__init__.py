@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mode_imitation.plots.animation import animate_birdseye
     from mode_imitation.plots.attribution import plot_attribution
     from mode_imitation.plots.birdseye import plot_birdseye
-    from mode_imitation.plots.curves import plot_curves, plot_learning_order
+    from mode_imitation.plots.curves import plot_curves
     from mode_imitation.plots.latent import plot_latent_map
     from mode_imitation.plots.mode_maps import ModeMap, plot_blend, plot_mode_maps, plot_reactions
     from mode_imitation.plots.overview import plot_overview
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         plot_mode_shares,
     )
     from mode_imitation.plots.style import expert_color, figure_to_array, mode_color, new_figure, save_figure
-    from mode_imitation.plots.sweep import plot_choice, plot_code_maps, plot_learning_orders
+    from mode_imitation.plots.sweep import plot_choice
 
 _HOMES = {
     "ModeMap": "mode_maps",
@@ -42,12 +42,9 @@ _HOMES = {
     "plot_blend": "mode_maps",
     "plot_choice": "sweep",
     "plot_code_distances": "report",
-    "plot_code_maps": "sweep",
     "plot_confusion": "report",
     "plot_curves": "curves",
     "plot_latent_map": "latent",
-    "plot_learning_order": "curves",
-    "plot_learning_orders": "sweep",
     "plot_mode_bars": "report",
     "plot_mode_maps": "mode_maps",
     "plot_mode_shares": "report",
@@ -72,12 +69,9 @@ __all__ = [
     "plot_blend",
     "plot_choice",
     "plot_code_distances",
-    "plot_code_maps",
     "plot_confusion",
     "plot_curves",
     "plot_latent_map",
-    "plot_learning_order",
-    "plot_learning_orders",
     "plot_mode_bars",
     "plot_mode_maps",
     "plot_mode_shares",

@@ -1,6 +1,6 @@
 """What training did over its iterations."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -69,63 +69,6 @@ def plot_curves(
             ax.set_xlabel("iteration", fontsize=8.5, color=look.FAINT)
             ax.tick_params(labelbottom=True)
     return figure
-
-
-def plot_learning_order(
-    ax: Axes,
-    iterations: Sequence[float],
-    fits: Mapping[str, Sequence[float]],
-    *,
-    ylabel: str = "action log-likelihood (nat per step)",
-    title: str | None = None,
-) -> Axes:
-    """How well each expert's actions are predicted over training: which behaviour is learned first.
-
-    Args:
-        ax: where to draw.
-        iterations: (N,).
-        fits: expert -> (N,) values, higher is better.
-        ylabel: what the values are.
-        title: over the axes.
-    """
-    names = list(fits)
-    with look.style():
-        ends = []
-        for name, values in fits.items():
-            color = look.expert_color(name, names)
-            ax.plot(iterations, values, color=color, lw=1.8)
-            ends.append((float(values[-1]), name, color))
-        # Names at the ends of their lines; those that would touch are moved apart.
-        low, high = ax.get_ylim()
-        ends.sort()
-        places = spread([value for value, _, _ in ends], 0.065 * (high - low), high)
-        for place, (_, name, color) in zip(places, ends, strict=True):
-            ax.annotate(
-                name,
-                (float(iterations[-1]), place),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=8.5,
-                color=color,
-                annotation_clip=False,
-            )
-        _finish(ax, title or "", {})
-        ax.set_xlabel("iteration", fontsize=8.5, color=look.FAINT)
-        ax.set_ylabel(ylabel, fontsize=8.5, color=look.FAINT)
-    return ax
-
-
-def spread(values: Sequence[float], least: float, highest: float) -> list[float]:
-    """Rising values moved so that neighbours are `least` apart and none lies above `highest`, where there is room."""
-    places: list[float] = []
-    for value in values:
-        places.append(max(value, places[-1] + least) if places else value)
-    ceiling = highest
-    for i in range(len(places) - 1, -1, -1):
-        places[i] = min(places[i], ceiling)
-        ceiling = places[i] - least
-    return places
 
 
 def running_mean(values: np.ndarray, weight: float) -> np.ndarray:

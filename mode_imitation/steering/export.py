@@ -28,8 +28,8 @@ OPSET = 18
 class PolicyGraph(nn.Module):
     """One step of the actor, as the graph has it.
 
-    observation (N, obs_dim), context (N, K) and, with a memory, memory (N, M) -> action (N, A), or (N, C, A) where C are
-    predicted at once; distribution (N, C, P), the head's parameters in normalised actions; memory (N, M).
+    observation (N, obs_dim), context (N, K) and, with a memory, memory (N, M) -> action (N, A), or (N, C, A) where C
+    are predicted at once; distribution (N, C, P), the head's parameters in normalised actions; memory (N, M).
     """
 
     def __init__(self, model: "ModeModel") -> None:
@@ -51,8 +51,9 @@ class PolicyGraph(nn.Module):
 
 def gru_step(gru: nn.GRU, x: Tensor, state: Tensor) -> Tensor:
     """One step of a gated recurrent unit in plain operations (Cho et al. 2014, as torch.nn.GRU writes it)."""
-    of_input = nn.functional.linear(x, gru.weight_ih_l0, gru.bias_ih_l0)
-    of_state = nn.functional.linear(state, gru.weight_hh_l0, gru.bias_hh_l0)
+    weights = dict(gru.named_parameters())
+    of_input = nn.functional.linear(x, weights["weight_ih_l0"], weights["bias_ih_l0"])
+    of_state = nn.functional.linear(state, weights["weight_hh_l0"], weights["bias_hh_l0"])
     reset_in, update_in, new_in = of_input.chunk(3, dim=-1)
     reset_state, update_state, new_state = of_state.chunk(3, dim=-1)
     reset, update = torch.sigmoid(reset_in + reset_state), torch.sigmoid(update_in + update_state)

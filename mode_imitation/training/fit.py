@@ -7,7 +7,7 @@
 Labels never come in. U units (trajectories, or segments of them), S steps, K codes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -61,6 +61,8 @@ class HookCall:
 
 
 Hook = Callable[[HookCall], None]
+Codes = np.ndarray | Sequence[np.ndarray]
+"""(E,) of episodes, or an (T,) array for each."""
 
 
 def fit(
@@ -70,7 +72,7 @@ def fit(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    codes: np.ndarray | None = None,
+    codes: Codes | None = None,
     hook: Hook | None = None,
     source: dict[str, Any] | None = None,
 ) -> Run:
@@ -85,8 +87,10 @@ def fit(
         out: the run's folder.
         resume: go on with a run that was interrupted; a finished run is left as it is.
         overwrite: replace a run that is there.
-        codes: (E,) int, of every episode, for the start "given": reassignment goes on from them.
-        hook: called every `hook_every` iterations of the policy's training and after it.
+        codes: for the start "given", from which reassignment goes on: (E,) int, of every episode; or an (T,) array for
+            each episode, of its steps, which with rounds=0 stay as they are.
+        hook: called every `hook_every` iterations of the policy's training and at its end; without refine, of the joint
+            training.
         source: where the dataset came from, for the record: {"root": ...}.
 
     Raises:
@@ -97,17 +101,20 @@ def fit(
     check(dataset, config, training, codes)
     record = {**describe(dataset, config, training, held_out), "source": source}
     flat = FlatEpisodes.of(dataset, training)
-    data = TrainingData(flat, config.window, config.segment, device)
+    units, given = given_units(codes, flat, config, training)
+    data = TrainingData(flat, config.window, config.segment, device, units)
     data.check_drawable(dataset.name)
     sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
     new_model(sizes, data, config, restart=0)  # what cannot be built is refused before anything is written
-    given = None if codes is None else codes_of_units(data, torch.as_tensor(codes[training], device=device))
+    if given is not None:
+        given = given.to(device) if units else codes_of_units(data, given.to(device))
     with RunFolder(Path(out)).held(record, resume=resume, overwrite=overwrite) as folder, one_thread():
         if folder.complete:
             return load_run(folder.path)
         plan = RestartPlan(sizes, config, folder.path, given)
         with WholeRun(config, dataset.name) as whole:
-            best, restarts = run_restarts(plan, flat, data, find_codes, whole)
+            look = partial(find_codes, hook=None if config.refine else hook)
+            best, restarts = run_restarts(plan, flat, data, look, whole)
             job = policy_job(plan, data, best, restarts, whole)
             if config.find_switches:
                 data = sharpen(job, flat, data, config)
@@ -115,12 +122,14 @@ def fit(
         return folder.finish(job.state.model, summary(job, data, config, restarts), device)
 
 
-def find_codes(job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None) -> None:
+def find_codes(
+    job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None, hook: Hook | None = None
+) -> None:
     """One restart: a start, then reassignment. The job's state ends with (U,) codes and their score."""
     state = job.state
     if state.stage == "start":
         with job.timed("start"):
-            state.codes = start(job, data, config, restart, given)
+            state.codes = start(job, data, config, restart, given, hook)
         job.enter("switches" if config.find_switches else "reassign")
     if state.stage == "reassign":
         with job.timed("reassign"):
@@ -133,7 +142,9 @@ def find_codes(job: Job, data: TrainingData, config: TrainConfig, restart: int, 
         job.enter("done")
 
 
-def start(job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None) -> Tensor:
+def start(
+    job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None, hook: Hook | None = None
+) -> Tensor:
     """(U,) the codes that a restart begins with; the joint objective trains the job's model, too."""
     model, generator = job.state.model, seeded(config.seed, restart, "start", data.device)
     if config.start == "given":
@@ -149,6 +160,7 @@ def start(job: Job, data: TrainingData, config: TrainConfig, restart: int, given
         joint.optimiser,
         begin=joint.place_codes,
         figures=partial(joint_figures, model),
+        watch=partial(call_hook, hook, job, config.hook_every, config.joint_iterations),
     )
     return nearest_codes(model, unit_distances(model, data, seeded(config.seed, restart, "codes", data.device)))
 
@@ -261,8 +273,7 @@ def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: Held
         def watch(iteration: int) -> None:
             if iteration % (EVALUATE_EVERY * config.log_every) == 0:
                 log_figures(job, data, config, unseen)
-            if hook is not None and (iteration % config.hook_every == 0 or iteration == config.iterations):
-                hook(HookCall(state.model, iteration, job.log))
+            call_hook(hook, job, config.hook_every, config.iterations, iteration)
 
         with job.timed("policy"):
             job.iterate(
@@ -270,6 +281,12 @@ def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: Held
             )
         job.enter("done")
     state.figures = log_figures(job, data, config, unseen)
+
+
+def call_hook(hook: Hook | None, job: Job, every: int, last: int, iteration: int) -> None:
+    """Let the user's hook look at the model after so many iterations and after the last one."""
+    if hook is not None and (iteration % every == 0 or iteration == last):
+        hook(HookCall(job.state.model, iteration, job.log))
 
 
 def log_figures(job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut) -> dict[str, dict[str, float]]:
@@ -290,7 +307,9 @@ def summary(job: Job, data: TrainingData, config: TrainConfig, restarts: list[di
     assert codes is not None
     model, n_modes = state.model, state.model.n_modes
     found: dict[str, Any] = {"assignment": codes_by_episode(data, codes, config.codes)}
-    if config.find_switches:
+    if config.find_switches or (
+        config.start == "given" and config.segment is None and data.n_units > len(data.episode_lengths)
+    ):
         found["switches"] = stretches_by_episode(data, codes)
     elif config.segment is not None:
         n_episodes = len(data.episode_lengths)
@@ -319,6 +338,19 @@ def token_sizes(dataset: TrajectoryDataset) -> tuple[int, ...]:
         1 + int(max(episode.observations[:, token.columns].max() for episode in dataset.episodes))
         for token in of_kind(dataset.sensors, "token")
     )
+
+
+def given_units(
+    codes: Codes | None, flat: FlatEpisodes, config: TrainConfig, training: np.ndarray
+) -> tuple[Units | None, Tensor | None]:
+    """Units that given codes of steps make, and their codes, (U,); or None, and (E,) codes of the training episodes."""
+    if codes is None:
+        return None, None
+    if isinstance(codes, np.ndarray):
+        return None, torch.from_numpy(codes[training].astype(np.int64))
+    steps = np.concatenate([np.asarray(codes[index]) for index in training])
+    units, of_unit = units_of_codes(steps, flat.lengths, config.window.span)
+    return units, torch.from_numpy(of_unit)
 
 
 def codes_of_units(data: TrainingData, codes: Tensor) -> Tensor:
@@ -362,7 +394,7 @@ def describe(
     }
 
 
-def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, codes: np.ndarray | None) -> None:
+def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, codes: Codes | None) -> None:
     """
     Raises:
         UserError: an episode is shorter than a window, there are fewer trajectories than codes, too few episodes to
@@ -384,12 +416,21 @@ def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray,
         )
     if (codes is not None) != (config.start == "given"):
         raise UserError("codes and start='given' belong together; give both, or neither")
-    if codes is not None:
-        given = np.asarray(codes)
-        if given.shape != (len(dataset),) or given.dtype.kind not in "iu":
-            raise UserError(f"codes are {given.dtype} of shape {given.shape}; expected {len(dataset)} whole numbers")
-        if given.min() < 0 or given.max() >= config.codes:
-            raise UserError(f"codes go from {given.min()} to {given.max()}; expected 0 to {config.codes - 1}")
+    if codes is None:
+        return
+    if isinstance(codes, np.ndarray):
+        flat = codes
+        if codes.shape != (len(dataset),):
+            raise UserError(f"codes have shape {codes.shape}; expected {len(dataset)}, one an episode")
+    else:
+        lengths = [len(of_episode) for of_episode in codes]
+        if lengths != dataset.lengths.tolist():
+            raise UserError("codes are not one an action of each episode; expected as many arrays, as long as these")
+        if config.rounds or config.segment is not None:
+            raise UserError("codes of steps stay as they are; expected rounds=0 and no segment")
+        flat = np.concatenate([np.asarray(of_episode) for of_episode in codes])
+    if flat.dtype.kind not in "iu" or flat.min() < 0 or flat.max() >= config.codes:
+        raise UserError(f"codes are {flat.dtype} from {flat.min()} to {flat.max()}; expected 0 to {config.codes - 1}")
 
 
 __all__ = ["Hook", "HookCall", "fit", "same_partition"]

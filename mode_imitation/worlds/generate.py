@@ -7,6 +7,7 @@ import json
 import math
 import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from mode_imitation.data.staging import alone, check_new_dataset, remove_empty_p
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
+from mode_imitation.processes import run_tasks
 from mode_imitation.progress import progress
 from mode_imitation.versions import platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
@@ -30,7 +32,6 @@ from mode_imitation.worlds.layout_seeds import training_layout_seed
 from mode_imitation.worlds.safety.vector_env import make_vec
 from mode_imitation.worlds.safety.world_choice import cores
 from mode_imitation.worlds.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
-from mode_imitation.worlds.workers import run_in_processes
 
 SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
@@ -152,7 +153,10 @@ def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> 
     job = to_job(replace(config, worlds=worlds), chunks.folder)
     with progress(label, total * config.steps, "steps") as bar:
         if n_workers > 1:
-            run_in_processes(MODULE, job, tasks, n_workers, bar.advance)
+            with closing(run_tasks(MODULE, job, tasks, n_workers, bar.advance)) as outcomes:
+                for _, outcome in outcomes:
+                    if isinstance(outcome, Exception):
+                        raise outcome  # which ends the other processes
         else:
             do = prepare(job)
             for task in tasks:

@@ -12,12 +12,12 @@ from experts.protocol import ExpertSetting
 from experts.registry import expert_label, make_expert
 from experts.switching import members
 from mode_imitation.data.episodes import Episode
+from mode_imitation.processes import Advance, serve
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
 from mode_imitation.worlds.rollout import ExpertController, rollout
 from mode_imitation.worlds.safety.vector_env import NavigationVectorEnv, make_vec
-from mode_imitation.worlds.workers import serve
 
 MODULE = "mode_imitation.worlds.worker"
 
@@ -29,7 +29,7 @@ class Driver:
         self.config = config
         self.env = make_vec(config.env, config.worlds, path=config.path, threads=1, max_episode_steps=config.steps)
 
-    def drive(self, expert: str, indices: Sequence[int], advance: Callable[[int], object]) -> list[Episode]:
+    def drive(self, expert: str, indices: Sequence[int], advance: Advance) -> list[Episode]:
         """Episodes by their index in the dataset, which with the dataset's seed decides everything random about them.
 
         Args:
@@ -87,13 +87,13 @@ def to_job(config: GenerateConfig, chunks: Path) -> dict[str, Any]:
     return {"config": values | {"root": None}, "chunks": str(chunks)}
 
 
-def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Callable[[int], object]], None]:
+def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], None]:
     """The function that does one task: {"expert": ..., "indices": [...]}."""
     config = GenerateConfig(**job["config"] | {"expert": tuple(job["config"]["expert"])})
     driver = Driver(config)
     chunks = ChunkFolder(Path(job["chunks"]))
 
-    def do(task: dict[str, Any], advance: Callable[[int], object]) -> None:
+    def do(task: dict[str, Any], advance: Advance) -> None:
         chunks.write(task["indices"], driver.drive(task["expert"], task["indices"], advance))
 
     return do
@@ -102,7 +102,7 @@ def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Callable[[int], ob
 class _Advance:
     """A function, as the Progress that `rollout` reports to."""
 
-    def __init__(self, advance: Callable[[int], object]) -> None:
+    def __init__(self, advance: Advance) -> None:
         self._advance = advance
 
     def advance(self, steps: int = 1, note: str = "") -> None:

@@ -1,1 +1,1 @@
-"""Choosing k, stride and restart without labels: a grid of short trainings, and the original's experiment on it."""
+"""Choosing k, stride and seed without labels, from a grid of short trainings."""

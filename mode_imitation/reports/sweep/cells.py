@@ -5,7 +5,6 @@ Its key is part of a file's name, so that cells of other settings, data or versi
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,45 +13,45 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.reports.sweep.config import Cell
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.versions import versions
+from mode_imitation.versions import digest_of_code, versions
 
-FORMAT_VERSION = 1
-CELLS = "cells"
-SUMMARY = "sweep.json"
+FORMAT = 2
+CELLS, SUMMARY = "cells", "sweep.json"
+CODE = ("data", "model", "training", "steering", "reports", "reports/sweep")
+"""Rooms of the project whose code decides what is in a cell."""
 
 
-def cell_key(dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> str:
-    """sha256 of everything that decides a cell's content; labels count too, for the evaluation that is kept with it."""
-    settings = training.to_dict()
-    shown = training.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices).directions
-    if not shown:
-        del settings["lidar_directions"]  # cells from before there was a choice are still good
+def code_digest() -> str:
+    """sha256, shortened, of that code; recorded with each cell and no part of its key."""
+    return digest_of_code(tuple(f"mode_imitation/{room}" for room in CODE))
+
+
+def cell_file(out: Path, cell: Cell, dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> Path:
+    """Where a cell lies: its name tells of everything that decides its content."""
     parts = {
-        "format": FORMAT_VERSION,
-        "training": settings,
+        "format": FORMAT,
+        "training": training.to_dict(),
         "most_codes": most_codes,
         "dataset": dataset.checksum,
-        "labels": dataset.labels,
         "versions": versions(),
     }
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return out / CELLS / f"{cell.name}-{key[:12]}.json"
 
 
-def read_cell(out: Path, cell: Cell, key: str) -> dict[str, Any] | None:
-    """A finished cell with this key; None where there is none, it failed, or it cannot be read."""
+def read_cell(file: Path) -> dict[str, Any] | None:
+    """A finished cell; None where there is none, it failed, or it cannot be read."""
     try:
-        found = json.loads(_path(out, cell, key).read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if not isinstance(found, dict) or found.get("key") != key or found.get("status") != "done":
-        return None
-    return found
+    return found if isinstance(found, dict) and found.get("status") == "done" else None
 
 
-def write_cell(out: Path, cell: Cell, key: str, result: dict[str, Any]) -> dict[str, Any]:
+def write_cell(file: Path, cell: Cell, result: dict[str, Any]) -> dict[str, Any]:
     """Keep a cell's result, and return what was written."""
-    content = {"key": key, "cell": cell.to_dict(), **result}
-    write_json(_path(out, cell, key), content)
+    content = {"cell": vars(cell), **result}
+    write_json(file, content)
     return content
 
 
@@ -73,16 +72,3 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     if other is not None:
         raise UserError(f"{out} holds a sweep of {other}, other data than {dataset.name} now; choose another --out")
     (out / CELLS).mkdir(parents=True, exist_ok=True)
-
-
-def other_cells(out: Path, cells: Sequence[Cell], keys: Mapping[str, str]) -> int:
-    """How many files of these cells there are that other settings, data or versions made."""
-    return sum(
-        path != _path(out, cell, keys[cell.name])
-        for cell in cells
-        for path in (out / CELLS).glob(f"{cell.name}-*.json")
-    )
-
-
-def _path(out: Path, cell: Cell, key: str) -> Path:
-    return out / CELLS / f"{cell.name}-{key[:12]}.json"

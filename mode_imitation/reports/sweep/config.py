@@ -3,35 +3,36 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import tyro
 
 from mode_imitation.errors import UserError
 from mode_imitation.training.config import TrainConfig
 
-ObjectiveChoice = Literal["ours", "original"]
 MOST = 1000
 """Codes, steps of a stride and seeds; more are taken for a slip of the keyboard."""
-CURVE_POINTS = 40
-"""About so often is a training's fit looked at."""
+LENGTHS = ("joint_iterations", "judge_iterations")
+"""What has to be as in `train` for it to find a cell's codes again."""
+AS_IN_A_CELL: dict[str, Any] = {"restarts": 1, "held_out": 0.0}
+"""What the recommended command needs to find the cell's codes again: the seeds are the restarts, and every episode is
+trained on, so that all cells' codes are judged on the same ones."""
 
 
 @dataclass(frozen=True)
 class Cell:
     """One training of the grid."""
 
-    objective: str
     codes: int
     stride: int
     seed: int
 
     @property
     def name(self) -> str:
-        return f"{self.objective}-k{self.codes}-stride{self.stride}-seed{self.seed}"
+        return f"k{self.codes}-stride{self.stride}-seed{self.seed}"
 
-    def to_dict(self) -> dict[str, Any]:
-        return {"objective": self.objective, "codes": self.codes, "stride": self.stride, "seed": self.seed}
+    def __str__(self) -> str:
+        return f"k = {self.codes}, stride {self.stride}, seed {self.seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,28 +49,18 @@ class SweepConfig:
     """Trainings of every k and stride; how far they agree is what stability means."""
     seed: int = 0
     """The first training seed; the others follow it."""
-    objectives: str = "ours"
-    """ours, original, or ours,original: the original method beside this one, for the experiment of its paper."""
     out: Path = Path("runs/sweep")
-    """Folder for the cells, sweep.json, sweep.md and the pictures; what is finished there is kept."""
+    """Folder for the cells, sweep.json, sweep.md and choice.png; what is finished there is kept."""
     jobs: int | None = None
     """Trainings at a time, each on one core; left out, one a core."""
     iterations: int = 400
     """Of a cell's second phase, which only brings encoder and codes together; train the chosen one longer."""
-    discovery_iterations: int = 800
-    """Of a cell's first phase, which finds the codes."""
-    original_iterations: int = 3000
-    """Of the original method, which has one phase; its codes change little after that."""
-    scoring_iterations: int = 1000
-    """Of each fit that judges codes; under-trained ones merge too much."""
-    lidar_directions: bool = True
-    """Show the actor of our own objective the mean direction of what each lidar sees, see `train`."""
+    joint_iterations: int = 800
+    """Of a cell's first phase, which finds the codes; fewer than `train` has are for trials."""
+    judge_iterations: int = 1000
+    """Of each fit that judges codes; fewer than `train` has are for trials, under-trained ones merge too much."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
-    publish: Path | None = None
-    """Copy the small results (JSON, Markdown, PNG) into this folder too, as sweep.json, sweep.md and sweep-*.png."""
-    pictures: bool = True
-    """Draw the figures; --no-pictures writes only the tables."""
     config: Path | None = None
     """A YAML or JSON file with any of these settings; what is typed wins."""
 
@@ -78,51 +69,36 @@ class SweepConfig:
             raise UserError(f"jobs is {self.jobs}; expected at least 1")
         if not 1 <= self.seeds <= MOST:
             raise UserError(f"seeds is {self.seeds}; expected 1 to {MOST}")
-        self.cells()  # the grid and every cell's settings are checked before any work is done
-        for cell in self.cells():
+        for cell in self.cells():  # the grid and every cell's settings are checked before any work is done
             self.training(cell)
 
     def cells(self) -> list[Cell]:
         """Every training of the grid, seeds innermost.
 
         Raises:
-            UserError: a list is empty or holds something else than whole numbers in reason or known objectives.
+            UserError: a list is empty or holds something else than whole numbers in reason.
         """
         codes, strides = whole_numbers("codes", self.codes, 2), whole_numbers("strides", self.strides, 1)
-        return [
-            Cell(objective, k, stride, self.seed + index)
-            for objective in chosen_objectives(self.objectives)
-            for stride in strides
-            for k in codes
-            for index in range(self.seeds)
-        ]
+        return [Cell(k, stride, self.seed + n) for stride in strides for k in codes for n in range(self.seeds)]
 
     def training(self, cell: Cell) -> TrainConfig:
-        """Settings of a cell: one restart, as the seeds are the restarts, on one core, and every episode trained on,
-        so that all cells' codes are judged on the same ones."""
-        common: dict[str, Any] = {
-            "codes": cell.codes,
-            "stride": cell.stride,
-            "seed": cell.seed,
-            "scoring_iterations": self.scoring_iterations,
-            "restarts": 1,
-            "held_out": 0.0,
-            "threads": 1,
-            "device": "cpu",
-        }
-        if cell.objective == "original":
-            every = max(1, self.original_iterations // CURVE_POINTS)
-            return TrainConfig.original_method(
-                **common, discovery_iterations=self.original_iterations, hook_every=every
-            )
-        every = max(1, (self.discovery_iterations + self.iterations) // CURVE_POINTS)
+        """Settings of a cell, which trains on one core."""
         return TrainConfig(
-            **common,
+            codes=cell.codes,
+            stride=cell.stride,
+            seed=cell.seed,
             iterations=self.iterations,
-            discovery_iterations=self.discovery_iterations,
-            lidar_directions=self.lidar_directions,
-            hook_every=every,
+            joint_iterations=self.joint_iterations,
+            judge_iterations=self.judge_iterations,
+            device="cpu",
+            **AS_IN_A_CELL,
         )
+
+    @property
+    def differing(self) -> list[str]:
+        """Options that are not as in `train`, which then would not find a cell's codes again."""
+        usual = TrainConfig()
+        return [f"--{name.replace('_', '-')}" for name in LENGTHS if getattr(self, name) != getattr(usual, name)]
 
     @property
     def merge_gap(self) -> float:
@@ -150,16 +126,3 @@ def whole_numbers(name: str, text: str, least: int) -> list[int]:
         if not least <= number <= MOST:
             raise UserError(f"{name} holds {number}; expected numbers from {least} to {MOST}")
     return numbers
-
-
-def chosen_objectives(text: str) -> list[str]:
-    """'original,ours' -> ['ours', 'original'].
-
-    Raises:
-        UserError: a name is unknown.
-    """
-    known = get_args(ObjectiveChoice)
-    asked = {part.strip() for part in text.split(",")}
-    for name in sorted(asked - set(known)):
-        raise UserError(f"there is no objective {name!r}; expected {' or '.join(known)}, or both with a comma")
-    return [name for name in known if name in asked]

@@ -10,12 +10,11 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.windows import WindowShape
+from mode_imitation.discovery.evidence import code_gaps, scores_as_they_are
 from mode_imitation.errors import UserError
-from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.training.assignment import code_gaps, scores_as_they_are
-from mode_imitation.training.batches import TrainingData
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.preparation import FEWEST_EPISODES
+from mode_imitation.training.fit import FEWEST_EPISODES, new_model, token_sizes
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Judgement:
     """How good codes are, by policies that never saw what they judge; no label comes in."""
 
     nll: float
-    """Cross-fitted nats per step (in the arena, where there is one), the mean over episodes; lower is better."""
+    """Cross-fitted nats per step (with something in sight, where that is known), mean over episodes; lower is better."""
     episode_nll: list[float]
     """(E,) of every episode that has a step to be judged by; NaN elsewhere."""
     smallest_gap: float | None
@@ -55,15 +54,12 @@ class Judge:
         """
         check_enough_episodes(dataset)
         self.config, self.seed = config, seed
-        self.data = TrainingData(dataset.episodes, dataset.observation_slices, WindowShape(1, 1, 1))
-        # One yardstick for all cells, whatever their own policies are shown; it is that of earlier sweeps.
-        sizes = TrainConfig(
-            codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1, lidar_directions=False
-        )
-        self.model = ModeModel(sizes.model_config(dataset.obs_dim, dataset.act_dim, dataset.observation_slices))
-        actions = self.data.actions[self.data.trainable]
-        self.model.normalizer.fit(self.data.observations, self.data.some_deltas(), actions)
-        self.data = self.data.showing(self.model.normalizer)
+        self.data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), WindowShape(1, 1, 1))
+        # One yardstick for all cells, whatever their own policies are.
+        sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1, gap=1)
+        described = sizes.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
+        self.model = new_model(described, self.data, sizes, restart=0)
+        self.data = self.data.showing(self.model.features)
 
     def judge(self, codes: Sequence[int]) -> Judgement:
         """Judge (E,) codes."""

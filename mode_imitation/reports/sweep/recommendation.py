@@ -9,6 +9,8 @@ The rule, in this order:
    two codes below the one at which training takes two codes for one. Where none is left, none is passed over for it.
 3. Of these, those whose seeds agree: stability within WITHIN_STABILITY of the most stable one's.
 4. Of these the fewest modes, then the best likelihood, then the smallest k, then the smallest stride.
+
+A single mode is nothing to train: where it is what the rule ends with, nothing is recommended.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,13 +25,16 @@ from mode_imitation.reports.sweep.criteria import stability
 WITHIN_NATS = 0.01
 """The same codes, judged by fits of other seeds, differ by less than this."""
 WITHIN_STABILITY = 0.05
+WHAT_TO_TRY = (
+    "the data may be of one expert alone; else give more codes (--codes 8,16) and other step sizes, longer cells, or, "
+    "for experts that switch in mid-episode, `mode-imitation train --segment`"
+)
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What the seeds of one objective, k and stride have in common. Nothing here knows a label."""
+    """What the seeds of one k and stride have in common. Nothing here knows a label."""
 
-    objective: str
     codes: int
     stride: int
     seeds: tuple[int, ...]
@@ -56,42 +61,39 @@ class Setting:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "objective": self.objective,
-            "codes": self.codes,
-            "stride": self.stride,
-            "seeds": list(self.seeds),
-            "nll": list(self.nll),
-            "n_modes": list(self.n_modes),
-            "smallest_gap": list(self.gaps),
-            "stability": self.stability,
-            "n_failed": self.n_failed,
-        }
+        names = ("codes", "stride", "seeds", "nll", "n_modes", "gaps", "stability", "n_failed")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    objective: str
-    codes: int
-    stride: int
-    seed: int
-    n_modes: int
+    """A choice, or, where there is none to make, None and why."""
+
+    setting: Setting | None
     reason: str
     """One sentence."""
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any] | None:
         """For JSON."""
-        return dict(vars(self))
+        if self.setting is None:
+            return {"reason": self.reason}
+        chosen = self.setting
+        return {
+            "codes": chosen.codes,
+            "stride": chosen.stride,
+            "seed": chosen.seeds[0],
+            "n_modes": chosen.n_modes[0],
+            "reason": self.reason,
+        }
 
 
 def gather(cells: Sequence[Mapping[str, Any]]) -> list[Setting]:
     """Settings of cells as their files hold them; a setting of which every cell failed is left out."""
-    groups: dict[tuple[str, int, int], list[Mapping[str, Any]]] = {}
+    groups: dict[tuple[int, int], list[Mapping[str, Any]]] = {}
     for entry in cells:
-        cell = entry["cell"]
-        groups.setdefault((cell["objective"], cell["codes"], cell["stride"]), []).append(entry)
+        groups.setdefault((entry["cell"]["codes"], entry["cell"]["stride"]), []).append(entry)
     found = []
-    for (objective, codes, stride), members in groups.items():
+    for (codes, stride), members in groups.items():
         done = [entry for entry in members if entry["status"] == "done"]
         done.sort(key=lambda entry: (entry["criteria"]["nll"], entry["cell"]["seed"]))
         if not done:
@@ -99,37 +101,34 @@ def gather(cells: Sequence[Mapping[str, Any]]) -> list[Setting]:
         episode_nll = [np.nan if value is None else value for value in done[0]["criteria"]["episode_nll"]]
         found.append(
             Setting(
-                objective,
-                codes,
-                stride,
-                tuple(entry["cell"]["seed"] for entry in done),
-                tuple(entry["criteria"]["nll"] for entry in done),
-                tuple(entry["n_modes"] for entry in done),
-                tuple(entry["criteria"]["smallest_gap"] for entry in done),
-                np.array(episode_nll, dtype=np.float64),
-                stability([entry["codes"] for entry in done]),
-                len(members) - len(done),
+                codes=codes,
+                stride=stride,
+                seeds=tuple(entry["cell"]["seed"] for entry in done),
+                nll=tuple(entry["criteria"]["nll"] for entry in done),
+                n_modes=tuple(entry["n_modes"] for entry in done),
+                gaps=tuple(entry["criteria"]["smallest_gap"] for entry in done),
+                episode_nll=np.array(episode_nll, dtype=np.float64),
+                stability=stability([entry["codes"] for entry in done]),
+                n_failed=len(members) - len(done),
             )
         )
     return found
 
 
-def recommend(settings: Sequence[Setting], merge_gap: float) -> Recommendation:
-    """The rule at the top of this file, among ours where ours was swept.
+def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation:
+    """The rule at the top of this file.
 
     Args:
-        settings: of any objective.
+        candidates: every setting of the sweep.
         merge_gap: of the training, nats per step.
 
     Raises:
         UserError: there is nothing to choose among.
     """
-    for objective in ("ours", "original"):
-        candidates = [setting for setting in settings if setting.objective == objective]
-        if candidates:
-            break
-    else:
+    if not candidates:
         raise UserError("no cell of the sweep finished, so there is nothing to recommend")
+    if all(set(setting.n_modes) == {1} for setting in candidates):
+        return Recommendation(None, f"every training found one mode, which is nothing to steer; {WHAT_TO_TRY}")
     best = min(candidates, key=lambda setting: setting.nll[0])
     close = [setting for setting in candidates if setting.nll[0] - best.nll[0] <= tolerance(setting, best)]
     apart = [setting for setting in close if setting.has_gaps_from(merge_gap)]
@@ -141,6 +140,12 @@ def recommend(settings: Sequence[Setting], merge_gap: float) -> Recommendation:
         if most_stable is None or (setting.stability or 0.0) >= most_stable - WITHIN_STABILITY
     ]
     chosen = min(agreeing, key=lambda setting: (setting.n_modes[0], setting.nll[0], setting.codes, setting.stride))
+    if chosen.n_modes[0] == 1:
+        return Recommendation(
+            None,
+            f"one mode (k = {chosen.codes}, stride {chosen.stride}) explains the data as well as any number does, and "
+            f"is nothing to steer; {WHAT_TO_TRY}",
+        )
     whose = "of the others" if len(left) < len(close) else "of them"
     agreement = (
         f", {len(agreeing)} {whose} with seeds that agree (ARI {most_stable:.2f} at best)" if most_stable else ""
@@ -152,7 +157,7 @@ def recommend(settings: Sequence[Setting], merge_gap: float) -> Recommendation:
         "this one has the fewest modes, and of those the best likelihood"
         + ("" if own_gap is None else f"; the smallest gap between two of its codes is {own_gap:.2f} nats per step")
     )
-    return Recommendation(objective, chosen.codes, chosen.stride, chosen.seeds[0], chosen.n_modes[0], reason)
+    return Recommendation(chosen, reason)
 
 
 def gap_words(close: Sequence[Setting], merge_gap: float) -> str:

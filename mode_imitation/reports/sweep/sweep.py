@@ -8,30 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from mode_imitation.atomic import check_folder, locked
+from mode_imitation.atomic import locked
 from mode_imitation.config_file import as_arguments
 from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.storage import resolve_root
 from mode_imitation.errors import UserError
+from mode_imitation.processes import one_line, run_tasks
 from mode_imitation.progress import progress
-from mode_imitation.reports.sweep.agreement import with_comparable_labels
-from mode_imitation.reports.sweep.cells import CELLS, cell_key, check_out, other_cells, read_cell, write_cell
-from mode_imitation.reports.sweep.claims import Claim, judge_claims
-from mode_imitation.reports.sweep.config import Cell, SweepConfig, chosen_objectives
+from mode_imitation.reports.sweep.cells import CELLS, cell_file, check_out, code_digest, read_cell, write_cell
+from mode_imitation.reports.sweep.config import AS_IN_A_CELL, Cell, SweepConfig
 from mode_imitation.reports.sweep.criteria import check_enough_episodes
-from mode_imitation.reports.sweep.fit import action_entropies, uninformed_fit
-from mode_imitation.reports.sweep.processes import run_cells
 from mode_imitation.reports.sweep.recommendation import Recommendation, Setting, gather, recommend
-from mode_imitation.training.config import TrainConfig
+from mode_imitation.reports.sweep.worker import MODULE
 
-Results = Generator[tuple[dict[str, Any], dict[str, Any]], None, None]
-RunCells = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Results]
+Run = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Generator[tuple[int, Any]]]
 CODES_STEP = 16
-NOT_TOLD = "agreement with experts, expert-to-code maps, the original's claims and the order of learning are left out"
-NO_LABELS = f"the dataset names no experts: {NOT_TOLD}"
-TURNING = f"experts take turns within episodes, and a sweep gives each episode one code: {NOT_TOLD}"
 
 
 @dataclass(frozen=True)
@@ -44,76 +35,59 @@ class Sweep:
     """As their files hold them, in the order of the grid; failed ones have "status" "failed" and a "reason"."""
     settings: list[Setting]
     recommendation: Recommendation
-    command: str
-    """What to type next."""
-    claims: dict[str, list[Claim]]
-    """By objective; empty without labels."""
-    left_out: list[str]
-    """What could not be told, one line each."""
+    command: str | None
+    """What to type next; None where nothing is recommended."""
+    notes: list[str]
+    """What is to be known beside the table, a line each."""
 
     @property
-    def failed(self) -> list[dict[str, Any]]:
-        return [cell for cell in self.cells if cell["status"] == "failed"]
-
-    def seconds_per_cell(self) -> dict[str, float]:
-        """{objective: median seconds of one cell on one core}"""
-        found: dict[str, list[float]] = {}
-        for cell in self.cells:
-            if cell["status"] == "done":
-                found.setdefault(cell["cell"]["objective"], []).append(sum(cell["seconds"].values()))
-        return {objective: float(np.median(values)) for objective, values in found.items()}
+    def failed(self) -> bool:
+        """Whether some cell failed."""
+        return any(cell["status"] == "failed" for cell in self.cells)
 
 
-def sweep(config: SweepConfig, run: RunCells = run_cells) -> Sweep:
+def run_cells(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int) -> Generator[tuple[int, Any]]:
+    """Every cell in a process, see `run_tasks`."""
+    return run_tasks(MODULE, job, tasks, n_jobs, logs=Path(job["scratch"]))
+
+
+def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
     """Train what is missing of the grid and recommend a setting.
 
     Args:
         config: the grid.
-        run: does the cells; the default one in processes.
+        run: does the cells; None in processes.
 
     Raises:
-        UserError: the dataset is missing or too small, --out is no sweep, --publish is no folder, or every cell failed.
+        UserError: the dataset is missing or too small, --out is no sweep, or every cell failed.
     """
-    loaded = load_dataset(config.dataset, config.root)
-    dataset = with_comparable_labels(loaded)
+    dataset = load_dataset(config.dataset, config.root)
     check_enough_episodes(dataset)
     cells = config.cells()
     check_some_cell(config, cells, dataset)
     check_out(config.out, dataset)
-    if config.publish is not None:
-        check_folder(config.publish, "the results", "--publish")
-    most_codes = judged_codes(max(cell.codes for cell in cells))
-    keys = {cell.name: cell_key(dataset, config.training(cell), most_codes) for cell in cells}
-    found = {cell.name: read_cell(config.out, cell, keys[cell.name]) for cell in cells}
-    missing = [cell for cell in cells if found[cell.name] is None]
+    # The same policies judge the codes of all grids of usual size, so that a grid can be extended.
+    most_codes = -(-max(cell.codes for cell in cells) // CODES_STEP) * CODES_STEP
+    files = {cell: cell_file(config.out, cell, dataset, config.training(cell), most_codes) for cell in cells}
+    found = {cell: read_cell(files[cell]) for cell in cells}
+    missing = [cell for cell in cells if found[cell] is None]
     if len(missing) < len(cells):
         print(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
-    if missing and (others := other_cells(config.out, missing, keys)):
-        print(f"{others} cells of other settings, data or versions, or of a sweep to a larger k, are kept beside")
     if missing:
         busy = f"another sweep is at work in {config.out}; wait for it to end, or choose another --out"
         with (
             locked(config.out / CELLS, busy),
-            contextlib.closing(train_cells(config, missing, most_codes, run)) as results,
+            contextlib.closing(train_cells(config, missing, most_codes, run or run_cells)) as results,
         ):
-            for name, result in results:
-                cell = next(cell for cell in missing if cell.name == name)
-                found[name] = write_cell(config.out, cell, keys[name], result)
+            for cell, result in results:
+                found[cell] = write_cell(files[cell], cell, result)
     done = [entry for entry in found.values() if entry is not None]
     if all(entry["status"] == "failed" for entry in done):
         raise UserError(f"every cell of the sweep failed; the first one: {done[0]['reason']}")
     settings = gather(done)
-    recommendation = recommend(settings, config.merge_gap)
-    return Sweep(
-        config,
-        dataset,
-        done,
-        settings,
-        recommendation,
-        train_command(config, recommendation),
-        claims_of(config, dataset, done),
-        left_out(config, dataset, turning=dataset is not loaded),
-    )
+    chosen = recommend(settings, config.merge_gap)
+    command = None if chosen.setting is None else train_command(config, chosen.setting)
+    return Sweep(config, dataset, done, settings, chosen, command, notes_on(config, done, chosen))
 
 
 def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: TrajectoryDataset) -> None:
@@ -122,12 +96,13 @@ def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: Traject
     Raises:
         UserError: of the first cell.
     """
-    from mode_imitation.training.preparation import check_data
+    from mode_imitation.training.fit import check, held_out_split
 
     first: UserError | None = None
     for cell in cells:
         try:
-            check_data(dataset, config.training(cell))
+            training = config.training(cell)
+            check(dataset, training, held_out_split(len(dataset), training.held_out, training.seed)[0], None)
         except UserError as error:
             first = first or error
         else:
@@ -136,11 +111,10 @@ def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: Traject
 
 
 def train_cells(
-    config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: RunCells
-) -> Generator[tuple[str, dict[str, Any]], None, None]:
-    """Yield (name, result) of each cell as it is done, with progress."""
-    place = Path(config.dataset)
-    root = resolve_root(config.root)
+    config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: Run
+) -> Generator[tuple[Cell, dict[str, Any]]]:
+    """Yield (cell, result) as each is done, with progress; a result is {"status": "done", ...} or has a "reason"."""
+    place, root = Path(config.dataset), resolve_root(config.root)
     job = {
         "dataset": str(place.resolve()) if place.exists() and not (root / place).exists() else config.dataset,
         "root": str(root.resolve()),
@@ -152,58 +126,50 @@ def train_cells(
     with (
         tempfile.TemporaryDirectory(prefix="mode-imitation-", ignore_cleanup_errors=True) as scratch,
         # Closed first when something is raised, Ctrl-C above all: the processes end before their folder goes.
-        contextlib.closing(run(job | {"scratch": scratch}, tasks, config.n_jobs)) as results,
+        contextlib.closing(run(job | {"scratch": scratch}, tasks, config.n_jobs)) as outcomes,
         progress(label, len(tasks), "cells") as bar,
     ):
-        for task, result in results:
-            failed += result["status"] == "failed"
-            yield task["name"], result
-            bar.advance(note=f"{task['name']} {result['status']}" + (f", {failed} failed so far" if failed else ""))
+        for index, outcome in outcomes:
+            cell = missing[index]
+            if isinstance(outcome, Exception):
+                # What is no kind of its own came over as text.
+                reason = one_line(outcome) if isinstance(outcome, OSError) else str(outcome)
+                outcome, failed = {"status": "failed", "reason": reason}, failed + 1
+            yield cell, outcome
+            bar.advance(note=f"{cell.name} {outcome['status']}" + (f", {failed} failed so far" if failed else ""))
 
 
-def judged_codes(most: int) -> int:
-    """Size of the policies that judge codes: the same for all grids of usual size, so that a grid can be extended."""
-    return -(-most // CODES_STEP) * CODES_STEP
+def train_command(config: SweepConfig, chosen: Setting) -> str:
+    """The command that finds the recommended cell's codes again, to the bit, and then trains the policy as long as
+    `train` does; after a trial one that searches anew, with nothing of its settings."""
+    out = Path("runs") / f"{Path(config.dataset).name}-k{chosen.codes}-stride{chosen.stride}"
+    settings: dict[str, Any] = {} if config.root is None else {"root": config.root}
+    settings |= {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seeds[0]}
+    settings |= {} if config.differing else AS_IN_A_CELL
+    return shlex.join(["mode-imitation", "train", config.dataset, *as_arguments(settings | {"out": out})])
 
 
-def train_command(config: SweepConfig, chosen: Recommendation) -> str:
-    """The command that finds the recommended cell's codes again, to the bit, and then trains the policy long."""
-    training = config.training(Cell(chosen.objective, chosen.codes, chosen.stride, chosen.seed))
-    usual = TrainConfig().to_dict()
-    settings = {name: value for name, value in training.to_dict().items() if value != usual[name]}
-    # The long second phase is the default; the rest are how a cell is watched and where it runs.
-    for name in ("hook_every", "device", "threads", *(["iterations"] if chosen.objective == "ours" else [])):
-        settings.pop(name, None)
-    out = Path("runs") / f"{Path(config.dataset).name}-{chosen.objective}-k{chosen.codes}-stride{chosen.stride}"
-    words = ["mode-imitation", "train", config.dataset]
-    if config.root is not None:
-        words += ["--root", str(config.root)]
-    always = {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seed}
-    return shlex.join([*words, *as_arguments(always | settings), "--out", str(out)])
-
-
-def claims_of(
-    config: SweepConfig, dataset: TrajectoryDataset, cells: Sequence[dict[str, Any]]
-) -> dict[str, list[Claim]]:
-    """The original's claims for each objective; nothing without labels of two experts or more."""
-    if len(set(dataset.labels or [])) < 2:
-        return {}
-    entropies, uninformed = action_entropies(dataset), uninformed_fit(dataset)
-    return {
-        objective: judge_claims(cells, objective, entropies, uninformed)
-        for objective in chosen_objectives(config.objectives)
-    }
-
-
-def left_out(config: SweepConfig, dataset: TrajectoryDataset, *, turning: bool) -> list[str]:
-    """Lines on what the data or the grid cannot tell."""
+def notes_on(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recommendation) -> list[str]:
+    """What was left out, what failed, what other code made, and what the command says."""
     lines = []
-    if turning:
-        lines.append(TURNING)
-    elif dataset.labels is None:
-        lines.append(NO_LABELS)
-    elif len(set(dataset.labels)) < 2:
-        lines.append("the dataset is of one expert alone: the original's claims, which compare experts, are left out")
     if config.seeds < 2:
         lines.append("stability between seeds is left out: it takes at least two, --seeds 3 say")
+    lines += [f"failed: {Cell(**cell['cell'])}: {cell['reason']}" for cell in cells if cell["status"] == "failed"]
+    done = [cell for cell in cells if cell["status"] == "done"]
+    other = sum(cell["code"] != code_digest() for cell in done)
+    if other:
+        lines.append(
+            f"{other} of {len(done)} cells were made by another state of this project's code; to make them again, "
+            "remove the sweep's folder `cells`"
+        )
+    if config.differing:
+        lines.append(
+            f"a trial: {' and '.join(config.differing)} are not as in `train`; the command leaves them as they are "
+            "there, and searches anew"
+        )
+    elif chosen.setting is not None:
+        lines.append(
+            "in the command, --restarts 1 and --held-out 0.0 find the codes of this cell again; leave both out to "
+            "search anew and to hold episodes out"
+        )
     return lines
