@@ -5,6 +5,7 @@ import hashlib
 import json
 from pathlib import Path
 
+from mode_imitation.data.spaces import Sensor
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.reports.sweep.cells import FORMAT_VERSION, cell_key
 from mode_imitation.training.run_folder import load_run
@@ -15,7 +16,7 @@ from tests.test_training import small
 
 
 def test_mean_directions_are_shown_unless_they_are_not_wanted(tmp_path: Path) -> None:
-    data = dataclasses.replace(two_laws(), observation_slices={"gyro": slice(0, 1), "goal_lidar": slice(1, 3)})
+    data = dataclasses.replace(two_laws(), sensors={"gyro": Sensor(0, 1), "goal_lidar": Sensor(1, 3, "ring")})
     short = small(iterations=20, discovery_iterations=20)
     unwanted = dataclasses.replace(short, lidar_directions=False)
     train(data, unwanted, tmp_path / "plain")
@@ -46,6 +47,6 @@ def test_a_sweep_goes_on_from_before_there_was_a_choice() -> None:
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     assert cell_key(dataset, config, 4) == key
     assert cell_key(dataset, small(), 4) == key, "there is no lidar whose directions could be shown"
-    seeing = dataclasses.replace(dataset, observation_slices={"goal_lidar": slice(1, 3)})
+    seeing = dataclasses.replace(dataset, sensors={"goal_lidar": Sensor(1, 3, "ring")})
     assert cell_key(seeing, config, 4) == key
     assert cell_key(seeing, small(), 4) != key

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from sklearn import metrics
 
 from mode_imitation import plots
+from mode_imitation.data.spaces import Sensor
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.sweep.agreement import SCORES, agreement_with_labels
 from mode_imitation.reports.sweep.claims import separation
@@ -107,7 +108,9 @@ def test_the_maps_are_those_of_each_setting_s_best_seed(seed: int) -> None:
 def test_agreement_counts_every_window_and_scores_windows_and_episodes(lidar: bool) -> None:
     data = two_laws(n_each=4, ragged=True)
     if lidar:
-        data = dataclasses.replace(data, observation_slices={"goals_lidar": slice(0, 1), "hazards_lidar": slice(1, 2)})
+        data = dataclasses.replace(
+            data, sensors={"goals_lidar": Sensor(0, 1, "ring"), "hazards_lidar": Sensor(1, 2, "ring")}
+        )
     config = TrainConfig(codes=3, horizon=4, gap=2, pool=2, actor_hidden=(16,))
     torch.manual_seed(0)
     model = ModeModel(config.model_config(3, 1))

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.spaces import in_sight
 from mode_imitation.data.windows import NO_MEMORY, Memory
 from mode_imitation.steering.policy import Policy
 
@@ -97,7 +98,7 @@ def states_of(
     for index in episodes:
         episode = dataset.episodes[index]
         calm = np.ones(len(episode), bool) if episode.disturbed is None else ~np.asarray(episode.disturbed, bool)
-        inside = calm & in_arena(episode.observations[: len(episode)], dataset.observation_slices)
+        inside = calm & in_sight(episode.observations[: len(episode)], dataset.sensors)
         places += [(index, step) for step in np.flatnonzero(inside if inside.any() else calm).tolist()]
     chosen = np.random.default_rng(seed).permutation(len(places))[:STATES]
     states = [
