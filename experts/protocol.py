@@ -19,6 +19,8 @@ is driven by `mode-imitation generate --expert my_experts.py:SpinningTop=40`. Al
 - `batched = False`: it drives one world. `act` then takes (obs_dim,) and returns (act_dim,), `reset` takes one
   observation and one generator, and there is one instance for each world.
 
+Where the world's actions are choices (gymnasium's Discrete), `act` returns their numbers, from 0 on: (N,) ints.
+
 Row i of what a batched expert returns must not depend on the other rows, so that a dataset does not depend on how
 many worlds were driven at once.
 """
@@ -37,13 +39,20 @@ class ExpertSetting:
     """What an expert is told about where it will drive."""
 
     robot: str
-    """The robot's name, "Point" or "Car" say."""
+    """The robot's name, "Point" or "Car" say; "" where the world has none."""
     slices: dict[str, slice]
-    """Where each sensor stands in an observation: {"accelerometer": slice(0, 3), ..., "goal_lidar": slice(12, 28)}."""
+    """Where each sensor stands in an observation: {"accelerometer": slice(0, 3), ..., "goal_lidar": slice(12, 28)};
+    empty where the world names none."""
     time_step: float
-    """Seconds between two actions; 0.02 for Point, 0.04 for Car."""
+    """Seconds between two actions; 0.02 for Point, 0.04 for Car, NaN where the world does not say."""
     act_dim: int
-    """Numbers in an action, each in [-1, 1]; 2 for Point and Car."""
+    """Numbers in an action; 2 for Point and Car. 1 for gymnasium's Discrete."""
+    choices: tuple[int, ...] = ()
+    """Where actions are choices by number from 0 on: how many there are in each column. Empty: actions are numbers."""
+    low: tuple[float, ...] = ()
+    """Least value of each number of an action; empty: no bounds, or choices."""
+    high: tuple[float, ...] = ()
+    """Greatest value of each number of an action."""
 
     def sensor(self, name: str, expert: str) -> slice:
         """Where sensor `name` stands, which `expert` cannot do without.
@@ -82,6 +91,7 @@ class Expert(Protocol):
             observations: (N, obs_dim), of the same N worlds as at the reset.
 
         Returns:
-            (N, act_dim), finite; what lies outside of [-1, 1] is clipped when it is executed.
+            (N, act_dim), finite; what lies outside of the bounds is clipped when it is executed. Choices are whole
+            numbers from 0 on, (N, 1) or (N,) for gymnasium's Discrete.
         """
         ...

@@ -2,15 +2,9 @@
 
 import difflib
 import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from types import ModuleType
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +12,7 @@ import numpy as np
 from experts.protocol import Expert, ExpertSetting
 from experts.switching import SwitchingExpert, parse_turns
 from mode_imitation.errors import UserError
+from mode_imitation.user_code import blamed_on, load_module
 
 NAMES = {
     "goal_seeking": "experts.goal_seeking:GoalSeekingExpert",
@@ -81,8 +76,9 @@ def make_expert(spec: str, setting: ExpertSetting) -> Expert:
     if isinstance(robots, str):
         robots = (robots,)
     if robots and setting.robot not in robots:
+        here = f"the robot {setting.robot}" if setting.robot else "here, where no robot is known by name"
         raise UserError(
-            f"expert {label} cannot drive the robot {setting.robot}, only {' and '.join(robots)}; "
+            f"expert {label} cannot drive {here}, only {' and '.join(robots)}; "
             "choose another expert or an environment with another robot"
         )
     if not callable(getattr(cls, "act", None)):
@@ -93,7 +89,7 @@ def make_expert(spec: str, setting: ExpertSetting) -> Expert:
 
     with _users_code(spec):
         drive = _Batch(make, label, spec) if getattr(cls, "batched", True) else _OneWorldEach(make, label, spec)
-    return _Checked(drive, label, tuple(robots), setting.act_dim)
+    return _Checked(drive, label, tuple(robots), setting)
 
 
 def find_class(spec: str) -> type:
@@ -105,7 +101,7 @@ def find_class(spec: str) -> type:
     location, name = _split(NAMES.get(spec, spec))
     if spec in NAMES:
         return getattr(importlib.import_module(location), name)
-    module = _load_file(location) if location.endswith(".py") else _load_module(location)
+    module = load_module(location)
     cls = getattr(module, name, None)
     if not inspect.isclass(cls):
         here = [n for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]
@@ -126,64 +122,9 @@ def _split(spec: str) -> tuple[str, str]:
     return location, name
 
 
-def _load_file(location: str) -> ModuleType:
-    path = Path(location).expanduser().resolve()
-    if not path.is_file():
-        raise UserError(f"there is no file {location}; give the path of the file that holds the expert's class")
-    # One module for one file, so that two specs from the same file share it.
-    name = f"_expert_file_{path.stem}_{zlib.crc32(str(path).encode()):x}"
-    if name in sys.modules:
-        return sys.modules[name]
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise UserError(f"{location} cannot be loaded as a Python file; expected the source of a module")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module  # dataclasses look their module up here
-    try:
-        found.loader.exec_module(module)
-    except BaseException as error:
-        del sys.modules[name]
-        if not isinstance(error, Exception):
-            raise
-        raise _broken(location, error) from error
-    return module
-
-
-def _load_module(location: str) -> ModuleType:
-    # As `python -m` does: a user's package in the working folder is found, whoever started the console script.
-    if "" not in sys.path and str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        return importlib.import_module(location)
-    except ModuleNotFoundError as error:
-        if error.name and (location == error.name or location.startswith(error.name + ".")):
-            raise UserError(
-                f"there is no module {location}; give a module that Python can import from here, or path/to/file.py"
-            ) from None
-        raise _broken(location, error) from error
-    except Exception as error:
-        raise _broken(location, error) from error
-
-
-def _broken(location: str, error: Exception) -> UserError:
-    line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-    text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return UserError(f"{location} does not load{line}: {type(error).__name__}: {text}; correct it and try again")
-
-
-@contextmanager
-def _users_code(spec: str) -> Iterator[None]:
+def _users_code(spec: str) -> AbstractContextManager[None]:
     """Where a user's own class raises, say so in one line; what one of our experts raises is a bug and stays one."""
-    try:
-        yield
-    except Exception as error:
-        if spec in NAMES or isinstance(error, UserError):
-            raise
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename != __file__]
-        lines = [frame.lineno for frame in frames if frame.filename == frames[0].filename]
-        where = f" in line {lines[-1]}" if lines else ""
-        text = " ".join(str(error).split())
-        raise UserError(f"{spec} fails{where}: {type(error).__name__}: {text}; correct it and try again") from error
+    return nullcontext() if spec in NAMES else blamed_on(spec, __file__)
 
 
 def _construct(cls: type, setting: ExpertSetting, spec: str) -> Any:
@@ -238,7 +179,7 @@ class _OneWorldEach:
             _reset(expert, self.spec, observation, rng)
 
     def act(self, observations: np.ndarray) -> Any:
-        answers = [np.asarray(e.act(o)) for e, o in zip(self.experts, observations, strict=True)]
+        answers = [np.atleast_1d(np.asarray(e.act(o))) for e, o in zip(self.experts, observations, strict=True)]
         shapes = {answer.shape for answer in answers}
         if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
             raise UserError(
@@ -251,8 +192,10 @@ class _OneWorldEach:
 class _Checked:
     """Holds an expert to what it promised; whoever records its actions need not look."""
 
-    def __init__(self, drive: _Batch | _OneWorldEach, label: str, robots: tuple[str, ...], act_dim: int) -> None:
-        self.drive, self.label, self.robots, self.act_dim = drive, label, robots, act_dim
+    def __init__(
+        self, drive: _Batch | _OneWorldEach, label: str, robots: tuple[str, ...], setting: ExpertSetting
+    ) -> None:
+        self.drive, self.label, self.robots, self.setting = drive, label, robots, setting
 
     def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
         with _users_code(self.drive.spec):
@@ -267,19 +210,36 @@ class _Checked:
             raise UserError(
                 f"expert {self.label} answered with {type(answer).__name__}; expected an array of numbers"
             ) from None
-        expected = (len(observations), self.act_dim)
+        expected = (len(observations), self.setting.act_dim)
+        if actions.ndim == 1 and expected[1] == 1:
+            actions = actions.reshape(-1, 1)  # one number a world needs no second axis
         if actions.shape != expected:
             raise UserError(
                 f"expert {self.label} answered with shape {actions.shape}, expected {expected}: one row a world, "
                 "one column for each of an action's numbers; a class that drives one world sets batched = False"
             )
+        if self.setting.choices:
+            return self._choices(actions)
         bad = np.flatnonzero(~np.isfinite(actions).all(axis=1))
         if len(bad):
             raise UserError(
                 f"expert {self.label} answered with {actions[bad[0]].tolist()} in world {bad[0]}; expected finite "
-                "numbers in [-1, 1]; look for a division by zero in its act"
+                "numbers; look for a division by zero in its act"
             )
         return actions
+
+    def _choices(self, actions: np.ndarray) -> np.ndarray:
+        """(N, act_dim) int64, of which each is one of the choices."""
+        choices = self.setting.choices
+        fits = (actions == np.floor(actions)) & (actions >= 0) & (actions < choices)  # NaN fits nothing
+        bad = np.flatnonzero(~fits.all(axis=1))
+        if len(bad):
+            ranges = " and ".join(f"0 to {n - 1}" for n in choices)
+            raise UserError(
+                f"expert {self.label} answered with {actions[bad[0]].tolist()} in world {bad[0]}; expected choices by "
+                f"number, {ranges}"
+            )
+        return actions.astype(np.int64)
 
 
 def _contiguous(observations: np.ndarray) -> np.ndarray:

@@ -90,7 +90,7 @@ def check_type(name: str, value: Any, kind: Any) -> None:
         check_type(name, value, kind)
         for bound in bounds:
             if isinstance(bound, Within):
-                bound.check(name, value)
+                bound.check(name, value)  # pyright: ignore[reportArgumentType]
         return
     if get_origin(kind) is Literal:
         if value not in get_args(kind):

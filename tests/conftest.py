@@ -7,7 +7,7 @@ from hypothesis import settings
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.writer import write_dataset
-from tests.small_datasets import NAME, SLICES, make_episode
+from tests.small_datasets import NAME, SENSORS, make_episode
 
 # The same examples in every run: what CI finds, the developer finds. No deadline: a busy machine is no bug.
 settings.register_profile("seeded", derandomize=True, deadline=None)
@@ -27,4 +27,4 @@ def episodes() -> list[Episode]:
 @pytest.fixture
 def folder(tmp_path: Path, episodes: list[Episode]) -> Path:
     """A dataset of these on disk."""
-    return write_dataset(NAME, episodes, root=tmp_path, env_id="Some-v0", observation_slices=SLICES)
+    return write_dataset(NAME, episodes, root=tmp_path, env_id="Some-v0", sensors=SENSORS)

@@ -6,9 +6,11 @@ import numpy as np
 
 from mode_imitation.data.dataset import ARRAY_FIELDS
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.spaces import Sensor
 
 NAME = "test/two-experts-v0"
-SLICES = {"gyro": slice(0, 3), "goal_lidar": slice(3, 5)}
+SENSORS = {"gyro": Sensor(0, 3), "goal_lidar": Sensor(3, 5, "ring")}
+SLICES = {name: sensor.columns for name, sensor in SENSORS.items()}
 
 
 def make_episode(seed: int, steps: int = 12, expert: str | None = "seeker", **changes) -> Episode:
@@ -22,6 +24,7 @@ def make_episode(seed: int, steps: int = 12, expert: str | None = "seeker", **ch
         rewards=rng.random(steps, dtype=np.float32),
         costs=rng.random(steps, dtype=np.float32),
         goals_met=rng.random(steps) < 0.3,
+        successes=np.arange(steps) % 3 == 1,
         positions=rng.random((steps + 1, 2), dtype=np.float32),
         headings=rng.random(steps + 1, dtype=np.float32),
         disturbed=rng.random(steps) < 0.2,

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import SLICES, random_dataset, random_episode, random_model, save_run
+from tiny_runs import SENSORS, SLICES, random_dataset, random_episode, random_model, save_run
 
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
@@ -185,7 +185,7 @@ def test_scores_are_what_counting_step_by_step_gives() -> None:
     disturbed = np.arange(STEPS) < 10
     known = driven([0, 1], acting=names, disturbed=disturbed)
     stranger = driven([None], expert="stranger", seed=5)
-    dataset = TrajectoryDataset("test/scored-v0", (known, stranger), SLICES)
+    dataset = TrajectoryDataset("test/scored-v0", (known, stranger), SENSORS)
     found = decode(*dataset.episodes)
     matches = match_modes([known], [found[0].states])
     assert matches == {0: "left", 1: "right"}
@@ -225,7 +225,7 @@ def test_scores_are_what_counting_step_by_step_gives() -> None:
 
 
 def test_an_expert_that_was_seen_and_is_called_none_is_wrong() -> None:
-    dataset = TrajectoryDataset("test/scored-v0", (driven([None], expert="left"),), SLICES)
+    dataset = TrajectoryDataset("test/scored-v0", (driven([None], expert="left"),), SENSORS)
     scores = attribution_scores(dataset, decode(*dataset.episodes), {0: "left"}, ["left"])
     assert scores is not None
     assert scores["right_per_step"] < 0.1

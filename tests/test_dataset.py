@@ -16,18 +16,18 @@ from minari.dataset.minari_dataset import parse_dataset_id
 from mode_imitation.data.dataset import (
     ARRAY_FIELDS,
     TrajectoryDataset,
-    in_arena,
     load_dataset,
     load_episode,
     read_through_minari,
 )
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.spaces import Sensor, in_sight
 from mode_imitation.data.storage import check_dataset_id, list_datasets
 from mode_imitation.data.summary import summarise
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.data.writer import as_stored, write_dataset
 from mode_imitation.errors import UserError
-from tests.small_datasets import NAME, SLICES, assert_same_episode, bare_episode, make_episode
+from tests.small_datasets import NAME, SENSORS, assert_same_episode, bare_episode, make_episode
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path, folder: Path, episodes: list[Episode]) -> None:
@@ -36,7 +36,7 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, folder: Path, episodes:
         assert_same_episode(written, read)
     assert dataset.name == NAME
     assert dataset.env_id == "Some-v0"
-    assert dataset.observation_slices == SLICES
+    assert dataset.sensors == SENSORS
     assert dataset.labels == ["seeker", "driver", "driver"]
     assert dataset.lengths.tolist() == [12, 5, 12]
     assert (dataset.obs_dim, dataset.act_dim) == (5, 2)
@@ -215,16 +215,16 @@ def test_labels_need_every_episode_to_have_one(episodes: list[Episode]) -> None:
 @given(st.lists(st.sampled_from([0.0, 0.4]), min_size=5, max_size=5))
 def test_the_arena_is_where_some_lidar_bin_is_lit(values: list[float]) -> None:
     observations = np.array([values])
-    assert in_arena(observations, SLICES).tolist() == [any(value > 0 for value in values[3:])]
-    assert in_arena(observations, {"gyro": slice(0, 3)}).tolist() == [True]
-    assert in_arena(observations, None).tolist() == [True]
+    assert in_sight(observations, SENSORS).tolist() == [any(value > 0 for value in values[3:])]
+    assert in_sight(observations, {"gyro": Sensor(0, 3)}).tolist() == [True]
+    assert in_sight(observations, None).tolist() == [True]
 
 
 def test_the_summary_holds_the_means_per_expert(episodes: list[Episode]) -> None:
     dark = episodes[0].observations.copy()
     dark[:3, 3:] = 0
     episodes[0] = dataclasses.replace(episodes[0], observations=dark)
-    summary = summarise(TrajectoryDataset("x", tuple(episodes), observation_slices=SLICES))
+    summary = summarise(TrajectoryDataset("x", tuple(episodes), sensors=SENSORS))
     assert summary.left_out == ()
     assert [(row.expert, row.episodes, row.steps) for row in summary.rows] == [("seeker", 1, 12), ("driver", 2, 17)]
     seeker, driver = summary.rows

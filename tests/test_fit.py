@@ -87,7 +87,7 @@ def rich_dataset(choices: tuple[int, ...] = ()) -> TrajectoryDataset:
         "sign": Sensor(13, 14, "token"),
     }
     space = ActionSpace(len(choices), choices) if choices else ActionSpace(2)
-    return TrajectoryDataset("test/rich-v0", tuple(episodes), sensors, space)
+    return TrajectoryDataset("test/rich-v0", tuple(episodes), sensors, action_space=space)
 
 
 SEAMS = {

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import SLICES, WINDOW, random_dataset, random_episode, random_model, save_run
+from tiny_runs import SENSORS, SLICES, WINDOW, random_dataset, random_episode, random_model, save_run
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
@@ -38,7 +38,7 @@ def turns_dataset(n_episodes: int = 4, every: int = 10, seed: int = 0) -> Trajec
         disturbed = rng.random(STEPS) < 0.2
         episode = random_episode(STEPS, seed=index, expert="goal_seeking+forward_moving", layout_seed=index)
         episodes.append(replace(episode, acting=acting, disturbed=disturbed))
-    return TrajectoryDataset("tiny/turns-v0", tuple(episodes), SLICES, "SafetyPointGoal1-v0")
+    return TrajectoryDataset("tiny/turns-v0", tuple(episodes), SENSORS, "SafetyPointGoal1-v0")
 
 
 def random_codes(dataset: TrajectoryDataset, seed: int = 0, n_codes: int = 3) -> dict[int, np.ndarray]:
@@ -113,7 +113,7 @@ def test_perfect_codes_are_right_everywhere_and_late_ones_are_as_late_as_they_ar
     assert flicker is not None
     assert flicker["switches"]["recall"] == 1
     assert flicker["switches"]["precision"] == pytest.approx(np.mean(np.abs(np.arange(1, STEPS) - 35) <= NEAR))
-    blind = turn_scores(perfect, replace(dataset, observation_slices=None))
+    blind = turn_scores(perfect, replace(dataset, sensors=None))
     assert blind is not None
     assert blind["right_per_step_in_arena"] is None
 

@@ -8,6 +8,7 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import Sensor
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.model.config import ContextKind, ModelConfig
@@ -16,7 +17,8 @@ from mode_imitation.training.run_folder import save_model, write_info
 
 OBS_DIM, ACT_DIM, N_CODES = 60, 2, 4
 WINDOW = WindowShape(horizon=3, gap=2, stride=2)
-SLICES = {"magnetometer": slice(9, 12), "goal_lidar": slice(12, 28)}
+SENSORS = {"magnetometer": Sensor(9, 12), "goal_lidar": Sensor(12, 28, "ring")}
+SLICES = {name: sensor.columns for name, sensor in SENSORS.items()}
 ALIVE = (True, True, True, False)
 
 
@@ -62,7 +64,7 @@ def random_dataset(n_episodes: int = 6, labels: bool = True, positions: bool = T
         )
         for index in range(n_episodes)
     )
-    return TrajectoryDataset("tiny/random-v0", episodes, SLICES, "SafetyPointGoal1-v0")
+    return TrajectoryDataset("tiny/random-v0", episodes, SENSORS, "SafetyPointGoal1-v0")
 
 
 def save_run(
@@ -74,7 +76,7 @@ def save_run(
         dataset.episodes,
         root=root,
         env_id=dataset.env_id,
-        observation_slices=dataset.observation_slices,
+        sensors=dataset.sensors,
     )
     stored = load_dataset(dataset.name, root)
     folder.mkdir(parents=True)

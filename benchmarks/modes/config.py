@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import tyro
 
-from mode_imitation.model.config import RingKind
 from mode_imitation.errors import UserError, near_matches
+from mode_imitation.model.config import RingKind
 from mode_imitation.reports.layouts import held_out_layouts
 
 ENV_ID = "SafetyPointGoal1-v0"

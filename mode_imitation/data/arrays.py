@@ -182,7 +182,7 @@ def as_dataset(
             for key, sensor in dict(sensors or {}).items():
                 shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
     space = space or ActionSpace(episodes[0].actions.shape[1])
-    return TrajectoryDataset(name, tuple(episodes), shown, space, env_id), notes
+    return TrajectoryDataset(name, tuple(episodes), shown, env_id=env_id, action_space=space), notes
 
 
 def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
@@ -210,8 +210,8 @@ def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
         " + ".join(dataset.name for dataset in datasets),
         tuple(episode for dataset in datasets for episode in dataset.episodes),
         first.sensors,
-        first.action_space,
-        env_ids.pop() if len(env_ids) == 1 else None,
+        env_id=env_ids.pop() if len(env_ids) == 1 else None,
+        action_space=first.action_space,
     )
 
 

@@ -1,4 +1,4 @@
-"""A dataset in memory, and reading it from disk: ours, or any Minari dataset with Box observations and actions."""
+"""A dataset in memory, and reading it from disk: ours, or any Minari dataset whose observations are rows of numbers."""
 
 import hashlib
 import json
@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.flattening import Part, action_space_of, flatten, parts_of, sensors_of
 from mode_imitation.data.patient_file import WaitingSignals
+from mode_imitation.data.spaces import ActionSpace, Sensor, in_sight, slices_of
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
 from mode_imitation.errors import UserError
 
@@ -23,6 +25,7 @@ ARRAY_FIELDS = (
     "rewards",
     "costs",
     "goals_met",
+    "successes",
     "positions",
     "headings",
     "disturbed",
@@ -35,15 +38,24 @@ class TrajectoryDataset:
 
     name: str
     episodes: tuple[Episode, ...]
-    observation_slices: dict[str, slice] | None = None
-    """Which part of an observation each sensor is; None where the data does not say."""
+    sensors: dict[str, Sensor] | None = None
+    """Which columns of an observation each sensor is, and of what kind; None where the data does not say."""
     env_id: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     """The whole of metadata.json."""
+    action_space: ActionSpace = None  # type: ignore[assignment]
+    """What an action is; left out, so many numbers as the episodes have."""
 
     def __post_init__(self) -> None:
         if not self.episodes:
             raise UserError(f"dataset {self.name} is empty; expected at least one episode")
+        if self.action_space is None:
+            object.__setattr__(self, "action_space", ActionSpace(self.act_dim))
+        if self.action_space.size != self.act_dim:
+            raise UserError(
+                f"dataset {self.name} has actions of size {self.act_dim}, its action space says "
+                f"{self.action_space.size}; expected the same"
+            )
         for index, episode in enumerate(self.episodes):
             if len(episode) == 0:
                 raise UserError(f"dataset {self.name}: episode {index} has no steps; remove that episode")
@@ -64,6 +76,11 @@ class TrajectoryDataset:
     @property
     def act_dim(self) -> int:
         return self.episodes[0].actions.shape[1]
+
+    @property
+    def observation_slices(self) -> dict[str, slice] | None:
+        """The columns of each sensor by name."""
+        return slices_of(self.sensors)
 
     @property
     def lengths(self) -> np.ndarray:
@@ -122,25 +139,21 @@ def in_arena(observations: np.ndarray, slices: dict[str, slice] | None) -> np.nd
     Returns:
         (...) bool; all True where no lidar is known.
     """
-    seen = np.zeros(observations.shape[:-1], dtype=bool)
-    lidars = [part for name, part in (slices or {}).items() if name.endswith("_lidar")]
-    if not lidars:
-        return ~seen
-    for part in lidars:
-        seen |= (observations[..., part] > 0).any(axis=-1)
-    return seen
+    lidars = {key: part for key, part in (slices or {}).items() if key.endswith("_lidar")}
+    return in_sight(observations, {key: Sensor(part.start, part.stop, "ring") for key, part in lidars.items()})
 
 
 def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> TrajectoryDataset:
-    """Read a dataset into memory; observations and actions become float32.
+    """Read a dataset into memory; observations and actions become float32, actions that are choices int64 from 0.
 
     Args:
         name_or_path: "pointgoal1/two-experts-v0", below the root, or a path.
         root: folder of the datasets; None takes MINARI_DATASETS_PATH, else ./data.
 
     Raises:
-        UserError: the dataset is missing, unfinished, damaged (its arrays are not those that its metadata has a
-            checksum of, which other people's may lack), empty, not of Box spaces, or holds NaN or infinity.
+        UserError: the dataset is missing, unfinished, empty or damaged (its arrays are not those that its metadata has
+            a checksum of, which other people's may lack); its observations are images or the like; or it holds NaN,
+            infinity, or choices that its action space does not have.
     """
     folder = data_folder(name_or_path, root)
     damage = damaged_files(folder.parent)
@@ -148,16 +161,16 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
         raise UserError(f"dataset {name_or_path} is damaged: {damage[0]}; make it again or fetch a fresh copy")
     metadata = read_metadata(folder)
     name = str(metadata.get("dataset_id", name_or_path))
-    _check_spaces(name, metadata)
+    spaces = Spaces.of(name, metadata)
     if metadata.get("data_format", "hdf5") == "hdf5":
-        episodes = read_hdf5(name, folder / MAIN_FILE, metadata)
+        episodes = list(read_hdf5(name, folder / MAIN_FILE, metadata, spaces))
     else:
-        episodes = read_through_minari(name, folder)
-    slices = metadata.get("observation_slices")
+        episodes = read_through_minari(name, folder, spaces)
     dataset = TrajectoryDataset(
         name=name,
         episodes=tuple(episodes),
-        observation_slices=None if slices is None else {key: slice(*ends) for key, ends in slices.items()},
+        sensors=_sensors(name, metadata) or sensors_of(spaces.parts or []),
+        action_space=spaces.actions or ActionSpace(episodes[0].actions.shape[1] if episodes else 1),
         env_id=metadata.get("env_id") or _env_id_of_spec(metadata.get("env_spec")),
         metadata=metadata,
     )
@@ -201,6 +214,26 @@ def check_finite(name: str, index: int, episode: Episode) -> None:
         )
 
 
+def check_actions(name: str, index: int, actions: np.ndarray, space: ActionSpace | None) -> None:
+    """Raise a UserError that names the first step at which an action is none of the choices."""
+    if space is None:
+        return
+    if actions.shape[1:] != (space.size,):
+        raise UserError(
+            f"dataset {name}: episode {index} has actions of shape {actions.shape}; expected (T, {space.size})"
+        )
+    if not space.discrete:
+        return
+    wrong = np.argwhere((actions < 0) | (actions >= np.asarray(space.choices)) | (actions != np.floor(actions)))
+    if len(wrong):
+        step, column = wrong[0].tolist()
+        start = space.starts[column] if space.starts else 0
+        raise UserError(
+            f"dataset {name}: episode {index}, step {step}: the action is {actions[step, column] + start}; expected "
+            f"{start} to {start + space.choices[column] - 1}; repair or remove that episode"
+        )
+
+
 def episode_digest(episode: Episode) -> bytes:
     """sha256 of the episode's arrays with their names, types and shapes."""
     digest = hashlib.sha256()
@@ -232,10 +265,53 @@ def read_metadata(folder: Path) -> dict[str, Any]:
     return metadata
 
 
-def read_through_minari(name: str, folder: Path) -> list[Episode]:
+@dataclass(frozen=True)
+class Spaces:
+    """What metadata.json says of observations and actions; None where it says nothing."""
+
+    parts: list[Part] | None = None
+    actions: ActionSpace | None = None
+
+    @classmethod
+    def of(cls, name: str, metadata: dict[str, Any]) -> "Spaces":
+        """
+        Raises:
+            UserError: a space is damaged, or not one that can be trained on.
+        """
+        found: dict[str, Any] = {}
+        for key in ("observation_space", "action_space"):
+            text = metadata.get(key)
+            try:
+                found[key] = json.loads(text) if isinstance(text, str) else None
+            except ValueError:
+                raise UserError(f"dataset {name}: {key} in {METADATA_FILE} is damaged; fetch a fresh copy") from None
+        observations, actions = found.values()
+        try:
+            return cls(
+                observations and parts_of(observations, f"dataset {name}"),
+                actions and action_space_of(actions, f"dataset {name}"),
+            )
+        except (AttributeError, KeyError, TypeError) as error:
+            raise UserError(
+                f"dataset {name}: the spaces in {METADATA_FILE} cannot be read ({_one_line(error)}); fetch a fresh copy"
+            ) from None
+
+
+def _sensors(name: str, metadata: dict[str, Any]) -> dict[str, Sensor] | None:
+    slices, kinds = metadata.get("observation_slices"), metadata.get("sensor_kinds") or {}
+    try:
+        return slices and {str(key): Sensor(*ends, kind=kinds.get(key, "plain")) for key, ends in slices.items()}
+    except (AttributeError, TypeError) as error:
+        raise UserError(
+            f"dataset {name}: the sensors in {METADATA_FILE} cannot be read ({_one_line(error)}); fetch a fresh copy"
+        ) from None
+
+
+def read_through_minari(name: str, folder: Path, spaces: Spaces | None = None) -> list[Episode]:
     """Read through Minari's own reader, which knows other formats than HDF5 where their packages are installed."""
     from minari import MinariDataset
 
+    spaces = spaces or Spaces.of(name, read_metadata(folder))
     try:
         source = MinariDataset(folder)
         metadatas = source.storage.get_episode_metadata(range(source.total_episodes))
@@ -251,6 +327,7 @@ def read_through_minari(name: str, folder: Path) -> list[Episode]:
                 },
                 data.infos or {},
                 metadata,
+                spaces,
             )
             for data, metadata in zip(source.iterate_episodes(), metadatas, strict=True)
         ]
@@ -263,13 +340,14 @@ def read_through_minari(name: str, folder: Path) -> list[Episode]:
         ) from error
 
 
-def read_hdf5(name: str, path: Path, metadata: dict[str, Any]) -> Iterator[Episode]:
+def read_hdf5(name: str, path: Path, metadata: dict[str, Any], spaces: Spaces) -> Iterator[Episode]:
     """The episodes of a dataset's HDF5 file, one at a time.
 
     Args:
         name: of the dataset, for complaints.
         path: the file.
         metadata: of which "total_episodes" counts, where it is there.
+        spaces: of observations and actions.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -283,7 +361,7 @@ def read_hdf5(name: str, path: Path, metadata: dict[str, Any]) -> Iterator[Episo
             for index in range(int(metadata.get("total_episodes", len(file)))):
                 # The library lists names through calls to us, too.
                 with WaitingSignals():
-                    episode = _read_episode(name, index, file)
+                    episode = _read_episode(name, index, file, spaces)
                 yield episode
     except UserError:
         raise
@@ -294,23 +372,31 @@ def read_hdf5(name: str, path: Path, metadata: dict[str, Any]) -> Iterator[Episo
         ) from None
 
 
-def _read_episode(name: str, index: int, file: h5py.File) -> Episode:
+def _read_episode(name: str, index: int, file: h5py.File, spaces: Spaces) -> Episode:
     group = file[f"episode_{index}"]
     assert isinstance(group, h5py.Group)
     arrays = {key: _read(group, key) for key in ("observations", "actions", "rewards", "terminations")}
     stored = group.get("infos")
     infos = {str(key): _read(stored, str(key)) for key in stored} if isinstance(stored, h5py.Group) else {}
-    return _as_episode(name, index, arrays, infos, dict(group.attrs))
+    return _as_episode(name, index, arrays, infos, dict(group.attrs), spaces)
 
 
 def _read(group: h5py.Group, key: str) -> Any:
     item = group[key]
+    if isinstance(item, h5py.Group):
+        return {str(name): _read(item, str(name)) for name in item}
     return item[()] if isinstance(item, h5py.Dataset) else None
 
 
-def _as_episode(name: str, index: int, arrays: dict[str, Any], infos: dict[str, Any], attrs: dict[str, Any]) -> Episode:
-    observations = _as_rows(name, index, "observations", arrays["observations"])
-    actions = _as_rows(name, index, "actions", arrays["actions"])
+def _as_episode(
+    name: str, index: int, arrays: dict[str, Any], infos: dict[str, Any], attrs: dict[str, Any], spaces: Spaces
+) -> Episode:
+    observations = _as_rows(name, index, "observations", _flat(name, index, arrays["observations"], spaces.parts))
+    actions = (
+        _as_choices(name, index, arrays["actions"], spaces.actions)
+        if spaces.actions is not None and spaces.actions.discrete
+        else _as_rows(name, index, "actions", arrays["actions"])
+    )
     steps = len(actions)
     terminations = arrays.get("terminations")
 
@@ -342,6 +428,7 @@ def _as_episode(name: str, index: int, arrays: dict[str, Any], infos: dict[str, 
         rewards=None if attrs.get("rewards_unknown", False) else floats(arrays["rewards"]),
         costs=per_step("cost", np.float32),
         goals_met=per_step("goal_met", np.bool_),
+        successes=per_step("success", np.bool_),
         positions=per_state("position", (2,)),
         headings=per_state("heading", ()),
         disturbed=per_step("disturbed", np.bool_),
@@ -369,30 +456,36 @@ def _scene(attrs: dict[str, Any]) -> Scene | None:
     return Scene(**scene)
 
 
+def _flat(name: str, index: int, values: Any, parts: list[Part] | None) -> Any:
+    if not isinstance(values, dict) and (parts is None or len(parts) == 1):
+        return values if parts is None or not parts[0].first else np.asarray(values) - parts[0].first
+    try:
+        return flatten(parts or [], values)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise UserError(
+            f"dataset {name}: observations of episode {index} are not what its observation space says "
+            f"({_one_line(error)}); fetch a fresh copy"
+        ) from None
+
+
 def _as_rows(name: str, index: int, key: str, values: Any) -> np.ndarray:
-    whole_numbers = isinstance(values, np.ndarray) and values.dtype.kind in "iu" and values.ndim == 1
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu" or whole_numbers:
-        kind = "choices by number" if whole_numbers else "no plain array of numbers"
-        raise UserError(f"dataset {name}: {key} of episode {index} are {kind}; expected a Box space")
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.ndim:
+        raise UserError(
+            f"dataset {name}: {key} of episode {index} are no plain array of numbers; expected rows of them"
+        )
     return np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32)
 
 
-def _check_spaces(name: str, metadata: dict[str, Any]) -> None:
-    for key in ("observation_space", "action_space"):
-        text = metadata.get(key)
-        if not isinstance(text, str):
-            continue
-        try:
-            space = json.loads(text)
-        except ValueError:
-            raise UserError(f"dataset {name}: {key} in {METADATA_FILE} is damaged; fetch a fresh copy") from None
-        if space.get("type") != "Box":
-            raise UserError(
-                f"dataset {name} has {space.get('type')} {key.removesuffix('_space')}s; "
-                "expected Box observations and Box actions; flatten them first"
-            )
-        if space.get("dtype") == "uint8" and len(space.get("shape", ())) > 1:
-            raise UserError(f"dataset {name} has images as {key.removesuffix('_space')}s; expected vectors of numbers")
+def _as_choices(name: str, index: int, values: Any, space: ActionSpace) -> np.ndarray:
+    """(T, size) int64 from 0 on, of what is stored as the environment counts: (T,) or (T, size)."""
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iub" or values.size != len(values) * space.size:
+        raise UserError(
+            f"dataset {name}: actions of episode {index} are no whole numbers, {space.size} a step, as its action "
+            "space says; fetch a fresh copy"
+        )
+    actions = values.reshape(len(values), space.size).astype(np.int64) - np.asarray(space.starts or 0)
+    check_actions(name, index, actions, space)
+    return actions
 
 
 def _env_id_of_spec(spec: Any) -> str | None:

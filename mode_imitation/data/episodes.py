@@ -33,13 +33,15 @@ class Episode:
     observations: np.ndarray
     """(T + 1, obs_dim) float32; the last one follows the last action."""
     actions: np.ndarray
-    """(T, act_dim) float32, as executed."""
+    """(T, act_dim) as executed: float32, or int64 from 0 on where actions are choices (see `spaces.ActionSpace`)."""
     rewards: np.ndarray | None = None
     """(T,)"""
     costs: np.ndarray | None = None
     """(T,)"""
     goals_met: np.ndarray | None = None
     """(T,) bool: the transition reached the goal."""
+    successes: np.ndarray | None = None
+    """(T,) bool: the world said after the transition that its task was done."""
     positions: np.ndarray | None = None
     """(T + 1, 2) of the agent, metres."""
     headings: np.ndarray | None = None
@@ -68,6 +70,7 @@ class Episode:
             "rewards": steps,
             "costs": steps,
             "goals_met": steps,
+            "successes": steps,
             "disturbed": steps,
             "acting": steps,
         }

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import in_sight, of_kind
 
 UNLABELLED = "(no labels)"
 
@@ -46,11 +47,10 @@ def summarise(dataset: TrajectoryDataset) -> DatasetSummary:
     groups: dict[str, list[Episode]] = {}
     for label, episode in zip(labels, dataset.episodes, strict=True):
         groups.setdefault(label, []).append(episode)
-    slices = dataset.observation_slices
-    has_lidar = any(name.endswith("_lidar") for name in slices or {})
+    has_lidar = bool(of_kind(dataset.sensors, "ring"))
     rows = []
     for label, episodes in groups.items():
-        seen = [in_arena(episode.observations[:-1], slices) for episode in episodes] if has_lidar else None
+        seen = [in_sight(episode.observations[:-1], dataset.sensors) for episode in episodes] if has_lidar else None
         rows.append(
             ExpertSummary(
                 expert=label,
@@ -72,7 +72,7 @@ def _left_out(dataset: TrajectoryDataset, has_lidar: bool) -> list[str]:
         ("goals", dataset.has("goals_met"), "no step says whether a goal was reached"),
         ("return", dataset.has_rewards, "the data has no rewards"),
         ("cost", dataset.has_costs, "the data has no costs"),
-        ("share of steps in the arena", has_lidar, "the data does not say which observations are lidar"),
+        ("share of steps in the arena", has_lidar, "the data declares no sensor of kind ring, as a lidar is"),
         ("share of disturbed steps", dataset.has("disturbed"), "no step is marked as disturbed or not"),
         ("bird's-eye plots", dataset.has_positions, "the data has no positions"),
     ]

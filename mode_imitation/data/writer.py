@@ -12,15 +12,23 @@ import h5py
 import numpy as np
 
 from mode_imitation.atomic import as_json, flush
-from mode_imitation.data.dataset import check_finite, combined_checksum, episode_digest, read_hdf5
+from mode_imitation.data.dataset import (
+    Spaces,
+    check_actions,
+    check_finite,
+    combined_checksum,
+    episode_digest,
+    read_hdf5,
+)
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.flattening import Bounds, action_space_text, box_text
 from mode_imitation.data.patient_file import PatientFile, WaitingSignals
+from mode_imitation.data.spaces import ActionSpace, Sensors
 from mode_imitation.data.staging import COMPLETE, REPLACED, check_new_dataset, move_into_place, sole_writer
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, SUMS_FILE, checksum_text, resolve_root
 from mode_imitation.errors import UserError
 from mode_imitation.versions import platform_name, versions
 
-Bounds = tuple[np.ndarray | float, np.ndarray | float]
 UNBOUNDED: Bounds = (-np.inf, np.inf)
 
 
@@ -31,9 +39,9 @@ def write_dataset(
     root: str | os.PathLike | None = None,
     overwrite: bool = False,
     env_id: str | None = None,
-    observation_slices: dict[str, slice] | None = None,
+    sensors: Sensors | None = None,
+    action_space: ActionSpace | None = None,
     observation_bounds: Bounds = UNBOUNDED,
-    action_bounds: Bounds = UNBOUNDED,
     command: str | None = None,
     metadata: dict[str, Any] | None = None,
 ) -> Path:
@@ -45,9 +53,9 @@ def write_dataset(
         root: see `storage.resolve_root`.
         overwrite: replace a dataset of that name; otherwise its presence is an error.
         env_id: the environment that the episodes come from.
-        observation_slices: sensors by name.
+        sensors: the columns of the observations by name.
+        action_space: what an action is; None for numbers without bounds.
         observation_bounds: (low, high) of the observation space, numbers or (obs_dim,) arrays.
-        action_bounds: (low, high) of the action space, numbers or (act_dim,) arrays.
         command: what a user types to make this dataset again.
         metadata: more to record, JSON values.
 
@@ -56,15 +64,16 @@ def write_dataset(
 
     Raises:
         UserError: the name cannot be used, the dataset exists or is being made by somebody else, a file in its folder
-            is none of a dataset, an episode holds NaN or infinity, or what was written does not read back.
+            is none of a dataset, an episode holds NaN, infinity or an action that there is not, or what was written
+            does not read back.
         OSError: the disk is full or the folder cannot be written; no dataset is left behind.
     """
     with sole_writer(name, root, overwrite=overwrite) as staging:
         complete = staging / COMPLETE
         (complete / "data").mkdir(parents=True)
         main = complete / "data" / MAIN_FILE
-        written = _write_hdf5(main, name, episodes)
-        _check_what_was_written(main, name, written)
+        written = _write_hdf5(main, name, episodes, action_space)
+        _check_what_was_written(main, name, written, action_space)
         content = {
             "dataset_id": name,
             "minari_version": version("minari"),
@@ -73,11 +82,11 @@ def write_dataset(
             "total_episodes": len(written["lengths"]),
             "total_steps": sum(written["lengths"]),
             "dataset_size": round(main.stat().st_size / 1e6, 1),
-            "observation_space": _box(observation_bounds, written["obs_dim"]),
-            "action_space": _box(action_bounds, written["act_dim"]),
+            "observation_space": box_text(observation_bounds, written["obs_dim"]),
+            "action_space": action_space_text(action_space or ActionSpace(written["act_dim"])),
             "env_id": env_id,
-            "observation_slices": observation_slices
-            and {key: [part.start, part.stop] for key, part in observation_slices.items()},
+            "observation_slices": sensors and {key: [part.start, part.stop] for key, part in sensors.items()},
+            "sensor_kinds": sensors and {key: part.kind for key, part in sensors.items()},
             "experts": written["experts"],
             "versions": versions(),
             "platform": platform_name(),
@@ -95,18 +104,20 @@ def write_dataset(
         return move_into_place(complete, resolve_root(root) / name, staging / REPLACED)
 
 
-def as_stored(episode: Episode) -> Episode:
-    """The episode with the types in which it is kept: float32 and bool."""
+def as_stored(episode: Episode, action_space: ActionSpace | None = None) -> Episode:
+    """The episode with the types in which it is kept: float32, bool, and int64 for actions that are choices."""
     changes = {}
     for item in fields(Episode):
         values = getattr(episode, item.name)
         if isinstance(values, np.ndarray) and item.name != "acting":
-            kept = np.bool_ if item.name in ("goals_met", "disturbed") else np.float32
+            kept = np.bool_ if item.name in ("goals_met", "successes", "disturbed") else np.float32
+            if item.name == "actions" and action_space is not None:
+                kept = action_space.dtype
             changes[item.name] = np.ascontiguousarray(values, dtype=kept)
     return replace(episode, **changes)
 
 
-def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str, Any]:
+def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode], action_space: ActionSpace | None) -> dict[str, Any]:
     lengths: list[int] = []
     digests: list[bytes] = []
     experts: dict[str, int] = {}
@@ -118,7 +129,8 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str,
         h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file,
     ):
         for index, given in enumerate(signals.between(episodes)):
-            episode = as_stored(given)
+            check_actions(name, index, given.actions, action_space)
+            episode = as_stored(given, action_space)
             check_finite(name, index, episode)
             found = episode.observations.shape[1], episode.actions.shape[1]
             sizes = sizes or found
@@ -126,7 +138,7 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str,
                 raise UserError(f"dataset {name}: episode {index} has sizes {found}, the first has {sizes}")
             if not len(episode):
                 raise UserError(f"dataset {name}: episode {index} has no steps; expected at least one")
-            _write_episode(file.create_group(f"episode_{index}"), index, episode)
+            _write_episode(file.create_group(f"episode_{index}"), index, episode, action_space)
             handle.check()
             lengths.append(len(episode))
             digests.append(episode_digest(episode))
@@ -143,14 +155,14 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode]) -> dict[str,
     }
 
 
-def _check_what_was_written(path: Path, name: str, written: dict[str, Any]) -> None:
+def _check_what_was_written(path: Path, name: str, written: dict[str, Any], action_space: ActionSpace | None) -> None:
     """Read the file back, and compare.
 
     Raises:
         UserError: the arrays are other ones.
     """
     try:
-        read = read_hdf5(name, path, {"total_episodes": len(written["lengths"])})
+        read = read_hdf5(name, path, {"total_episodes": len(written["lengths"])}, Spaces(actions=action_space))
         found = combined_checksum(episode_digest(episode) for episode in read)
     except UserError as error:
         raise UserError(f"what was written of dataset {name} cannot be read back ({error}); nothing was kept") from None
@@ -161,17 +173,19 @@ def _check_what_was_written(path: Path, name: str, written: dict[str, Any]) -> N
         )
 
 
-def _write_episode(group: h5py.Group, index: int, episode: Episode) -> None:
+def _write_episode(group: h5py.Group, index: int, episode: Episode, action_space: ActionSpace | None = None) -> None:
     steps = len(episode)
     last = np.arange(steps) == steps - 1
     arrays = {
         "observations": episode.observations,
-        "actions": episode.actions,
+        # Numbers are kept as they were executed, choices as the environment counts them.
+        "actions": action_space.to_env(episode.actions) if action_space and action_space.discrete else episode.actions,
         "rewards": np.zeros(steps, np.float32) if episode.rewards is None else episode.rewards,
         "terminations": last & episode.terminated,
         "truncations": last & (not episode.terminated),
         "infos/cost": _after_reset(episode.costs),
         "infos/goal_met": _after_reset(episode.goals_met),
+        "infos/success": _after_reset(episode.successes),
         "infos/position": episode.positions,
         "infos/heading": episode.headings,
         "infos/disturbed": _after_reset(episode.disturbed),
@@ -202,9 +216,3 @@ def _write_episode(group: h5py.Group, index: int, episode: Episode) -> None:
 def _after_reset(values: np.ndarray | None) -> np.ndarray | None:
     """(T,) of transitions -> (T + 1,) of Minari's infos, whose first row is the reset's."""
     return None if values is None else np.concatenate([np.zeros(1, values.dtype), values])
-
-
-def _box(bounds: Bounds, size: int) -> str:
-    """A Box space in Minari's notation; infinities as Python's json writes and reads them."""
-    low, high = (np.broadcast_to(np.asarray(bound, np.float32), (size,)).tolist() for bound in bounds)
-    return json.dumps({"type": "Box", "dtype": "float32", "shape": [size], "low": low, "high": high})

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import in_sight
 from mode_imitation.reports.attribution import NONE, Attribution
 from mode_imitation.reports.clustering import has_lidar
 from mode_imitation.reports.switches import switch_scores
@@ -78,7 +79,7 @@ def attribution_scores(
         names.append(of_step[usable])
         right.append(ok[usable])
         sure.append(attribution.probability[usable])
-        seen = in_arena(episode.observations[:-1], dataset.observation_slices) & has_lidar(dataset)
+        seen = in_sight(episode.observations[:-1], dataset.sensors) & has_lidar(dataset)
         arena.append(seen[usable])
         states.append(attribution.states[usable])
         if usable.any():

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mode_imitation.data.dataset import in_arena
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import in_sight
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
@@ -194,7 +194,7 @@ def run_experts(
 def as_drive(episode: Episode, env: "NavigationVectorEnv") -> Drive:
     """Measure an episode with what the environment knows of the robot."""
     direction = DRIVING_DIRECTION.get(env.robot, 0.0)
-    seen = in_arena(episode.observations, env.observation_slices)
+    seen = in_sight(episode.observations, env.sensors)
     return Drive(episode, measure(episode, time_step=env.time_step, driving_direction=direction, in_arena=seen))
 
 

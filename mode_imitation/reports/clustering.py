@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.spaces import in_sight, of_kind
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.metrics import Confusion, clustering_scores, codebook_perplexity, confusion_matrix
 from mode_imitation.steering.infer import encode_windows
@@ -64,7 +65,7 @@ def sort_dataset(
     if has_lidar(dataset):
         seen = np.concatenate(
             [
-                in_arena(episode.observations[windows.starts], dataset.observation_slices)
+                in_sight(episode.observations[windows.starts], dataset.sensors)
                 for episode, windows in zip(dataset.episodes, found, strict=True)
             ]
         )
@@ -80,7 +81,7 @@ def sort_dataset(
 
 def has_lidar(dataset: TrajectoryDataset) -> bool:
     """Whether the dataset says which observations are lidar, without which the arena has no edge."""
-    return any(name.endswith("_lidar") for name in dataset.observation_slices or {})
+    return bool(of_kind(dataset.sensors, "ring"))
 
 
 @dataclass(frozen=True)

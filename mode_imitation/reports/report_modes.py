@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import in_arena
+from mode_imitation.data.spaces import in_sight
 from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.clustering import exemplar_episodes, exemplars, has_lidar
 from mode_imitation.reports.contrasts import contrasts, traits
@@ -99,13 +99,12 @@ def _demonstrations(work: Work, mode: int) -> list[Motion]:
         return []
     env_id = work.dataset.env_id or ""
     direction = next((angle for robot, angle in DRIVING_DIRECTION.items() if env_id.startswith(f"Safety{robot}")), 0.0)
-    slices = work.dataset.observation_slices
     return [
         measure(
             episode,
             time_step=float(work.dataset.metadata.get("time_step") or 1.0),
             driving_direction=direction,
-            in_arena=in_arena(episode.observations, slices) if has_lidar(work.dataset) else None,
+            in_arena=in_sight(episode.observations, work.dataset.sensors) if has_lidar(work.dataset) else None,
         )
         for episode, code in zip(work.dataset.episodes, work.found.episode_codes, strict=True)
         if code == mode

@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -209,7 +209,6 @@ def _write(config: RolloutConfig, env: "NavigationVectorEnv", steering: Steering
     if config.out is not None:
         from mode_imitation.data.writer import write_dataset
 
-        space: Any = env.single_action_space
         written.append(
             write_dataset(
                 config.out,
@@ -217,8 +216,8 @@ def _write(config: RolloutConfig, env: "NavigationVectorEnv", steering: Steering
                 root=config.root,
                 overwrite=config.overwrite,
                 env_id=env.env_id,
-                observation_slices=env.observation_slices,
-                action_bounds=(space.low, space.high),
+                sensors=env.sensors,
+                action_space=env.action_space,
                 command=command_of(config),
                 metadata={"steered_by": steering.what, "run": config.run.name, "time_step": env.time_step},
             )

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import in_sight
 from mode_imitation.data.windows import segment_lengths
 from mode_imitation.reports.attribution_scores import usable_steps
 from mode_imitation.reports.clustering import SortedDataset, has_lidar
@@ -94,7 +95,7 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
     truth = np.concatenate([_drivers(episode) for episode, _ in chosen])
     found = np.concatenate([own for _, own in chosen])
     usable = np.concatenate([usable_steps(episode) for episode, _ in chosen])
-    inside = np.concatenate([in_arena(episode.observations[:-1], dataset.observation_slices) for episode, _ in chosen])
+    inside = np.concatenate([in_sight(episode.observations[:-1], dataset.sensors) for episode, _ in chosen])
     inside &= has_lidar(dataset)  # without, nobody knows
     names = _most_frequent(found[usable], truth[usable])
     right = np.array([names.get(code, "") for code in found.tolist()]) == truth

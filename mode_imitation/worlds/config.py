@@ -15,16 +15,19 @@ class GenerateConfig:
     out: str
     """Name of the new dataset, namespace/name-vN, "pointgoal1/two-experts-v0" say."""
     expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class.
+    """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class; the file is
+    run.
     goal_seeking+forward_moving@250=60: 60 episodes in which the two take turns, 250 steps each."""
     env: str = "SafetyPointGoal1-v0"
-    """The safety-gymnasium task."""
-    steps: int = 1000
-    """Steps per episode."""
+    """The environment: a task of safety-gymnasium, an id that gymnasium knows (Pendulum-v1, module:Id-v0), or
+    path/to/file.py:function that returns an Env or VectorEnv; the file is run."""
+    steps: int | None = None
+    """Steps per episode; left out, the environment's own number, else 1000."""
     seed: int = 0
     """Decides layouts, noise and disturbances, 0 to 999; the same seed and settings give the same arrays."""
     action_noise: float = 0.1
-    """Standard deviation of the Gaussian noise added to every action of an expert."""
+    """Standard deviation of the Gaussian noise added to every action of an expert, where actions range from -1 to 1;
+    scaled to other ranges, and none where actions are choices."""
     disturbances: bool = True
     """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random
     actions are marked, and training leaves them out."""
@@ -35,8 +38,8 @@ class GenerateConfig:
     burst_longest: int = 80
     """Steps in the longest burst."""
     burst_away: float = 0.25
-    """Share of the bursts that drive away, after the first fifth of the episode: they last longer and hold a course, so
-    that data show the way back. Where experts take turns there are none: their turns show it."""
+    """Share of a robot's bursts that drive away, after the first fifth of the episode: they last longer and hold a
+    course, so that data show the way back. Where experts take turns there are none: their turns show it."""
     burst_at_start: bool = True
     """Begin every episode with a burst."""
     root: Path | None = None
@@ -49,7 +52,7 @@ class GenerateConfig:
     """Worlds that one process drives at once; so many episodes are finished, and kept, together. Does not change the
     arrays."""
     path: Literal["auto", "batched", "library"] = "auto"
-    """Which simulator steps the worlds: the batched one, the untouched library, or the first where it is exact."""
+    """What steps safety-gymnasium's worlds: the batched simulator, the untouched library, or the first where exact."""
 
     @property
     def settings(self) -> dict[str, Any]:

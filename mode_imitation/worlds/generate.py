@@ -29,10 +29,12 @@ from mode_imitation.versions import platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
-from mode_imitation.worlds.safety.vector_env import make_vec
+from mode_imitation.worlds.protocol import is_file, open_worlds
 from mode_imitation.worlds.safety.world_choice import cores
 from mode_imitation.worlds.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
 
+UNKNOWN_LENGTH = 1000
+"""Steps of an episode where neither the user nor the environment says how long one is."""
 SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
 
@@ -68,6 +70,8 @@ def generate(config: GenerateConfig) -> Path:
         _remove_leftovers(staging, config)
         raise
     description = _describe_environment(config, plan)
+    config = replace(config, steps=description.pop("steps", config.steps))
+    description["metadata"]["settings"] = config.settings
     with (
         _full_disk_is_the_users(root),
         sole_writer(config.out, config.root, overwrite=config.overwrite),
@@ -113,27 +117,33 @@ def _check(config: GenerateConfig) -> list[_Driven]:
 
 def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[str, Any]:
     """Start one world to see that environment and experts fit together, before any long work."""
-    env = make_vec(config.env, 1, path=config.path)
+    world = open_worlds(config.env, 1, path=config.path, threads=1, max_episode_steps=config.steps)
     try:
-        setting = expert_setting(env)
+        setting = expert_setting(world)
+        observations, _, _ = world.reset([0] * world.num_envs)
         for driven in plan:
-            make_expert(driven.expert, setting)
-        observations: Any = env.single_observation_space
-        actions: Any = env.single_action_space
+            expert = make_expert(driven.expert, setting)
+            expert.reset(observations, [np.random.default_rng(0) for _ in observations])
+            world.executed(expert.act(observations))
+        steps = config.steps or world.max_episode_steps or UNKNOWN_LENGTH
+        if world.max_episode_steps and steps > world.max_episode_steps:
+            raise UserError(
+                f"--steps is {steps}; expected 1 to {world.max_episode_steps}, the length of an episode of {config.env}"
+            )
         return {
+            "steps": steps,
             "env_id": config.env,
-            "observation_slices": env.observation_slices,
-            "observation_bounds": (observations.low, observations.high),
-            "action_bounds": (actions.low, actions.high),
+            "sensors": world.sensors,
+            "observation_bounds": world.observation_bounds,
+            "action_space": world.action_space,
             "metadata": {
-                "settings": config.settings,
-                "robot": setting.robot,
-                "time_step": setting.time_step,
-                "simulator_path": env.path,
+                "robot": world.robot or None,
+                "time_step": world.time_step,
+                "simulator_path": getattr(world.envs, "path", None),
             },
         }
     finally:
-        env.close()
+        world.close()
 
 
 def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> None:
@@ -151,7 +161,7 @@ def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> 
         tasks += [{"expert": driven.expert, "indices": group.tolist()} for group in groups]
     label = f"generating, {len(finished)} episodes were there" if finished else "generating"
     job = to_job(replace(config, worlds=worlds), chunks.folder)
-    with progress(label, total * config.steps, "steps") as bar:
+    with progress(label, total * (config.steps or 0), "steps") as bar:
         if n_workers > 1:
             with closing(run_tasks(MODULE, job, tasks, n_workers, bar.advance)) as outcomes:
                 for _, outcome in outcomes:
@@ -185,9 +195,9 @@ def _assemble(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder, 
 def _settings(config: GenerateConfig) -> dict[str, Any]:
     """Everything that decides the arrays: two runs with equal settings may share finished episodes."""
     files = {}
-    for spec in [spec for word in config.expert for spec in members(word.rpartition("=")[0])]:
-        path = Path(spec.rpartition(":")[0])
-        if path.suffix == ".py" and path.is_file():
+    for spec in [config.env, *(spec for word in config.expert for spec in members(word.rpartition("=")[0]))]:
+        path = is_file(spec)
+        if path is not None:
             files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     packages = versions() | {"platform": platform_name()}
     return {

@@ -1,19 +1,21 @@
 """Let a controller drive worlds, and record the episodes."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
-from mode_imitation.data.episodes import Episode
+from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
-
-if TYPE_CHECKING:
-    from mode_imitation.worlds.safety.vector_env import NavigationVectorEnv
+from mode_imitation.worlds.protocol import World, open_worlds
 
 REPORT_EVERY = 20
 """Steps between two reports of progress; a report costs about as much as the step of one world."""
+OF_STEPS = {"costs": ("cost",), "goals_met": ("goal_met",), "successes": ("success", "is_success")}
+"""What an episode has one of a step, and where infos hold it."""
 
 
 class Controller(Protocol):
@@ -37,132 +39,182 @@ class Controller(Protocol):
 
 
 def rollout(
-    env: "NavigationVectorEnv",
+    worlds: World | VectorEnv,
     controller: Controller,
-    layout_seeds: Sequence[int],
+    seeds: Sequence[int],
     n_steps: int,
     *,
     progress: Progress = no_progress,
 ) -> list[Episode]:
-    """Record one episode per layout seed, in groups of `env.num_envs`.
+    """Record one episode per seed, in groups of as many as there are worlds, through `reset` and `step` alone.
 
-    An action is rounded to float32 and clipped to the action space before it is executed, so what is recorded is what
-    was executed. Episodes of a controller that treats rows alike do not depend on the number of worlds.
+    What is recorded is what was executed: choices, or numbers rounded to float32 and clipped to the action space.
+    Episodes of a controller that treats rows alike do not depend on the number of worlds, where each world takes its
+    own seed. In a last group that is smaller, fewer worlds are opened, or the spare ones go along and are ignored.
 
     Args:
-        env: afterwards every world that was used needs a reset.
+        worlds: of any kind; afterwards they need a reset.
         controller: decides the actions.
-        layout_seeds: E of them.
-        n_steps: length of an episode, unless it terminates before.
-        progress: is told of every step of every world.
+        seeds: E of them.
+        n_steps: length of an episode, unless the world ends it before.
+        progress: is told of every step of every episode.
 
     Returns:
-        E episodes in the order of their seeds, with arrays in float32.
+        E episodes in the order of their seeds, arrays in float32 (choices in int64).
 
     Raises:
-        UserError: n_steps is not within 1 and the environment's `max_episode_steps`.
+        UserError: n_steps is not within 1 and the worlds' `max_episode_steps`, or an action does not fit.
     """
-    if not 1 <= n_steps <= env.max_episode_steps:
+    world = worlds if isinstance(worlds, World) else open_worlds(worlds)
+    most = world.max_episode_steps
+    if n_steps < 1 or (most is not None and n_steps > most):
         raise UserError(
-            f"{n_steps} steps; expected 1 to {env.max_episode_steps}, the length of an episode of this environment"
+            f"{n_steps} steps; expected {f'1 to {most}' if most else 'at least 1'}, the length of an episode of this "
+            "environment"
         )
     episodes: list[Episode] = []
-    for first in range(0, len(layout_seeds), env.num_envs):
-        group = np.arange(first, min(first + env.num_envs, len(layout_seeds)))
-        episodes += _rollout_group(env, controller, layout_seeds, group, n_steps, progress)
+    for first in range(0, len(seeds), world.num_envs):
+        group = np.arange(first, min(first + world.num_envs, len(seeds)))
+        episodes += _rollout_group(world.of_size(len(group)), controller, seeds, group, n_steps, progress)
     return episodes
 
 
 def _rollout_group(
-    env: "NavigationVectorEnv",
-    controller: Controller,
-    layout_seeds: Sequence[int],
-    group: np.ndarray,
-    n_steps: int,
-    progress: Progress,
+    world: World, controller: Controller, seeds: Sequence[int], group: np.ndarray, n_steps: int, progress: Progress
 ) -> list[Episode]:
     n = len(group)
-    space: Any = env.single_action_space
-    low, high = space.low.astype(np.float32), space.high.astype(np.float32)
-    record = _Record(n, n_steps, env.arrays.observations.shape[1], len(low))
-    actions = np.zeros((env.num_envs, len(low)), dtype=np.float32)
-    lengths = np.full(n, n_steps)
-    running = np.arange(n)
+    own = [int(seeds[episode]) for episode in group]
+    lengths, running = np.full(n, n_steps), np.ones(n, dtype=bool)
+    terminated, scenes = np.zeros(n, dtype=bool), dict[int, Scene | None]()
+    actions = np.zeros((world.num_envs, world.action_space.size), dtype=world.action_space.dtype)
 
-    env.reset_worlds(running, [int(layout_seeds[episode]) for episode in group])
-    observations = env.arrays.observations[:n].copy()
-    record.look(0, env.arrays)
-    controller.reset(observations, group)
+    everyone = own + own[-1:] * (world.num_envs - n)
+    observations, infos, seeded = world.reset(everyone)
+    record = _Record(n, n_steps, world, infos)
+    record.look(0, observations)
+    controller.reset(observations[:n], group)
     unreported = 0
     for step in range(n_steps):
-        wanted, disturbed = controller.act(observations, step)
-        actions[:n] = np.clip(np.asarray(wanted).astype(np.float32), low, high)
-        env.step_worlds(actions, running)
-        observations = env.arrays.observations[:n].copy()
-        record.act(step, actions[:n], disturbed, env.arrays)
-        record.look(step + 1, env.arrays)
-        unreported += len(running)
-        if env.arrays.terminations[running].any():
-            ended = running[env.arrays.terminations[running]]
-            lengths[ended] = step + 1
-            running = running[~env.arrays.terminations[running]]
-        if (step + 1) % REPORT_EVERY == 0 or step + 1 == n_steps or not len(running):
+        wanted, disturbed = controller.act(observations[:n], step)
+        actions[:n] = world.executed(wanted)
+        observations, rewards, terminations, truncations, infos = world.step(actions)
+        record.act(step, actions, disturbed, rewards, infos, running)
+        record.look(step + 1, observations)
+        unreported += int(running.sum())
+        ended = terminations | truncations
+        if ended.any():
+            now = running & ended[:n]
+            lengths[now], terminated[now] = step + 1, terminations[:n][now]
+            running = running & ~now
+            for row in np.flatnonzero(now).tolist():
+                scenes[row] = world.scene(row)
+            if step + 1 < n_steps and running.any():
+                world.revive(ended, everyone)
+        if (step + 1) % REPORT_EVERY == 0 or step + 1 == n_steps or not running.any():
             progress.advance(unreported)
             unreported = 0
-        if not len(running):
+        if not running.any():
             break
-    env.ended[:n] = True
+    for row in np.flatnonzero(running).tolist():
+        scenes[row] = world.scene(row)
     return [
         record.episode(
             row,
             lengths[row],
-            terminated=bool(env.arrays.terminations[row]),
-            layout_seed=int(layout_seeds[episode]),
-            scene=env.scene(row),
+            terminated=bool(terminated[row]),
+            layout_seed=own[row] if seeded else None,
+            scene=scenes[row],
         )
-        for row, episode in enumerate(group)
+        for row in range(n)
     ]
 
 
 class _Record:
-    """Arrays of n episodes side by side, filled step by step."""
+    """Arrays of n episodes side by side, filled step by step with what the worlds tell."""
 
-    def __init__(self, n: int, n_steps: int, obs_dim: int, act_dim: int) -> None:
-        self.observations = np.zeros((n_steps + 1, n, obs_dim), dtype=np.float32)
-        self.positions = np.zeros((n_steps + 1, n, 2), dtype=np.float32)
-        self.headings = np.zeros((n_steps + 1, n), dtype=np.float32)
-        self.actions = np.zeros((n_steps, n, act_dim), dtype=np.float32)
+    def __init__(self, n: int, n_steps: int, world: World, infos: dict[str, Any]) -> None:
+        self.n = n
+        self.observations = np.zeros((n_steps + 1, n, world.obs_dim), dtype=np.float32)
+        self.actions = np.zeros((n_steps, n, world.action_space.size), dtype=world.action_space.dtype)
         self.rewards = np.zeros((n_steps, n), dtype=np.float32)
-        self.costs = np.zeros((n_steps, n), dtype=np.float32)
-        self.goals_met = np.zeros((n_steps, n), dtype=bool)
         self.disturbed = np.zeros((n_steps, n), dtype=bool)
+        self.of_steps: dict[str, np.ndarray] = {}
+        self.of_states: dict[str, np.ndarray] = {}
+        for name, shape, values in _places(infos, n):
+            self.of_states[name] = np.zeros((n_steps + 1, n, *shape), dtype=np.float32)
+            self.of_states[name][0] = values
 
-    def look(self, row: int, arrays: Any) -> None:
-        n = self.observations.shape[1]
-        self.observations[row] = arrays.observations[:n]
-        self.positions[row] = arrays.positions[:n]
-        self.headings[row] = arrays.headings[:n]
+    def look(self, row: int, observations: np.ndarray) -> None:
+        self.observations[row] = observations[: self.n]
 
-    def act(self, step: int, actions: np.ndarray, disturbed: np.ndarray, arrays: Any) -> None:
-        n = len(actions)
-        self.actions[step] = actions
+    def act(
+        self,
+        step: int,
+        actions: np.ndarray,
+        disturbed: np.ndarray,
+        rewards: np.ndarray,
+        infos: dict[str, Any],
+        running: np.ndarray,
+    ) -> None:
+        self.actions[step] = actions[: self.n]
         self.disturbed[step] = disturbed
-        self.rewards[step] = arrays.rewards[:n]
-        self.costs[step] = arrays.costs[:n]
-        self.goals_met[step] = arrays.goals_met[:n]
+        self.rewards[step] = rewards[: self.n]
+        for name, keys in OF_STEPS.items():
+            for key in keys:
+                told = _told(infos, key, self.n)
+                if told is None or told[0].ndim != 1:
+                    continue
+                if name not in self.of_steps:
+                    kind = np.float32 if name == "costs" else np.bool_
+                    self.of_steps[name] = np.zeros((len(self.actions), self.n), dtype=kind)
+                self.of_steps[name][step] = np.where(told[1], told[0], 0)
+                break
+        places = {name: values for name, _, values in _places(infos, self.n, running)}
+        for name in list(self.of_states):
+            if name in places:
+                self.of_states[name][step + 1] = places[name]
+            else:
+                del self.of_states[name]  # known at first, and then no more
 
     def episode(self, row: int, length: int, **fields: Any) -> Episode:
         return Episode(
             observations=self.observations[: length + 1, row].copy(),
-            positions=self.positions[: length + 1, row].copy(),
-            headings=self.headings[: length + 1, row].copy(),
             actions=self.actions[:length, row].copy(),
             rewards=self.rewards[:length, row].copy(),
-            costs=self.costs[:length, row].copy(),
-            goals_met=self.goals_met[:length, row].copy(),
             disturbed=self.disturbed[:length, row].copy(),
+            **{name: values[:length, row].copy() for name, values in self.of_steps.items()},
+            **{name: values[: length + 1, row].copy() for name, values in self.of_states.items()},
             **fields,
         )
+
+
+def _told(infos: dict[str, Any], key: str, n: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """(n, ...) what infos say under a key, and (n,) bool where they do; None where nothing of use is there."""
+    values = infos.get(key)
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.ndim:
+        return None
+    mask = infos.get(f"_{key}")
+    return values[:n], np.ones(n, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)[:n]
+
+
+def _places(
+    infos: dict[str, Any], n: int, needed: np.ndarray | None = None
+) -> list[tuple[str, tuple[int, ...], np.ndarray]]:
+    """Positions (n, 2) and headings (n,), as far as they are known of every world, or of those that are needed."""
+    found = []
+    told = {key: _told(infos, key, n) for key in ("position", "x_position", "y_position", "heading")}
+    known = {
+        key: entry[0]
+        for key, entry in told.items()
+        if entry is not None and entry[1][slice(None) if needed is None else needed].all()
+    }
+    if "position" in known and known["position"].ndim == 2 and known["position"].shape[1] >= 2:
+        found.append(("positions", (2,), known["position"][:, :2]))
+    elif "x_position" in known and "y_position" in known and known["x_position"].ndim == 1:
+        found.append(("positions", (2,), np.stack([known["x_position"], known["y_position"]], axis=1)))
+    if "heading" in known and known["heading"].ndim == 1:
+        found.append(("headings", (), known["heading"]))
+    return found
 
 
 class ExpertController:
@@ -179,14 +231,17 @@ class ExpertController:
         rngs: Sequence[np.random.Generator],
         action_noise: float = 0.1,
         disturbance: Any | None = None,
+        action_space: ActionSpace | None = None,
     ) -> None:
         """
         Args:
             expert: see experts.protocol.
             n_steps: length of the episodes.
             rngs: one an episode of the rollout.
-            action_noise: standard deviation of the Gaussian noise added to every action.
+            action_noise: standard deviation of the Gaussian noise added to every action, in halves of the range from
+                the least to the greatest action where the space has both; choices get none.
             disturbance: see experts.disturbance; None for no bursts.
+            action_space: where the actions are executed; None for numbers in [-1, 1].
         """
         if not (np.isfinite(action_noise) and action_noise >= 0):
             raise UserError(f"action noise {action_noise}; expected a standard deviation of at least 0")
@@ -195,6 +250,7 @@ class ExpertController:
         self.rngs = list(rngs)
         self.action_noise = action_noise
         self.disturbance = disturbance
+        self.action_space = action_space
         self.acting: dict[int, list[str]] = {}
         """Episode: who acted in each step, of experts that take turns (`experts.switching`)."""
         self._group: list[np.random.Generator] = []
@@ -209,7 +265,7 @@ class ExpertController:
         self.expert.reset(observations, self._group)
 
     def act(self, observations: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
-        actions = np.asarray(self.expert.act(observations), dtype=np.float64)
+        actions = np.asarray(self.expert.act(observations))
         if step == 0:
             self._draw(actions.shape[1])
         for episode, name in zip(self._episodes.tolist(), getattr(self.expert, "acting", ()), strict=False):
@@ -218,12 +274,28 @@ class ExpertController:
         return np.where(disturbed[:, None], self._random_actions[step], actions + self._noise[step]), disturbed
 
     def _draw(self, act_dim: int) -> None:
-        shape = (self.n_steps, len(self._group))
-        self._noise = np.zeros((*shape, act_dim))
-        self._disturbed = np.zeros(shape, dtype=bool)
-        self._random_actions = np.zeros((*shape, act_dim))
+        space = self.action_space or ActionSpace(act_dim)
+        shape, kind = (self.n_steps, len(self._group), act_dim), np.int64 if space.discrete else np.float64
+        middle, half = _range_of(space)
+        self._noise = np.zeros(shape, dtype=kind)
+        self._disturbed = np.zeros(shape[:2], dtype=bool)
+        self._random_actions = np.zeros(shape, dtype=kind)
         for row, rng in enumerate(self._group):
-            self._noise[:, row] = self.action_noise * rng.normal(size=(self.n_steps, act_dim))
+            if not space.discrete:
+                self._noise[:, row] = half * (self.action_noise * rng.normal(size=(self.n_steps, act_dim)))
             if self.disturbance is not None:
-                drawn = self.disturbance.draw(self.n_steps, act_dim, rng)
-                self._disturbed[:, row], self._random_actions[:, row] = drawn
+                disturbed, pushes = self.disturbance.draw(self.n_steps, act_dim, rng)
+                self._disturbed[:, row] = disturbed
+                if space.discrete:
+                    # A burst of choices draws each anew; holding one would be another behaviour, not a disturbance.
+                    self._random_actions[:, row] = rng.integers(0, space.choices, size=(self.n_steps, act_dim))
+                else:
+                    self._random_actions[:, row] = middle + half * pushes
+
+
+def _range_of(space: ActionSpace) -> tuple[np.ndarray, np.ndarray]:
+    """(size,) middles and half widths of the ranges of an action's numbers; 0 and 1 where one end is open."""
+    ends = np.array([space.low, space.high], dtype=np.float64) if space.low else np.full((2, space.size), np.inf)
+    known = np.isfinite(ends).all(axis=0)
+    low, high = np.where(known, ends, np.array([[-1.0], [1.0]]))
+    return (low + high) / 2, (high - low) / 2

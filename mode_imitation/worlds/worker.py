@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 
 from experts.disturbance import COURSES, Disturbance
 from experts.protocol import ExpertSetting
@@ -16,18 +17,23 @@ from mode_imitation.processes import Advance, serve
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
+from mode_imitation.worlds.protocol import World, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
-from mode_imitation.worlds.safety.vector_env import NavigationVectorEnv, make_vec
 
 MODULE = "mode_imitation.worlds.worker"
 
 
 class Driver:
-    """Makes episodes of one dataset, with one simulator for all of them."""
+    """Makes episodes of one dataset.
+
+    Args:
+        config: whose steps are known.
+    """
 
     def __init__(self, config: GenerateConfig) -> None:
-        self.config = config
-        self.env = make_vec(config.env, config.worlds, path=config.path, threads=1, max_episode_steps=config.steps)
+        assert config.steps is not None
+        self.config, self.steps = config, config.steps
+        self.world: World | None = None
 
     def drive(self, expert: str, indices: Sequence[int], advance: Advance) -> list[Episode]:
         """Episodes by their index in the dataset, which with the dataset's seed decides everything random about them.
@@ -38,15 +44,21 @@ class Driver:
             advance: told of every step of every world.
         """
         config = self.config
+        if self.world is None or self.world.num_envs < len(indices):
+            # Opened when the first group's size is known, so that no world idles.
+            self.world = open_worlds(
+                config.env, len(indices), path=config.path, threads=1, max_episode_steps=config.steps
+            )
         controller = ExpertController(
-            make_expert(expert, expert_setting(self.env)),
-            config.steps,
+            make_expert(expert, expert_setting(self.world)),
+            self.steps,
             [np.random.default_rng([config.seed, index]) for index in indices],
             action_noise=config.action_noise,
-            disturbance=disturbance_of(config, self.env.robot, turns=len(members(expert)) > 1),
+            disturbance=disturbance_of(config, self.world.robot, turns=len(members(expert)) > 1),
+            action_space=self.world.action_space,
         )
         seeds = [training_layout_seed(config.seed, index) for index in indices]
-        episodes = rollout(self.env, controller, seeds, config.steps, progress=_Advance(advance))
+        episodes = rollout(self.world, controller, seeds, self.steps, progress=_Advance(advance))
         acting = {row: np.array(names) for row, names in controller.acting.items()}
         return [
             replace(episode, expert=expert_label(expert), acting=acting[row][: len(episode)] if acting else None)
@@ -54,18 +66,27 @@ class Driver:
         ]
 
 
-def expert_setting(env: NavigationVectorEnv) -> ExpertSetting:
-    """What an expert is told about the environment that it drives in."""
-    (act_dim,) = env.single_action_space.shape or (0,)
-    return ExpertSetting(env.robot, env.observation_slices, env.time_step, act_dim)
+def expert_setting(worlds: World | VectorEnv) -> ExpertSetting:
+    """What an expert is told about the worlds that it drives in."""
+    world = open_worlds(worlds) if isinstance(worlds, VectorEnv) else worlds
+    space, sensors = world.action_space, world.sensors or {}
+    return ExpertSetting(
+        robot=world.robot,
+        slices={name: sensor.columns for name, sensor in sensors.items()},
+        time_step=float("nan") if world.time_step is None else world.time_step,
+        act_dim=space.size,
+        choices=space.choices,
+        low=space.low,
+        high=space.high,
+    )
 
 
-def disturbance_of(config: GenerateConfig, robot: str | None = None, *, turns: bool = False) -> Disturbance | None:
+def disturbance_of(config: GenerateConfig, robot: str = "", *, turns: bool = False) -> Disturbance | None:
     """The bursts of random action that the options ask for.
 
     Args:
         config: the options.
-        robot: `env.robot`, if it is known yet.
+        robot: whose straight course a burst away holds; "" where the world has none, so that none drives away.
         turns: whether experts take turns: none of the bursts drives away then.
     """
     if not config.disturbances:
@@ -76,8 +97,8 @@ def disturbance_of(config: GenerateConfig, robot: str | None = None, *, turns: b
         longest=config.burst_longest,
         at_start=config.burst_at_start,
         noise=config.action_noise,
-        away=0.0 if turns else config.burst_away,
-        course=COURSES.get(robot) if robot else None,
+        away=config.burst_away if robot and not turns else 0.0,
+        course=COURSES.get(robot),
     )
 
 

@@ -22,7 +22,7 @@ class Judgement:
     """How good codes are, by policies that never saw what they judge; no label comes in."""
 
     nll: float
-    """Cross-fitted nats per step (with something in sight, where that is known), mean over episodes; lower is better."""
+    """Cross-fitted nats per step (with something in sight, where that is known), mean over episodes; less is better."""
     episode_nll: list[float]
     """(E,) of every episode that has a step to be judged by; NaN elsewhere."""
     smallest_gap: float | None

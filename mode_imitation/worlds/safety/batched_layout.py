@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.worlds.safety.observation import slices_of
+from mode_imitation.worlds.safety.observation import sensors_of
 
 LIDAR_KINDS = ("goal", "hazards", "vases")
 
@@ -18,7 +18,7 @@ class Layout:
     def __init__(self, builder: Any) -> None:
         task = builder.task
         model = task.model
-        slices = slices_of(builder)
+        slices = {name: sensor.columns for name, sensor in sensors_of(builder).items()}
         self.substeps = int(task.sim_conf.frameskip_binom_n)
         self.lowest_action, self.highest_action = model.actuator_ctrlrange.T.copy()
 

@@ -3,12 +3,13 @@
 import functools
 from typing import Any
 
+from mode_imitation.data.spaces import Sensor
 from mode_imitation.worlds.safety.light_models import build_task
 
 
 @functools.cache
-def _slices(env_id: str) -> tuple[tuple[str, slice], ...]:
-    return tuple(slices_of(build_task(env_id)).items())
+def _sensors(env_id: str) -> tuple[tuple[str, Sensor], ...]:
+    return tuple(sensors_of(build_task(env_id)).items())
 
 
 def observation_slices(env_id: str) -> dict[str, slice]:
@@ -21,16 +22,16 @@ def observation_slices(env_id: str) -> dict[str, slice]:
     Raises:
         UserError: unknown task, or no simulator.
     """
-    return dict(_slices(env_id))
+    return {name: sensor.columns for name, sensor in _sensors(env_id)}
 
 
-def slices_of(builder: Any) -> dict[str, slice]:
-    """The same, of a task that is already built."""
-    slices, start = {}, 0
+def sensors_of(builder: Any) -> dict[str, Sensor]:
+    """The sensors of a task that is already built, the library's lidars among them as rings."""
+    sensors, start = {}, 0
     for name, space in builder.obs_space_dict.spaces.items():
         size = 1
         for length in space.shape:
             size *= length
-        slices[name] = slice(start, start + size)
+        sensors[name] = Sensor(start, start + size, "ring" if name.endswith("_lidar") else "plain")
         start += size
-    return slices
+    return sensors

@@ -14,7 +14,7 @@ from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
 from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
 from mode_imitation.worlds.safety.light_models import build_task
-from mode_imitation.worlds.safety.observation import slices_of
+from mode_imitation.worlds.safety.observation import sensors_of
 from mode_imitation.worlds.safety.tasks import Physics, parse_env_id
 from mode_imitation.worlds.safety.vector_checks import checked_actions, checked_seeds, chosen_worlds
 from mode_imitation.worlds.safety.world_choice import Path, check_count, make_worlds
@@ -125,7 +125,8 @@ class NavigationVectorEnv(VectorEnv):
             for field, kind in (("goal_radius", "goal"), ("hazard_radius", "hazards"), ("vase_half_width", "vases"))
             if hasattr(builder.task, kind)
         }
-        self.observation_slices = slices_of(builder)
+        self.sensors = sensors_of(builder)
+        self.observation_slices = {name: sensor.columns for name, sensor in self.sensors.items()}
         option = builder.task.agent.engine.model.opt
         self.time_step = float(option.timestep * builder.task.sim_conf.frameskip_binom_n)
         """Seconds per environment step."""
