@@ -1,6 +1,7 @@
 """What a mode model is built from; imports no torch, so that the command line answers at once."""
 
 from dataclasses import asdict, dataclass, field, fields, replace
+from numbers import Integral
 from typing import Annotated, Any, Literal
 
 from mode_imitation.config_checks import Count, Positive, Widths, Within, check_fields
@@ -44,6 +45,12 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for what, entries, parts in (("ring", self.rings, "start, stop"), ("token", self.tokens, "start, stop, size")):
+            for entry in entries:
+                if len(entry) != len(parts.split()) or not all(isinstance(number, Integral) for number in entry):
+                    raise UserError(f"a {what} is {list(entry)}; expected [{parts}], whole numbers")
+        if any(size < 1 for *_, size in self.tokens):
+            raise UserError("a token sensor names 0 things or less; expected at least 1")
         for start, stop, *_ in (*self.rings, *self.tokens):
             if not 0 <= start < stop <= self.obs_dim:
                 raise UserError(f"a sensor has the columns {start}:{stop}; expected columns within {self.obs_dim}")
