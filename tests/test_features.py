@@ -85,7 +85,8 @@ def test_the_unit_and_the_zero_of_a_column_change_no_normalised_value(power: int
     np.testing.assert_allclose(found[:, column], expected[:, column], atol=0.04 if offset else 1e-5)
     if not offset:
         np.testing.assert_allclose(changed / features.delta_scale, BASE / plain.delta_scale, rtol=1e-5)
-        torch.testing.assert_close(features.raw_actions(features.actions(changed[:, :2])), changed[:, :2])
+        back = features.raw_actions(features.actions(changed[:, :2]))
+        torch.testing.assert_close(back, changed[:, :2], rtol=1e-5, atol=1e-5 * max(factor, 1.0))
 
 
 def test_differences_are_scaled_about_zero_and_clamped() -> None:

@@ -115,8 +115,9 @@ def test_following_an_episode_remembers_and_predicting_single_steps_does_not() -
     torch.testing.assert_close(torch.stack(stepwise), followed)
 
 
-def test_a_judge_is_a_fresh_actor_without_memory_or_chunks_that_is_told_one_hot_codes() -> None:
-    model = make_model(memory=5, chunk=3, context="distances", head="mixture", **SENSORS)
+def test_codes_are_looked_for_and_judged_without_memory_chunks_and_attention() -> None:
+    whole = make_model(memory=5, chunk=3, context="distances", head="mixture", ring="attention", **SENSORS)
+    model = ModeModel(whole.config.for_discovery, seeded())
     first, again = (model.judge(seeded(7)) for _ in range(2))
     rows = model.features.rows(draw_observations(model.config, 6))
     parameters = first(rows, torch.eye(4)[torch.arange(6) % 4])
@@ -124,6 +125,20 @@ def test_a_judge_is_a_fresh_actor_without_memory_or_chunks_that_is_told_one_hot_
     assert torch.equal(parameters, again(rows, torch.eye(4)[torch.arange(6) % 4]))
     assert torch.isfinite(log_prob(first, model.features, parameters[:, 0], draw_actions(model.config, 6))).all()
     assert not hasattr(first, "memory")
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_the_steered_model_takes_over_what_codes_were_found_with_but_for_an_actor_of_another_kind(alike: bool) -> None:
+    whole = make_model(**({} if alike else {"memory": 5}), **SENSORS)
+    found = ModeModel(whole.config.for_discovery, seeded(9))
+    found.alive[1] = False
+    before = whole.actor.of_inputs.weight.clone()
+    whole.take_over(found)
+    for name in ("encoder", "codebook", "decoder", "features"):
+        for one, two in zip(getattr(whole, name).parameters(), getattr(found, name).parameters(), strict=True):
+            assert torch.equal(one, two)
+    assert torch.equal(whole.alive, found.alive)
+    assert torch.equal(whole.actor.of_inputs.weight, found.actor.of_inputs.weight if alike else before)
 
 
 def test_distances_are_mean_squares() -> None:
