@@ -118,7 +118,7 @@ class ActionSpace:
             UserError: a field is missing, unknown, of the wrong type, or out of range.
         """
         try:
-            fields: dict[str, Any] = dict(values)
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+            fields: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in values.items()}
+            return cls(**fields)
         except (TypeError, AttributeError) as error:
             raise UserError(f"the action space cannot be read: {error}") from None
