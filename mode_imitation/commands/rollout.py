@@ -29,8 +29,9 @@ def run(config: RolloutCommand) -> int:
 
     result = rollout_run(config)
     count = len(result.drives)
+    places = "layout" if any(drive.episode.scene is not None for drive in result.drives) else "seed"
     print_table(
-        f"{result.what} on {count} layout{'s' * (count != 1)} of {result.env_id}",
+        f"{result.what} on {count} {places}{'s' * (count != 1)} of {result.env_id}",
         ("figure", "mean", "95% interval"),
         [
             (

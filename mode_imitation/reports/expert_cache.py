@@ -85,8 +85,8 @@ class ExpertCache:
 
     def write(self, layout: int, episode: Episode, motion: Motion) -> None:
         """Keep a drive; the file appears as a whole or not at all."""
-        if self.folder is None:
-            return
+        if self.folder is None or episode.positions is None:
+            return  # without observations there would be nothing left to draw
         arrays = {name: values for name in ARRAYS if (values := getattr(episode, name)) is not None}
         scene = {item.name: getattr(episode.scene, item.name) for item in fields(Scene)} if episode.scene else {}
         arrays |= {f"scene_{name}": value for name, value in scene.items() if isinstance(value, np.ndarray)}

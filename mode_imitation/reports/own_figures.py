@@ -29,7 +29,7 @@ class OwnFigure:
         Raises:
             UserError: the function raises, or returns no finite number.
         """
-        with blamed_on(f"--figure {self.spec}"):
+        with blamed_on(f"--figure {self.spec}", __file__):
             found = self.function(episode)
         try:
             value = float(found)

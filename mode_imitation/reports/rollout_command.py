@@ -251,7 +251,7 @@ def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
 
     panels = [
         Panel(
-            title=f"layout {drive.episode.layout_seed}",
+            title=f"{'layout' if drive.episode.scene is not None else 'seed'} {drive.episode.layout_seed}",
             episode=drive.episode,
             modes=steering.schedule.modes(len(drive.episode)) if steering.schedule else None,
         )

@@ -226,7 +226,7 @@ def make_env(spec: WorldSpec, **options: Any) -> gymnasium.Env:
     if function is None:
         return _gymnasium_make(str(spec), **options)
     taken = {name: value for name, value in options.items() if _takes(function, name)}
-    with blamed_on(str(spec)):
+    with blamed_on(str(spec), __file__):
         env = function(**taken)
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"{spec} returned {type(env).__name__}; expected one gymnasium.Env to film")
@@ -239,7 +239,7 @@ def _opener(spec: WorldSpec) -> Callable[[int], VectorEnv]:
         return lambda n: _vectorised(lambda: _gymnasium_make(str(spec), disable_env_checker=True), n)
 
     def open_them(n: int) -> VectorEnv:
-        with blamed_on(str(spec)):
+        with blamed_on(str(spec), __file__):
             made = function(num_envs=n) if _takes(function, "num_envs") else function()
             if isinstance(made, gymnasium.Env):
                 rest: list[Any] = [made]
