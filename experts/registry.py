@@ -12,7 +12,7 @@ import numpy as np
 from experts.protocol import Expert, ExpertSetting
 from experts.switching import SwitchingExpert, parse_turns
 from mode_imitation.errors import UserError
-from mode_imitation.user_code import blamed_on, load_module
+from mode_imitation.user_code import blamed_on, find
 
 NAMES = {
     "goal_seeking": "experts.goal_seeking:GoalSeekingExpert",
@@ -101,12 +101,7 @@ def find_class(spec: str) -> type:
     location, name = _split(NAMES.get(spec, spec))
     if spec in NAMES:
         return getattr(importlib.import_module(location), name)
-    module = load_module(location)
-    cls = getattr(module, name, None)
-    if not inspect.isclass(cls):
-        here = [n for n, c in vars(module).items() if inspect.isclass(c) and c.__module__ == module.__name__]
-        raise UserError(f"{location} has no class {name!r}, it has {', '.join(here) or 'none'}; check the spelling")
-    return cls
+    return find(location, name, "class")
 
 
 def _split(spec: str) -> tuple[str, str]:

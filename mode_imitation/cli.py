@@ -41,10 +41,10 @@ COMMANDS = {
     "train": Command("train", "TrainCommand", "discover modes and train one policy conditioned on them"),
     "sweep": Command("sweep", "SweepCommand", "try a grid of k, step size and seed, and choose one without labels"),
     "modes": Command("modes", "ModesCommand", "the report card of every mode on held-out layouts"),
-    "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through the simulator"),
+    "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through its world"),
     "attribute": Command("attribute", "AttributeCommand", "which mode made which part of new episodes, or none"),
     "export": Command("export", "ExportCommand", "write a trained policy as ONNX, checked against torch"),
-    "plot": Command("plot", "PlotCommand", "bird's-eye pictures of a dataset's episodes"),
+    "plot": Command("plot", "PlotCommand", "pictures of a dataset's episodes, from above or of their states"),
     "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),
 }
 

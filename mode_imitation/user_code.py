@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import inspect
 import sys
 import traceback
 import zlib
@@ -9,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, near_matches
 
 
 def load_module(location: str) -> ModuleType:
@@ -20,6 +22,24 @@ def load_module(location: str) -> ModuleType:
         UserError: there is none, or its code fails.
     """
     return _load_file(location) if location.endswith(".py") else _import(location)
+
+
+def find(location: str, name: str, kind: str = "function") -> Any:
+    """A function or class by name, in a module that `load_module` finds.
+
+    Raises:
+        UserError: there is none.
+    """
+    module = load_module(location)
+    found = getattr(module, name, None)
+    fits = inspect.isclass if kind == "class" else callable
+    if not fits(found):
+        own = [n for n, v in vars(module).items() if fits(v) and getattr(v, "__module__", None) == module.__name__]
+        raise UserError(
+            f"{location} has no {kind} {name!r}{near_matches(name, own)}, it has {', '.join(own) or 'none'}; "
+            "check the spelling"
+        )
+    return found
 
 
 def _load_file(location: str) -> ModuleType:

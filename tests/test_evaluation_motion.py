@@ -43,6 +43,7 @@ def slow_motion(one: Episode, time_step: float, in_arena: np.ndarray) -> dict[st
     assert one.rewards is not None
     assert one.costs is not None
     assert one.goals_met is not None
+    assert one.successes is not None
     path = turned = turning = forward = 0.0
     for before, after, a, b in zip(one.positions, one.positions[1:], one.headings, one.headings[1:], strict=False):
         move = after.astype(float) - before
@@ -56,6 +57,7 @@ def slow_motion(one: Episode, time_step: float, in_arena: np.ndarray) -> dict[st
     return {
         "steps": len(one.actions),
         "goals": sum(1 for met in one.goals_met if met),
+        "success": max(map(int, one.successes)),
         "cost": sum(float(cost) for cost in one.costs),
         "return": sum(float(reward) for reward in one.rewards),
         "arena_share": sum(1 for seen in in_arena if seen) / len(in_arena),
@@ -90,6 +92,7 @@ def random_walk(rng: np.random.Generator, steps: int = 11) -> Episode:
         rewards=rng.normal(size=steps).astype(np.float32),
         costs=rng.integers(0, 3, size=steps).astype(np.float32),
         goals_met=rng.random(steps) < 0.3,
+        successes=np.arange(steps) == steps - 1,
         scene=Scene(goals=rng.normal(size=(1 + len(later), 2)), goal_steps=np.array([0, *later])),
     )
 

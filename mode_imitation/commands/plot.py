@@ -12,7 +12,7 @@ from mode_imitation.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class PlotCommand:
-    """Which episodes to draw, from above."""
+    """Which episodes to draw: from above where positions are known, else along the widest directions of the states."""
 
     episodes: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET#EPISODE")]
     """One or more episodes, "pointgoal1/two-experts-v0#17" say; without #, one episode of each expert."""
@@ -21,7 +21,7 @@ class PlotCommand:
     overwrite: bool = False
     """Replace a picture of that name."""
     view: Literal["arena", "all"] = "arena"
-    """Show the arena, or all of the path."""
+    """Show the arena, where there is one, or all of the path."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
 

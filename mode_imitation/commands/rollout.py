@@ -10,7 +10,17 @@ if TYPE_CHECKING:
 
 __all__ = ["RolloutCommand", "run"]
 
-UNITS = {"speed": ("(m/s)",), "turn_rate": ("(rad/s, left +)",), "approach": ("(m per m driven)",)}
+UNITS = {
+    "speed": "(m/s)",
+    "turn_rate": "(rad/s, left +)",
+    "approach": "(m per m driven)",
+    "success": "(share of episodes)",
+}
+
+
+def title_of(figure: str) -> str:
+    """A figure's name as it is printed."""
+    return "length" if figure == "steps" else figure.replace("_", " ")
 
 
 def run(config: RolloutCommand) -> int:
@@ -19,11 +29,16 @@ def run(config: RolloutCommand) -> int:
 
     result = rollout_run(config)
     count = len(result.drives)
+    places = "layout" if any(drive.episode.scene is not None for drive in result.drives) else "seed"
     print_table(
-        f"{result.what} on {count} layout{'s' * (count != 1)} of {result.env_id}",
+        f"{result.what} on {count} {places}{'s' * (count != 1)} of {result.env_id}",
         ("figure", "mean", "95% interval"),
         [
-            (" ".join([name.replace("_", " "), *UNITS.get(name, ())]), f"{figure.mean:.2f}", spread(figure))
+            (
+                f"{title_of(name)} {UNITS.get(name, '')}".strip(),
+                f"{figure.mean:.2f}",
+                spread(figure),
+            )
             for name, figure in result.figures.items()
         ],
     )

@@ -29,6 +29,7 @@ from mode_imitation.plots.scene import (
     positions_of,
     prepare_axes,
 )
+from mode_imitation.plots.states import name_axes, placed
 from mode_imitation.progress import Progress, no_progress
 
 GIF_COLORS = 128
@@ -50,7 +51,7 @@ def animate_birdseye(
     hold: float = 1.5,
     progress: Progress = no_progress,
 ) -> Path:
-    """Write an animation of the episodes, one panel each, in step with each other.
+    """Write an animation of the episodes, one panel each, in step with each other: from above, or of their states.
 
     Args:
         episodes: title -> episode; shorter ones stand still at their end.
@@ -69,7 +70,8 @@ def animate_birdseye(
         `path`.
 
     Raises:
-        UserError: no episodes, one without positions, a number below 1, or a name that ends in neither .gif nor .mp4.
+        UserError: no episodes, one with neither positions nor observations, a number below 1, or a name that ends in
+            neither .gif nor .mp4.
     """
     kind = path.suffix.lower()
     if kind not in (".gif", ".mp4"):
@@ -95,6 +97,8 @@ def _draw_frames(
 ) -> list[np.ndarray]:
     """(height, width, 3) uint8 each."""
     last = max(len(episode) for episode in episodes.values())
+    drawn, of_states = placed(list(episodes.values()))
+    episodes = dict(zip(episodes, drawn, strict=True))
     limits = limits_of(view, list(episodes.values()))
     figure, axes = _lay_out(len(episodes), min(columns, len(episodes)), panel_pixels)
     with look.style():
@@ -102,6 +106,8 @@ def _draw_frames(
             _MovingPanel(ax, title, episode, limits, colors.get(title), last, every)
             for ax, (title, episode) in zip(axes, episodes.items(), strict=True)
         ]
+        if of_states:
+            name_axes(axes[0])
         clock = figure.text(0.99, 0.015, "", ha="right", va="bottom", fontsize=8, color=look.FAINT, animated=True)
         canvas = FigureCanvasAgg(figure)
         canvas.draw()  # what never moves is drawn once

@@ -12,6 +12,7 @@ from matplotlib.patches import Rectangle
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
 from mode_imitation.plots.scene import HALO, Limits, draw_scale, prepare_axes
+from mode_imitation.plots.states import name_axes
 
 BINS = 48
 """Cells along each side of a map."""
@@ -33,7 +34,11 @@ class ModeMap:
 
 
 def plot_mode_maps(
-    maps: Sequence[ModeMap], arena: tuple[float, float, float, float] | None, *, title: str | None = None
+    maps: Sequence[ModeMap],
+    arena: tuple[float, float, float, float] | None,
+    *,
+    title: str | None = None,
+    of_states: bool = False,
 ) -> Figure:
     """A two-dimensional histogram of positions for each mode, all over the same cells and in the same shades.
 
@@ -41,6 +46,7 @@ def plot_mode_maps(
         maps: one a mode.
         arena: x and y of two corners; the maps show it and a margin. None shows the middle 99% of all positions.
         title: over the figure.
+        of_states: the positions are directions of the states, see `states.placed`.
 
     Raises:
         UserError: there are no maps, or no positions.
@@ -75,7 +81,9 @@ def plot_mode_maps(
             if arena is not None:
                 corner, size = arena[:2], (arena[2] - arena[0], arena[3] - arena[1])
                 ax.add_patch(Rectangle(corner, *size, fill=False, ec=look.FAINT, lw=0.9, ls=(0, (3, 2))))
-            if ax is axes.flat[0]:
+            if ax is axes.flat[0] and of_states:
+                name_axes(ax)
+            elif ax is axes.flat[0]:
                 draw_scale(ax, limits)
                 for drawn in (ax.lines[-1], ax.texts[-1]):
                     drawn.set(color=look.INK, path_effects=HALO)

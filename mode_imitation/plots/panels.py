@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from mode_imitation.plots import style as look
 from mode_imitation.plots.birdseye import plot_birdseye
 from mode_imitation.plots.legend import LEGEND_HANDLERS, legend_columns, legend_handles
 from mode_imitation.plots.scene import Limits, View, limits_of, n_goals_reached
+from mode_imitation.plots.states import name_axes, placed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ def plot_panels(
 ) -> Figure:
     """Draw episodes in rows, all in one view and to one scale, with one legend for all.
 
+    From above where all of them know their positions, else along the two widest directions of their states.
+
     Args:
         rows: panels in rows; or {row label: {title: episode}}; or {title: episode}, which fills rows of `columns`.
         row_labels: to the left of each row, "modes" and "experts" say.
@@ -54,13 +57,17 @@ def plot_panels(
         columns: panels in a row, where `rows` is one mapping of episodes. Longer rows are wrapped too.
 
     Raises:
-        UserError: there is nothing to draw, or an episode has no positions.
+        UserError: there is nothing to draw, or an episode has neither positions nor observations.
     """
     grid, labels = _as_rows(rows, row_labels, columns)
     panels = [panel for row in grid for panel in row]
     if not panels:
         raise UserError("there are no episodes to draw; give at least one")
-    limits = limits_of(view, [panel.episode for panel in panels])
+    episodes, of_states = placed([panel.episode for panel in panels])
+    panels = [replace(panel, episode=episode) for panel, episode in zip(panels, episodes, strict=True)]
+    fill = iter(panels)
+    grid = [[next(fill) for _ in row] for row in grid]
+    limits = limits_of(view, episodes)
     n_columns = max(len(row) for row in grid)
 
     # Placed by hand, in inches: a layout engine cannot know that the panels are square.
@@ -84,7 +91,9 @@ def plot_panels(
             for j, panel in enumerate(row):
                 x = left + j * (panel_size + gap)
                 ax = figure.add_axes((x / width, bottom / height, panel_size / width, panel_size / height))
-                _draw_panel(ax, panel, limits, captions[i][j], show_scale=i == 0 and j == 0)
+                _draw_panel(ax, panel, limits, captions[i][j], show_scale=i == 0 and j == 0 and not of_states)
+                if of_states and i == 0 and j == 0:
+                    name_axes(ax)
                 if j == 0 and label:
                     y = (bottom + panel_size / 2) / height
                     figure.text((x - 0.16) / width, y, label, rotation=90, ha="center", va="center", color=look.FAINT)
@@ -101,13 +110,19 @@ def plot_panels(
 
 
 def caption_of(episode: Episode) -> str:
-    """Goals and cost of an episode, as far as it knows them: "11 goals · cost 54"."""
+    """Goals and cost of an episode, as far as it knows them: "11 goals · cost 54"; else success, return and length."""
     parts = []
     if episode.goals_met is not None or episode.scene is not None:
         goals = n_goals_reached(episode)
         parts.append(f"{goals} goal{'' if goals == 1 else 's'}")
     if episode.costs is not None:
         parts.append(f"cost {float(np.sum(episode.costs)):.0f}")
+    if not parts:
+        if episode.successes is not None:
+            parts.append("success" if np.any(episode.successes) else "no success")
+        if episode.rewards is not None:
+            parts.append(f"return {float(np.sum(episode.rewards)):.4g}")
+        parts.append(f"{len(episode)} steps")
     return " · ".join(parts)
 
 

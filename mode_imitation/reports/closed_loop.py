@@ -1,4 +1,4 @@
-"""Modes and experts on the same held-out layouts, all in one batch of worlds."""
+"""Modes and experts from the same held-out seeds (layouts, in worlds that have one), all in one batch of worlds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import in_sight
+from mode_imitation.data.spaces import in_sight, of_kind
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
@@ -17,7 +17,9 @@ from mode_imitation.reports.motion import DRIVING_DIRECTION, Motion, measure
 from mode_imitation.steering.policy import Policy
 
 if TYPE_CHECKING:
-    from mode_imitation.worlds.safety import NavigationVectorEnv
+    from gymnasium.vector import VectorEnv
+
+    from mode_imitation.worlds.protocol import World
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ class PolicyController:
 
 def drive_policy(
     controller: PolicyController,
-    env: "NavigationVectorEnv",
+    env: "World | VectorEnv",
     layouts: Sequence[int],
     n_steps: int,
     *,
@@ -96,17 +98,19 @@ def drive_policy(
         n_steps: per episode.
         progress: advanced by steps.
     """
+    from mode_imitation.worlds.protocol import as_world
     from mode_imitation.worlds.rollout import rollout
 
-    check_env(controller.policy, env)
+    world = as_world(env)
+    check_env(controller.policy, world)
     with one_thread():
-        episodes = rollout(env, controller, layouts, n_steps, progress=progress)
-    return [as_drive(episode, env) for episode in episodes]
+        episodes = rollout(world, controller, layouts, n_steps, progress=progress)
+    return [as_drive(episode, world) for episode in episodes]
 
 
 def run_modes(
     policy: Policy,
-    env: "NavigationVectorEnv",
+    env: "World | VectorEnv",
     layouts: Sequence[int],
     n_steps: int,
     *,
@@ -136,7 +140,7 @@ def run_modes(
 
 def run_experts(
     specs: Sequence[str],
-    env: "NavigationVectorEnv",
+    env: "World | VectorEnv",
     layouts: Sequence[int],
     n_steps: int,
     *,
@@ -164,15 +168,17 @@ def run_experts(
         UserError: an expert does not exist or cannot drive this robot, or two have the same label.
     """
     from experts.registry import check_labels, expert_label, make_expert
+    from mode_imitation.worlds.protocol import as_world
     from mode_imitation.worlds.rollout import ExpertController, rollout
     from mode_imitation.worlds.worker import expert_setting
 
     check_labels(specs)
-    setting = expert_setting(env)
+    world = as_world(env)
+    setting = expert_setting(world)
     found: dict[str, list[Drive]] = {}
     for spec in specs:
         expert, label = make_expert(spec, setting), expert_label(spec)
-        stored = ExpertCache(cache, spec, env.env_id, n_steps, action_noise, seed) if cache else None
+        stored = ExpertCache(cache, spec, world.env_id, n_steps, action_noise, seed) if cache else None
         known = {layout: stored.read(layout) for layout in layouts} if stored else {}
         drives = {layout: Drive(*item) for layout, item in known.items() if item is not None}
         progress.advance(n_steps * len(drives))
@@ -180,33 +186,40 @@ def run_experts(
         if missing:
             # Each layout has its own generator, so that neither the others nor the number of worlds matter.
             rngs = [np.random.default_rng([seed, layout]) for layout in missing]
-            controller = ExpertController(expert, n_steps, rngs, action_noise=action_noise)
+            controller = ExpertController(
+                expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space
+            )
             for layout, episode in zip(
-                missing, rollout(env, controller, missing, n_steps, progress=progress), strict=True
+                missing, rollout(world, controller, missing, n_steps, progress=progress), strict=True
             ):
-                drives[layout] = as_drive(replace(episode, expert=label), env)
+                drives[layout] = as_drive(replace(episode, expert=label), world)
                 if stored:
                     stored.write(layout, drives[layout].episode, drives[layout].motion)
         found[label] = [drives[layout] for layout in layouts]
     return found
 
 
-def as_drive(episode: Episode, env: "NavigationVectorEnv") -> Drive:
-    """Measure an episode with what the environment knows of the robot."""
-    direction = DRIVING_DIRECTION.get(env.robot, 0.0)
-    seen = in_sight(episode.observations, env.sensors)
-    return Drive(episode, measure(episode, time_step=env.time_step, driving_direction=direction, in_arena=seen))
+def as_drive(episode: Episode, world: "World") -> Drive:
+    """Measure an episode with what the world knows of the robot."""
+    direction = DRIVING_DIRECTION.get(world.robot, 0.0)
+    seen = in_sight(episode.observations, world.sensors) if of_kind(world.sensors, "ring") else None
+    return Drive(
+        episode, measure(episode, time_step=world.time_step or 1.0, driving_direction=direction, in_arena=seen)
+    )
 
 
-def check_env(policy: Policy, env: "NavigationVectorEnv") -> None:
+def check_env(policy: Policy, env: "World | VectorEnv") -> None:
     """Refuse an environment of another observation or action size than the policy's.
 
     Raises:
         UserError: naming both sizes.
     """
-    found = (*(env.single_observation_space.shape or ()), *(env.single_action_space.shape or ()))
+    from mode_imitation.worlds.protocol import as_world
+
+    world = as_world(env)
+    found = world.obs_dim, world.action_space.size
     if found != (policy.obs_dim, policy.act_dim):
         raise UserError(
-            f"{env.env_id} has observations and actions of {found} numbers, the run was trained on "
+            f"{world.env_id} has observations and actions of {found} numbers, the run was trained on "
             f"{(policy.obs_dim, policy.act_dim)}; choose the environment of its data with --env"
         )

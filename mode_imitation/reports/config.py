@@ -16,7 +16,7 @@ class ModesConfig:
     layouts: int = 20
     """How many held-out layouts every mode and every expert drives; always the same ones, so that figures compare."""
     steps: int | None = None
-    """Steps per episode; left out, the environment's own number (1000)."""
+    """Steps per episode; left out, the environment's own number, else 1000."""
     expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Experts to drive the same layouts: names, path/to/file.py:Class or package.module:Class.
     Left out, those that the dataset names, as far as they can be found."""
@@ -53,7 +53,7 @@ class ModesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RolloutConfig:
-    """Steer a trained policy through the simulator: by one mode, context, demonstration or schedule."""
+    """Steer a trained policy through its world: by one mode, context, demonstration or schedule."""
 
     run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run's folder, as `train --out` made it."""
@@ -67,13 +67,17 @@ class RolloutConfig:
     schedule: str | None = None
     """Modes one after the other, MODE:STEPS each: `0:400,1:100,0`."""
     seeds: str | None = None
-    """Layout seeds, `500:510` (the end is left out) or `1,2,7`; left out, the first 10 held-out ones."""
+    """Seeds of the episodes (layouts, where a world has them), `500:510` (the end is left out) or `1,2,7`; left out,
+    the first 10 held-out ones."""
     steps: int | None = None
-    """Steps per episode; left out, the environment's own number (1000)."""
+    """Steps per episode; left out, the environment's own number, else 1000."""
     temperature: float = 0.0
     """0 drives the policy's mean action; 1 draws from its distribution."""
     env: str | None = None
-    """The environment; left out, that of the data that the run was trained on."""
+    """The environment, as `generate --env` takes it; left out, that of the data that the run was trained on."""
+    figure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A figure of your own, path/to/file.py:function of an episode that returns a number; may be repeated. The file is
+    run."""
     out: str | None = None
     """Write the rollouts as a dataset of this name, namespace/name-vN."""
     root: Path | None = None
@@ -81,9 +85,10 @@ class RolloutConfig:
     overwrite: bool = False
     """Replace a dataset, video or picture that exists."""
     video: Path | None = None
-    """Film the first rollout with the simulator's own camera: a name that ends in .mp4 or .gif."""
+    """Film the first rollout as the environment renders it: a name that ends in .mp4 or .gif."""
     plot: Path | None = None
-    """Draw the rollouts from above: a name that ends in .png, .pdf or .svg."""
+    """Draw the rollouts: a name that ends in .png, .pdf or .svg. From above where positions are known, else along the
+    two widest directions of the states."""
     seed: int = 0
     """Of sampled actions and of the intervals."""
     threads: int | None = None

@@ -19,11 +19,11 @@ from mode_imitation.reports.motion import Motion
 from mode_imitation.versions import platform_name, versions
 
 FOLDER = ".expert-cache"
-FORMAT = 1
+FORMAT = 2
 """Raised whenever the figures or the files change their meaning."""
 DECIDING = ("numpy", "mujoco", "gymnasium", "safety-gymnasium")
 """Packages whose version decides where an expert drives."""
-ARRAYS = ("actions", "rewards", "costs", "goals_met", "positions", "headings")
+ARRAYS = ("actions", "rewards", "costs", "goals_met", "successes", "positions", "headings")
 
 
 class ExpertCache:
@@ -67,10 +67,9 @@ class ExpertCache:
             with self.path(layout).open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 stored = dict(file)
             rest = json.loads(str(stored.pop("rest")))
-            scene = Scene(
-                **{name.removeprefix("scene_"): stored.pop(name) for name in list(stored) if name.startswith("scene_")},
-                **rest["scene"] | {"arena": tuple(rest["scene"]["arena"])},
-            )
+            parts = {name.removeprefix("scene_"): stored[name] for name in stored if name.startswith("scene_")}
+            kept = rest["scene"]
+            scene = kept and Scene(**parts, **kept | {"arena": tuple(kept["arena"])})
             episode = Episode(
                 **{name: stored[name] for name in ARRAYS if name in stored},
                 observations=np.zeros((len(stored["actions"]) + 1, 0), dtype=np.float32),
@@ -86,17 +85,16 @@ class ExpertCache:
 
     def write(self, layout: int, episode: Episode, motion: Motion) -> None:
         """Keep a drive; the file appears as a whole or not at all."""
-        if self.folder is None:
-            return
-        assert episode.scene is not None
+        if self.folder is None or episode.positions is None:
+            return  # without observations there would be nothing left to draw
         arrays = {name: values for name in ARRAYS if (values := getattr(episode, name)) is not None}
-        scene = {item.name: getattr(episode.scene, item.name) for item in fields(Scene)}
+        scene = {item.name: getattr(episode.scene, item.name) for item in fields(Scene)} if episode.scene else {}
         arrays |= {f"scene_{name}": value for name, value in scene.items() if isinstance(value, np.ndarray)}
         rest = {
             "expert": episode.expert,
             "terminated": episode.terminated,
             "motion": motion.as_dict(),
-            "scene": {name: value for name, value in scene.items() if not isinstance(value, np.ndarray)},
+            "scene": {name: value for name, value in scene.items() if not isinstance(value, np.ndarray)} or None,
         }
         arrays["rest"] = np.array(json.dumps(rest, default=as_json))
 

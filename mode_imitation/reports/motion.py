@@ -1,4 +1,7 @@
-"""How an agent moved in one episode, in a dozen numbers, from positions and headings alone: no labels."""
+"""One episode in a dozen numbers: what the world said of it, and, where positions are known, how the agent moved.
+
+No label is needed. `--figure my.py:function` adds a user's own number.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +23,8 @@ class Motion:
     steps: int
     goals: float | None = None
     """Goals reached."""
+    success: float | None = None
+    """1 where the world said at some step that its task was done, else 0."""
     cost: float | None = None
     """Sum of costs."""
     return_: float | None = None
@@ -68,6 +73,7 @@ def measure(
     """
     figures: dict[str, float | None] = {
         "goals": _total(episode.goals_met),
+        "success": None if episode.successes is None else float(np.any(episode.successes)),
         "cost": _total(episode.costs),
         "return_": _total(episode.rewards),
         "arena_share": None if in_arena is None or not len(in_arena) else float(np.mean(in_arena)),

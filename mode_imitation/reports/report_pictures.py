@@ -42,7 +42,7 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     if reactions:
         title = "Which sensors each mode goes by"
         figures["reactions"] = plot_reactions(reactions, colors=mode_colors(data), title=title)
-    if any(episode.positions is not None for episodes in report.demonstrations.values() for episode in episodes):
+    if any(report.demonstrations.values()):
         figures["exemplars"] = _exemplars(report)
     if report.latent is not None:
         figures["latent"] = _latent(report)
@@ -134,11 +134,15 @@ def _bars_title(data: Mapping[str, Any]) -> str:
 
 
 def _maps(report: Report):
-    """Where each mode went: on the held-out layouts, else in its demonstrations; None without positions."""
+    """Where each mode went, by positions or else by states: on the held-out layouts, else in its demonstrations."""
     from mode_imitation.plots import ModeMap, mode_colors, plot_mode_maps
+    from mode_imitation.plots.states import placed
 
     driven = {mode: [drive.episode for drive in drives] for mode, drives in report.modes.items()}
     episodes = driven or {mode: list(found) for mode, found in report.demonstrations.items()}
+    drawn, of_states = placed([episode for found in episodes.values() for episode in found])
+    fill = iter(drawn)
+    episodes = {mode: [next(fill) for _ in found] for mode, found in episodes.items()}
     positions = {
         mode: [episode.positions for episode in found if episode.positions is not None]
         for mode, found in episodes.items()
@@ -155,7 +159,8 @@ def _maps(report: Report):
     scene = next((e.scene for found in episodes.values() for e in found if e.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
     where = f"{len(report.data['layouts'])} held-out layouts" if driven else "typical episodes of the data"
-    return plot_mode_maps(maps, arena, title=f"Where each mode goes, {where}")  # pyright: ignore[reportArgumentType]
+    title = f"Where each mode goes, {where}"
+    return plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
 
 def _exemplars(report: Report):
@@ -168,7 +173,6 @@ def _exemplars(report: Report):
         row = [
             Panel(title=f"#{entry['episode']}", episode=episode, color=colors[mode])
             for entry, episode in zip(chosen[mode], episodes, strict=True)
-            if episode.positions is not None
         ]
         if row:
             rows.append(row)

@@ -15,15 +15,18 @@ from mode_imitation.reports.closed_loop import Drive, PolicyController, check_en
 from mode_imitation.reports.config import RolloutConfig
 from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, parse_seeds
 from mode_imitation.reports.motion import column
+from mode_imitation.reports.own_figures import own_figures
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy, parse_context
 from mode_imitation.steering.schedule import Schedule, parse_schedule
 
 if TYPE_CHECKING:
     from mode_imitation.training.run_folder import Run
-    from mode_imitation.worlds.safety import NavigationVectorEnv
+    from mode_imitation.worlds.protocol import World
 
-FIGURES = ("goals", "return", "cost", "straightness", "speed", "turn_rate", "approach")
+FIGURES = ("goals", "return", "steps", "success", "cost", "straightness", "speed", "turn_rate", "approach")
+UNKNOWN_LENGTH = 1000
+"""Steps of an episode where neither the user nor the environment says how long one is."""
 DEFAULT_LAYOUTS = 10
 DRAWN = 8
 """Rollouts in the picture, at most."""
@@ -86,10 +89,11 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
     """
     from mode_imitation.steering.policy import load_policy
     from mode_imitation.training.run_folder import load_run
-    from mode_imitation.worlds.safety import make_vec
+    from mode_imitation.worlds.protocol import open_worlds
 
     check_seed(config.seed)
     check_outputs(config)
+    own = own_figures(config.figure)
     layouts = parse_seeds(config.seeds) if config.seeds is not None else held_out_layouts(DEFAULT_LAYOUTS)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
@@ -97,14 +101,23 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
     steering = steering_of(config, policy)
     if config.worlds < 1:
         raise UserError(f"--worlds is {config.worlds}; expected at least 1")
-    env = make_vec(environment_of(run, config.env), min(len(layouts), config.worlds), threads=config.threads)
+    spec = environment_of(run, config.env)
+    if config.video is not None:
+        from mode_imitation.worlds.video import check_video
+
+        check_video(spec)
+    env = open_worlds(spec, min(len(layouts), config.worlds), threads=config.threads)
     try:
         check_env(policy, env)
-        n_steps = env.max_episode_steps if config.steps is None else config.steps
+        n_steps = env.max_episode_steps or UNKNOWN_LENGTH if config.steps is None else config.steps
         controller = steering.controller(policy, len(layouts), max(n_steps, 1), config.temperature)
         with progress("driving", len(layouts) * max(n_steps, 1), "steps") as shown:
             drives = drive_policy(controller, env, layouts, n_steps, progress=shown)
         drives = [replace(drive, episode=replace(drive.episode, expert=steering.label)) for drive in drives]
+        figures = figures_of(drives, seed=config.seed)
+        for figure in own:
+            values = [figure(drive.episode) for drive in drives]
+            figures[figure.name] = bootstrap(values, seed=config.seed)
         written = _write(config, env, steering, drives)
     finally:
         env.close()
@@ -112,7 +125,7 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
         what=steering.what,
         env_id=env.env_id,
         drives=drives,
-        figures=figures_of(drives, seed=config.seed),
+        figures=figures,
         segments=segments_of(steering.schedule, drives, seed=config.seed) if steering.schedule else [],
         written=written,
         notes=_notes(config, run, policy, steering, layouts),
@@ -134,10 +147,6 @@ def check_outputs(config: RolloutConfig) -> None:
             raise UserError(f"{path} cannot be written; expected a name that ends in {' or '.join(kinds)}")
         if path.exists() and not config.overwrite:
             raise UserError(f"{path} exists already; choose another name or replace it with --overwrite")
-    if config.video is not None:
-        from mode_imitation.worlds.safety.render import headless_backend
-
-        headless_backend()
     if config.out is not None:
         from mode_imitation.data.staging import check_new_dataset
 
@@ -182,6 +191,9 @@ def environment_of(run: "Run", env_id: str | None) -> str:
     found = env_id or run.info.get("env_id")
     if not found:
         raise UserError(f"the data of {run.path} names no environment; give one with --env, SafetyPointGoal1-v0 say")
+    if env_id is None and ":" in str(found):
+        # Data must not decide which code is run.
+        raise UserError(f"the data of {run.path} come from {found}, which is code to run; say --env {found} to run it")
     return str(found)
 
 
@@ -203,7 +215,7 @@ def segments_of(schedule: Schedule, drives: list[Drive], *, seed: int = 0) -> li
     ]
 
 
-def _write(config: RolloutConfig, env: "NavigationVectorEnv", steering: Steering, drives: list[Drive]) -> list[Path]:
+def _write(config: RolloutConfig, env: "World", steering: Steering, drives: list[Drive]) -> list[Path]:
     written = []
     episodes = [drive.episode for drive in drives]
     if config.out is not None:
@@ -225,12 +237,11 @@ def _write(config: RolloutConfig, env: "NavigationVectorEnv", steering: Steering
     if config.plot is not None:
         written.append(_draw(config.plot, steering, drives))
     if config.video is not None:
-        from mode_imitation.worlds.safety.render import record_video
+        from mode_imitation.worlds.video import record_video
 
         first = episodes[0]
-        assert first.layout_seed is not None
         with progress("filming", len(first), "steps") as shown:
-            record_video(env.env_id, first.layout_seed, first.actions, config.video, progress=shown)
+            record_video(env.env_id, first.layout_seed or 0, first.actions, config.video, progress=shown)
         written.append(config.video)
     return written
 
@@ -240,7 +251,7 @@ def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
 
     panels = [
         Panel(
-            title=f"layout {drive.episode.layout_seed}",
+            title=f"{'layout' if drive.episode.scene is not None else 'seed'} {drive.episode.layout_seed}",
             episode=drive.episode,
             modes=steering.schedule.modes(len(drive.episode)) if steering.schedule else None,
         )
@@ -254,10 +265,11 @@ def command_of(config: RolloutConfig) -> str:
     """What to type to get these rollouts again, without what only says where things go."""
     words = ["mode-imitation", "rollout", config.run.name]
     default = RolloutConfig(run=config.run)
-    for name in ("mode", "context", "like", "schedule", "seeds", "steps", "temperature", "env", "seed"):
+    for name in ("mode", "context", "like", "schedule", "seeds", "steps", "temperature", "env", "seed", "figure"):
         value = getattr(config, name)
         if value != getattr(default, name):
-            words += [f"--{name}", shlex.quote(str(value))]
+            for one in value if isinstance(value, tuple) else (value,):
+                words += [f"--{name}", shlex.quote(str(one))]
     return " ".join(words)
 
 

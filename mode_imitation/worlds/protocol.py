@@ -19,7 +19,7 @@ from mode_imitation.data.episodes import Scene
 from mode_imitation.data.flattening import action_space_of, flatten, parts_of, sensors_of
 from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.errors import UserError, near_matches
-from mode_imitation.user_code import blamed_on, load_module
+from mode_imitation.user_code import blamed_on, find, load_module
 from mode_imitation.worlds.safety.tasks import ENV_IDS
 
 WorldSpec = str | VectorEnv | Callable[..., Any]
@@ -45,7 +45,7 @@ class World:
         """
         self.envs, self.env_id, self._reopen = envs, env_id, reopen
         self._parts = parts_of(_described(envs.single_observation_space), env_id)
-        self.action_space: ActionSpace = action_space_of(_described(envs.single_action_space), env_id)
+        self.action_space: ActionSpace = as_action_space(envs.single_action_space, env_id)
         self.sensors: dict[str, Sensor] | None = _offered(envs, "sensors") or sensors_of(self._parts)
         self.autoreset = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.robot: str = _offered(envs, "robot") or ""
@@ -181,10 +181,8 @@ def open_worlds(
     Raises:
         UserError: there is no such environment, it cannot be made here, or it is none that can be driven.
     """
-    if isinstance(spec, World):
-        return spec
     if isinstance(spec, VectorEnv):
-        return World(spec, spec.spec.id if spec.spec else type(spec).__name__)
+        return World(spec, _offered(spec, "env_id") or (spec.spec.id if spec.spec else type(spec).__name__))
     if isinstance(spec, str):
         env_id = spec.removeprefix(NAMESPACE)
         if env_id in ENV_IDS:
@@ -204,6 +202,20 @@ def open_worlds(
     return World(reopen(n_worlds), spec if isinstance(spec, str) else getattr(spec, "__name__", "worlds"), reopen)
 
 
+def as_action_space(space: gymnasium.Space, whose: str) -> ActionSpace:
+    """A space of gymnasium's as this project's.
+
+    Raises:
+        UserError: it holds neither numbers nor choices.
+    """
+    return action_space_of(_described(space), whose)
+
+
+def as_world(worlds: World | VectorEnv) -> World:
+    """A World as it is, a VectorEnv as one."""
+    return worlds if isinstance(worlds, World) else open_worlds(worlds)
+
+
 def make_env(spec: WorldSpec, **options: Any) -> gymnasium.Env:
     """One plain environment, to be filmed: gymnasium's of that id, or what the user's function returns.
 
@@ -214,7 +226,7 @@ def make_env(spec: WorldSpec, **options: Any) -> gymnasium.Env:
     if function is None:
         return _gymnasium_make(str(spec), **options)
     taken = {name: value for name, value in options.items() if _takes(function, name)}
-    with blamed_on(str(spec)):
+    with blamed_on(str(spec), __file__):
         env = function(**taken)
     if not isinstance(env, gymnasium.Env):
         raise UserError(f"{spec} returned {type(env).__name__}; expected one gymnasium.Env to film")
@@ -227,7 +239,7 @@ def _opener(spec: WorldSpec) -> Callable[[int], VectorEnv]:
         return lambda n: _vectorised(lambda: _gymnasium_make(str(spec), disable_env_checker=True), n)
 
     def open_them(n: int) -> VectorEnv:
-        with blamed_on(str(spec)):
+        with blamed_on(str(spec), __file__):
             made = function(num_envs=n) if _takes(function, "num_envs") else function()
             if isinstance(made, gymnasium.Env):
                 rest: list[Any] = [made]
@@ -251,16 +263,9 @@ def _function(spec: WorldSpec) -> Callable[..., Any] | None:
             raise UserError(f"{spec} names no function; expected path/to/file.py:function")
         return None
     location, name = match.groups()
-    module = load_module(location)
-    function = getattr(module, name, None)
-    if callable(function):
-        return function
-    if location.endswith(".py"):
-        own = [n for n, f in vars(module).items() if callable(f) and getattr(f, "__module__", "") == module.__name__]
-        raise UserError(
-            f"{location} has no function {name!r}{near_matches(name, own)}; it has {', '.join(own) or 'none'}"
-        )
-    return None
+    if not location.endswith(".py") and not callable(getattr(load_module(location), name, None)):
+        return None  # an id without a version, which the module registers
+    return find(location, name)
 
 
 def _gymnasium_make(env_id: str, **options: Any) -> gymnasium.Env:

@@ -10,7 +10,7 @@ from mode_imitation.data.episodes import Episode, Scene
 from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.worlds.protocol import World, open_worlds
+from mode_imitation.worlds.protocol import World, as_world
 
 REPORT_EVERY = 20
 """Steps between two reports of progress; a report costs about as much as the step of one world."""
@@ -65,7 +65,7 @@ def rollout(
     Raises:
         UserError: n_steps is not within 1 and the worlds' `max_episode_steps`, or an action does not fit.
     """
-    world = worlds if isinstance(worlds, World) else open_worlds(worlds)
+    world = as_world(worlds)
     most = world.max_episode_steps
     if n_steps < 1 or (most is not None and n_steps > most):
         raise UserError(

@@ -17,7 +17,7 @@ from mode_imitation.processes import Advance, serve
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
-from mode_imitation.worlds.protocol import World, open_worlds
+from mode_imitation.worlds.protocol import World, as_world, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
 
 MODULE = "mode_imitation.worlds.worker"
@@ -68,7 +68,7 @@ class Driver:
 
 def expert_setting(worlds: World | VectorEnv) -> ExpertSetting:
     """What an expert is told about the worlds that it drives in."""
-    world = open_worlds(worlds) if isinstance(worlds, VectorEnv) else worlds
+    world = as_world(worlds)
     space, sensors = world.action_space, world.sensors or {}
     return ExpertSetting(
         robot=world.robot,

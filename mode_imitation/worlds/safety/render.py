@@ -16,6 +16,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.tasks import parse_env_id
+from mode_imitation.worlds.video import write_film
 
 BACKENDS = ("egl", "osmesa")
 """OpenGL without a screen: on a graphics card or in Mesa, and in Mesa's older software renderer."""
@@ -70,7 +71,7 @@ def record_video(
         every = every or max(1, round(1 / (fps * simulation)))
         try:
             frames = _frames(builder, layout_seed, actions, every, progress)
-            write_atomic(path, lambda temporary: _write(frames, temporary, path.suffix, fps))
+            write_atomic(path, lambda temporary: write_film(frames, temporary, path.suffix, fps))
         finally:
             if builder.task.viewer is not None:
                 builder.task.viewer.close()
@@ -126,21 +127,6 @@ def _frames(
         progress.advance(1)
         if ended:
             return
-
-
-def _write(frames: Iterator[np.ndarray], path: Path, suffix: str, fps: int) -> None:
-    import imageio.v2 as imageio
-
-    options = {"duration": 1000 / fps, "loop": 0} if suffix == ".gif" else {"fps": fps, "codec": "libx264"}
-    film = path.with_name(path.name + suffix)  # imageio chooses the format by the name
-    try:
-        with imageio.get_writer(film, mode="I", **options) as opened:
-            writer: Any = opened
-            for frame in frames:
-                writer.append_data(frame)
-        film.replace(path)
-    finally:
-        film.unlink(missing_ok=True)
 
 
 def _shape(size: tuple[int, int]) -> dict[str, int]:
