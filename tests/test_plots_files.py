@@ -40,8 +40,8 @@ def test_an_animation_that_cannot_be_made_leaves_nothing_behind(tmp_path: Path) 
         plots.animate_birdseye({"a": an_episode()}, tmp_path / "a.avi")
     with pytest.raises(UserError, match="no episodes"):
         plots.animate_birdseye({}, tmp_path / "a.gif")
+    blind = replace(an_episode(), positions=None, observations=np.zeros((len(an_episode()) + 1, 0)))
     with pytest.raises(UserError, match="no agent positions"):
-        blind = replace(an_episode(), positions=None, observations=np.zeros((len(an_episode()) + 1, 0)))
         plots.animate_birdseye({"a": blind}, tmp_path / "a.gif")
     with pytest.raises(UserError, match="at least 1"):
         plots.animate_birdseye({"a": an_episode()}, tmp_path / "a.gif", every=0)

@@ -8,7 +8,7 @@ from mode_imitation.reports.config import ModesConfig as ModesCommand
 
 __all__ = ["ModesCommand", "print_report", "run"]
 
-COLUMNS = {"goals": 1, "return": 1, "cost": 1, "straightness": 3, "speed": 2}
+COLUMNS = {"goals": 1, "return": 1, "length": 1, "success": 2, "cost": 1, "straightness": 3, "speed": 2}
 """Figure of the table: its digits."""
 
 
@@ -37,14 +37,15 @@ def print_report(data: Mapping[str, Any]) -> None:
     for entry in data["modes"]:
         if clauses := clauses_of(entry):
             print(f"mode {entry['mode']}: {clauses}")
+    shown = columns_of(data)
     rows = [
-        (f"mode {entry['mode']}" + (f" ({entry['expert']})" if entry["expert"] else ""), *cells(entry))
+        (f"mode {entry['mode']}" + (f" ({entry['expert']})" if entry["expert"] else ""), *cells(entry, shown))
         for entry in data["modes"]
     ]
-    rows += [(f"expert {name}", *cells(figures)) for name, figures in data["experts"].items()]
+    rows += [(f"expert {name}", *cells(figures, shown)) for name, figures in data["experts"].items()]
     if data["layouts"]:
         title = f"Modes and experts on the same {len(data['layouts'])} held-out layouts, mean and 95% interval"
-        print_table(title, ("", *COLUMNS), rows)
+        print_table(title, ("", *shown), rows)
     if data["guarantees"]:
         about = data["guarantees"]
         title = (
@@ -58,6 +59,18 @@ def print_report(data: Mapping[str, Any]) -> None:
         print(line)
 
 
-def cells(figures: Mapping[str, Any]) -> list[str]:
-    """One table cell a figure of COLUMNS."""
-    return [interval(figures.get(name), digits) for name, digits in COLUMNS.items()]
+def columns_of(data: Mapping[str, Any]) -> dict[str, int]:
+    """Figure: digits, of those that a mode or expert has; the length where some episode ended early."""
+    known = COLUMNS | dict.fromkeys(data.get("own_figures") or (), 3)
+    everyone = [*data["modes"], *data["experts"].values()]
+    lengths = {entry["length"]["mean"] for entry in everyone if entry.get("length")}
+    return {
+        name: digits
+        for name, digits in known.items()
+        if any(entry.get(name) for entry in everyone) and (name != "length" or lengths != {data["steps"]})
+    }
+
+
+def cells(figures: Mapping[str, Any], shown: Mapping[str, int]) -> list[str]:
+    """One table cell a figure."""
+    return [interval(figures.get(name), digits) for name, digits in shown.items()]

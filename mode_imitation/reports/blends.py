@@ -15,7 +15,9 @@ from mode_imitation.steering.known_contexts import blended
 from mode_imitation.steering.policy import Policy
 
 if TYPE_CHECKING:
-    from mode_imitation.worlds.safety import NavigationVectorEnv
+    from gymnasium.vector import VectorEnv
+
+    from mode_imitation.worlds.protocol import World
 
 WEIGHTS = tuple(step / 10 for step in range(11))
 FIGURES = ("goals", "cost", "straightness", "speed")
@@ -68,7 +70,7 @@ def parse_blend(text: str, modes: Sequence[int]) -> tuple[int, int]:
 
 def drive_blend(
     policy: Policy,
-    env: "NavigationVectorEnv",
+    env: "World | VectorEnv",
     pair: tuple[int, int],
     layouts: Sequence[int],
     n_steps: int,

@@ -25,7 +25,10 @@ class ModesConfig:
     temperature: float = 0.0
     """0 drives the policy's mean action; 1 draws from its distribution."""
     env: str | None = None
-    """The environment; left out, the dataset's own."""
+    """The environment, as `generate --env` takes it; left out, the dataset's own."""
+    figure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """A figure of your own, path/to/file.py:function of an episode that returns a number; may be repeated. The file is
+    run."""
     dataset: str | None = None
     """The dataset to sort into modes; left out, the one that the run was trained on."""
     root: Path | None = None

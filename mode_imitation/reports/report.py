@@ -22,6 +22,7 @@ from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
 from mode_imitation.reports.guarantees import check_confidence
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
+from mode_imitation.reports.own_figures import own_figures
 from mode_imitation.reports.report_data import as_data, held_out, typical_episodes
 from mode_imitation.reports.report_work import Report, Work
 from mode_imitation.reports.requirements import parse_requirements
@@ -30,10 +31,12 @@ from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
 
 if TYPE_CHECKING:
-    from mode_imitation.worlds.safety import NavigationVectorEnv
+    from mode_imitation.worlds.protocol import World
 
 __all__ = ["Report", "cache_folder", "make_report", "simulator_missing"]
 
+UNKNOWN_LENGTH = 1000
+"""Steps of an episode where neither the user nor the environment says how long one is."""
 DRIVEN = "how the modes drive (goals, cost, return, motion)"
 
 MOST_BLEND_LAYOUTS = 20
@@ -58,12 +61,13 @@ def make_report(config: ModesConfig) -> Report:
     if config.out is not None:
         check_folder(config.out, "the report")
     layouts = held_out_layouts(config.layouts)
+    own = own_figures(config.figure)
     _check_experts(config)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
     policy.check_temperature(config.temperature)
     pair = parse_blend(config.blend, policy.modes) if config.blend is not None else None
-    work = Work(config, run, policy, conditions, pair, layouts=layouts)
+    work = Work(config, run, policy, conditions, pair, layouts=layouts, own=own)
     check_disjoint(layouts, run.info.get("layout_seeds"))
     _load_data(work)
     with one_thread():
@@ -134,11 +138,17 @@ def _drive(work: Work) -> None:
     config = work.config
     env_id = config.env or work.run.info.get("env_id")
     missing = simulator_missing()
-    if missing:
+    if missing and is_safety(str(env_id)):
         work.left_out.append(f"{DRIVEN}: the simulator's {missing} is not installed")
         return
     if not env_id:
         work.left_out.append(f"{DRIVEN}: the data names no environment; give one with --env")
+        return
+    if config.env is None and ":" in str(env_id):
+        # Data must not decide which code is run.
+        work.left_out.append(
+            f"{DRIVEN}: the data come from {env_id}, which is code to run; say --env {env_id} to run it"
+        )
         return
     try:
         env = _make_worlds(work, env_id)
@@ -149,7 +159,7 @@ def _drive(work: Work) -> None:
         work.left_out.append(f"{DRIVEN}: {error}")
         return
     try:
-        work.steps = env.max_episode_steps if config.steps is None else config.steps
+        work.steps = (env.max_episode_steps or UNKNOWN_LENGTH) if config.steps is None else config.steps
         work.robot, work.time_step = env.robot, env.time_step
         total = len(work.layouts) * work.steps
         with progress("driving the modes", total * work.policy.n_modes, "steps") as shown:
@@ -165,7 +175,8 @@ def _drive(work: Work) -> None:
                 work.steps,
                 action_noise=config.action_noise,
                 seed=config.seed,
-                cache=cache_folder(work.run.path),
+                # What is cached keeps no observations, which a user's own figure may look at.
+                cache=None if work.own else cache_folder(work.run.path),
                 progress=shown,
             )
         if work.pair is not None:
@@ -185,11 +196,19 @@ def _drive(work: Work) -> None:
         env.close()
 
 
-def _make_worlds(work: Work, env_id: str) -> "NavigationVectorEnv":
-    from mode_imitation.worlds.safety import make_vec
+def is_safety(env_id: str) -> bool:
+    """Whether an environment is a task of safety-gymnasium."""
+    from mode_imitation.worlds.protocol import NAMESPACE
+    from mode_imitation.worlds.safety.tasks import ENV_IDS
+
+    return env_id.removeprefix(NAMESPACE) in ENV_IDS
+
+
+def _make_worlds(work: Work, env_id: str) -> "World":
+    from mode_imitation.worlds.protocol import open_worlds
 
     wanted = len(work.layouts) * work.policy.n_modes
-    env = make_vec(env_id, min(wanted, work.config.worlds), threads=work.config.threads)
+    env = open_worlds(env_id, min(wanted, work.config.worlds), threads=work.config.threads)
     try:
         check_env(work.policy, env)
     except UserError:

@@ -11,7 +11,7 @@ from mode_imitation.reports.clustering import exemplar_episodes
 from mode_imitation.reports.guarantees import ASSUMPTIONS, SHARE, SIDES, TOP_SPEED, guarantees_of
 from mode_imitation.reports.leak import measure_leak
 from mode_imitation.reports.motion import column
-from mode_imitation.reports.report_modes import intervals, mode_entries
+from mode_imitation.reports.report_modes import drive_intervals, mode_entries
 from mode_imitation.reports.report_work import Work
 from mode_imitation.reports.requirements import judge
 from mode_imitation.reports.statistics import bootstrap_ratio
@@ -38,7 +38,8 @@ def as_data(work: Work) -> dict[str, Any]:
         "n_modes": work.policy.n_modes,
         "n_codes": work.policy.n_codes,
         "modes": entries,
-        "experts": {name: intervals([d.motion for d in drives], work) for name, drives in work.experts.items()},
+        "experts": {name: drive_intervals(drives, work) for name, drives in work.experts.items()},
+        "own_figures": [figure.name for figure in work.own],
         "best_goal_mode": _best_goal_mode(work),
         "guarantees": {
             "confidence": work.config.confidence,
@@ -111,9 +112,10 @@ def _guarantees(
             mode for mode, bounds in found.items() if bounds[figure] is None and values[mode][figure] is not None
         ]
         if lacking:
+            of_what = f"the robot {work.robot}" if work.robot else "this world"
             where = "" if len(lacking) == len(found) else f" (mode {', '.join(map(str, lacking))})"
             work.left_out.append(
-                f"guarantees of the {figure}{where}: of the robot {work.robot} it is not known how low or high "
+                f"guarantees of the {figure}{where}: of {of_what} it is not known how low or high "
                 "it can be, or a drive went beyond"
             )
     return found

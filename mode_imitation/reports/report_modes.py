@@ -48,7 +48,7 @@ def mode_entries(work: Work) -> list[dict[str, Any]]:
                 "traits": traits(means(motions[mode])),
                 "contrasts": apart.get(mode, []),
                 "expert": experts[mode],
-                **intervals([drive.motion for drive in drives], work),
+                **drive_intervals(drives, work),
                 "ratio_to_expert": _ratios(drives, work.experts.get(experts[mode] or "", []), work.config.seed),
                 "demonstrations": intervals(demonstrations[mode], work, timed),
                 "reactions": reactions.get(mode),
@@ -117,6 +117,16 @@ def intervals(motions: Sequence[Motion], work: Work, figures: Sequence[str] = FI
     return {
         name: None if values is None else bootstrap(values, seed=work.config.seed).as_dict()
         for name, values in columns.items()
+    }
+
+
+def drive_intervals(drives: Sequence[Drive], work: Work) -> dict[str, Any]:
+    """The same of drives, with their length in steps and the user's own figures."""
+    motions, seed = [drive.motion for drive in drives], work.config.seed
+    own = {figure.name: [figure(drive.episode) for drive in drives] for figure in work.own}
+    more = {"length": column(motions, "steps")} | {name: np.array(values) for name, values in own.items() if values}
+    return intervals(motions, work) | {
+        name: None if values is None else bootstrap(values, seed=seed).as_dict() for name, values in more.items()
     }
 
 

@@ -24,7 +24,7 @@ PICTURES = {
 }
 CAPTION = 42
 """Characters under a panel."""
-BARS = ("goals", "return", "cost", "straightness", "speed")
+BARS = ("goals", "return", "success", "cost", "straightness", "speed")
 
 
 def draw_pictures(report: Report, folder: Path) -> list[Path]:

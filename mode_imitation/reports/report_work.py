@@ -11,6 +11,7 @@ from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.clustering import Agreement, SortedDataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.latent_map import LatentMap
+from mode_imitation.reports.own_figures import OwnFigure
 from mode_imitation.reports.requirements import Condition
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import Run
@@ -53,6 +54,8 @@ class Work:
     experts: dict[str, list[Drive]] = field(default_factory=dict)
     blend: Blend | None = None
     layouts: list[int] = field(default_factory=list)
+    own: list[OwnFigure] = field(default_factory=list)
+    """What --figure asks for."""
     steps: int | None = None
     robot: str | None = None
     time_step: float | None = None

@@ -23,6 +23,7 @@ JSON = "report.json"
 COLUMNS = {
     "goals": ("goals", 1),
     "return": ("return", 1),
+    "success": ("success", 2),
     "cost": ("cost", 1),
     "straightness": ("straightness", 3),
     "speed": ("speed (m/s)", 2),
