@@ -7,6 +7,7 @@ action = run.policy.steer(mode=1).act(observation)
 """
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -53,3 +54,8 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return __all__
+
+
+if "gymnasium" in sys.modules:
+    # Who has loaded gymnasium wants gymnasium.make("mode_imitation/SafetyPointGoal1-v0"); others need not wait for it.
+    importlib.import_module("mode_imitation.worlds.safety")

@@ -138,6 +138,8 @@ def _drive(work: Work) -> None:
     config = work.config
     env_id = config.env or work.run.info.get("env_id")
     missing = simulator_missing()
+    from mode_imitation.worlds.safety.tasks import is_safety
+
     if missing and is_safety(str(env_id)):
         work.left_out.append(f"{DRIVEN}: the simulator's {missing} is not installed")
         return
@@ -194,14 +196,6 @@ def _drive(work: Work) -> None:
                 )
     finally:
         env.close()
-
-
-def is_safety(env_id: str) -> bool:
-    """Whether an environment is a task of safety-gymnasium."""
-    from mode_imitation.worlds.protocol import NAMESPACE
-    from mode_imitation.worlds.safety.tasks import ENV_IDS
-
-    return env_id.removeprefix(NAMESPACE) in ENV_IDS
 
 
 def _make_worlds(work: Work, env_id: str) -> "World":

@@ -28,9 +28,10 @@ class GenerateConfig:
     action_noise: float = 0.1
     """Standard deviation of the Gaussian noise added to every action of an expert, where actions range from -1 to 1;
     scaled to other ranges, and none where actions are choices."""
-    disturbances: bool = True
+    disturbances: bool | None = None
     """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random
-    actions are marked, and training leaves them out."""
+    actions are marked, and training leaves them out. Left out, so it is in safety-gymnasium only: elsewhere, random
+    action may end an episode (a pole that falls)."""
     burst_probability: float = 1 / 150
     """Chance of a burst to begin, per step."""
     burst_shortest: int = 20
@@ -55,12 +56,19 @@ class GenerateConfig:
     """What steps safety-gymnasium's worlds: the batched simulator, the untouched library, or the first where exact."""
 
     @property
+    def disturbed(self) -> bool:
+        """What `disturbances` stands for."""
+        from mode_imitation.worlds.safety.tasks import is_safety
+
+        return is_safety(self.env) if self.disturbances is None else self.disturbances
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What decides the arrays, as JSON has it and as the dataset's metadata keep it."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
-        away = {"bursts_that_drive_away": KIND_OF_BURSTS} if self.disturbances and self.burst_away else {}
-        return settings | {"expert": list(self.expert)} | away
+        away = {"bursts_that_drive_away": KIND_OF_BURSTS} if self.disturbed and self.burst_away else {}
+        return settings | {"expert": list(self.expert), "disturbances": self.disturbed} | away
 
     @property
     def command(self) -> str:

@@ -20,14 +20,13 @@ from mode_imitation.data.flattening import action_space_of, flatten, parts_of, s
 from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.errors import UserError, near_matches
 from mode_imitation.user_code import blamed_on, find, load_module
-from mode_imitation.worlds.safety.tasks import ENV_IDS
+from mode_imitation.worlds.safety.tasks import ENV_IDS, NAMESPACE
 
 WorldSpec = str | VectorEnv | Callable[..., Any]
 """An id that gymnasium knows (`module:Id-v0` imports the module first); `path/to/file.py:function` or
 `module:function`; a VectorEnv; or a function that returns an Env, or a VectorEnv (of `num_envs` worlds if it takes
 that argument)."""
 FILE_OR_FUNCTION = re.compile(r"(.+):([A-Za-z_]\w*)")
-NAMESPACE = "mode_imitation/"
 
 
 class World:

@@ -10,8 +10,8 @@ import numpy as np
 from mode_imitation.atomic import write_atomic
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.worlds.protocol import NAMESPACE, as_action_space, make_env
-from mode_imitation.worlds.safety.tasks import ENV_IDS
+from mode_imitation.worlds.protocol import as_action_space, make_env
+from mode_imitation.worlds.safety.tasks import NAMESPACE, is_safety
 
 LONGEST_S = 60.0
 """Seconds of film, about: of longer episodes not every step is shown."""
@@ -23,7 +23,7 @@ def check_video(env_id: str) -> None:
     Raises:
         UserError: the world gives no pictures, or what draws them is missing.
     """
-    if env_id.removeprefix(NAMESPACE) in ENV_IDS:
+    if is_safety(env_id):
         from mode_imitation.worlds.safety.render import headless_backend
 
         headless_backend()
@@ -52,7 +52,7 @@ def record_video(
     Raises:
         UserError: the world gives no pictures, or what draws them is missing.
     """
-    if env_id.removeprefix(NAMESPACE) in ENV_IDS:
+    if is_safety(env_id):
         from mode_imitation.worlds.safety.render import record_video as film
 
         film(env_id.removeprefix(NAMESPACE), seed, actions, path, fps=fps, progress=progress)

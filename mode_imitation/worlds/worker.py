@@ -89,7 +89,7 @@ def disturbance_of(config: GenerateConfig, robot: str = "", *, turns: bool = Fal
         robot: whose straight course a burst away holds; "" where the world has none, so that none drives away.
         turns: whether experts take turns: none of the bursts drives away then.
     """
-    if not config.disturbances:
+    if not config.disturbed:
         return None
     return Disturbance(
         probability=config.burst_probability,

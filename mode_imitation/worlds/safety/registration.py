@@ -2,18 +2,17 @@
 
 from gymnasium.envs.registration import register, registry
 
-from mode_imitation.worlds.safety.tasks import ENV_IDS
-
-NAMESPACE = "mode_imitation"
+from mode_imitation.worlds.safety.tasks import ENV_IDS, NAMESPACE
 
 
 def register_envs() -> None:
-    """Register every navigation task as mode_imitation/<id>, for `gymnasium.make_vec`; again is harmless."""
+    """Register every navigation task as mode_imitation/<id>, for `gymnasium.make` and `make_vec`; again is harmless."""
     for env_id in ENV_IDS:
-        name = f"{NAMESPACE}/{env_id}"
+        name = f"{NAMESPACE}{env_id}"
         if name not in registry:
             register(
                 id=name,
+                entry_point="mode_imitation.worlds.safety.single_env:NavigationEnv",
                 vector_entry_point="mode_imitation.worlds.safety.vector_env:make_vec",
                 kwargs={"env_id": env_id},
             )

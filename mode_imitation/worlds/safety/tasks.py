@@ -33,6 +33,15 @@ class TaskName:
         return EPISODE_STEPS[self.family]
 
 
+NAMESPACE = "mode_imitation/"
+"""Of these tasks among gymnasium's environments."""
+
+
+def is_safety(env_id: str) -> bool:
+    """Whether an environment is a task of safety-gymnasium."""
+    return env_id.removeprefix(NAMESPACE) in ENV_IDS
+
+
 def parse_env_id(env_id: str) -> TaskName:
     """Robot, family and level of a navigation task.
 
