@@ -1,4 +1,4 @@
-"""A run that dies at any instant goes on to the very weights and log that it would have had; what is damaged is named."""
+"""A run that dies at any instant goes on to the weights and the log it would have had; what is damaged is named."""
 
 import json
 import os
@@ -252,9 +252,10 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (state.stage, state.iteration) == ("policy", 14):
             raise Killed
 
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patched:
         patched.setattr(State, "save", dying)
-        fit(DATA, CONFIG, out)
+        with pytest.raises(Killed):
+            fit(DATA, CONFIG, out)
     return out
 
 
