@@ -236,6 +236,24 @@ def test_resuming_with_other_settings_or_other_data_or_nothing_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_a_kill_while_an_old_run_is_removed_leaves_a_run_or_an_empty_folder(
+    uninterrupted: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = shutil.copytree(uninterrupted(), tmp_path / "run")
+    seen: list[list[str]] = []
+
+    def unlink(path: Path) -> None:
+        path.rename(tmp_path / path.name)
+        seen.append(sorted(entry.name for entry in out.iterdir()))
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    monkeypatch.setattr(run_folder, "write_info", lambda out, info: None)
+    run_folder.start_folder(out, {})
+    assert len(seen) > 5
+    assert all(INFO in left or not left for left in seen)
+    assert seen[-1] == []
+
+
 @pytest.fixture
 def damaged(uninterrupted: Callable[[], Path], tmp_path: Path) -> Path:
     """A copy of a finished run, to be damaged."""
