@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -252,6 +253,19 @@ def test_a_kill_while_an_old_run_is_removed_leaves_a_run_or_an_empty_folder(
     assert len(seen) > 5
     assert all(INFO in left or not left for left in seen)
     assert seen[-1] == []
+
+
+@pytest.mark.parametrize("by_step", [False, True])
+def test_resuming_with_other_given_codes_is_refused(tmp_path: Path, by_step: bool) -> None:
+    def codes(first: int) -> np.ndarray | list[np.ndarray]:
+        of_episodes = np.array([first, 1, 0, 1, 0, 1, 0, 1])
+        return [np.full(60, code) for code in of_episodes] if by_step else of_episodes
+
+    quick = small(start="given", rounds=0, iterations=2)
+    whole = fit(DATA, quick, tmp_path / "run", codes=codes(0))
+    assert same_weights(whole, fit(DATA, quick, tmp_path / "run", codes=codes(0), resume=True))
+    with pytest.raises(UserError, match="started from other codes than those given now"):
+        fit(DATA, quick, tmp_path / "run", codes=codes(1), resume=True)
 
 
 @pytest.fixture
