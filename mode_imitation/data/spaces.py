@@ -103,7 +103,7 @@ class ActionSpace:
         A Discrete space has no last axis: (..., 1) -> (...).
         """
         if not self.discrete:
-            return np.clip(actions, self.low, self.high) if self.low else actions
+            return np.clip(actions, self.low, self.high).astype(self.dtype) if self.low else actions
         shifted = actions + np.asarray(self.starts or (0,) * self.size, dtype=np.int64)
         return shifted[..., 0] if self.size == 1 else shifted
 
