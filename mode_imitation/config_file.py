@@ -27,20 +27,26 @@ def expand_config_file(arguments: list[str], known: Collection[str] | None = Non
         UserError: the file is missing, is not YAML or JSON, or holds something other than known settings.
     """
     rest: list[str] = []
-    path: str | None = None
+    paths: list[str] = []
     remaining = iter(arguments)
     for argument in remaining:
         if argument == FLAG:
             path = next(remaining, None)
             if path is None:
                 raise UserError(f"{FLAG} names no file; expected {FLAG} FILE.yaml or FILE.json")
+            paths.append(path)
         elif argument.startswith(f"{FLAG}="):
-            path = argument.removeprefix(f"{FLAG}=")
+            paths.append(argument.removeprefix(f"{FLAG}="))
         else:
             rest.append(argument)
-    if path is None:
+    if not paths:
         return rest
+    if len(paths) > 1:
+        raise UserError(f"{FLAG} is given {len(paths)} times; put the settings into one file")
+    (path,) = paths
     settings = read_settings(Path(path))
+    if "config" in settings:
+        raise UserError(f"{path} names another config file, which is not read; put its settings into {path}")
     for name in settings:
         if known is not None and str(name).replace("-", "_") not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
