@@ -8,7 +8,7 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import Sensor
+from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.model.config import ContextKind, ModelConfig
@@ -28,7 +28,13 @@ def random_model(
     """Untrained, with entries far enough apart that contexts differ."""
     generator = torch.Generator().manual_seed(0)
     config = ModelConfig(
-        obs_dim=obs_dim, act_dim=ACT_DIM, n_codes=N_CODES, window=WINDOW, context=context, actor_hidden=(16,), **more
+        obs_dim=obs_dim,
+        action_space=ActionSpace(ACT_DIM),
+        n_codes=N_CODES,
+        window=WINDOW,
+        context=context,
+        actor_hidden=(16,),
+        **more,
     )
     model = ModeModel(config, generator).eval().requires_grad_(False)
     windows = (torch.randn(N_CODES, WINDOW.horizon, size, generator=generator) for size in (obs_dim, obs_dim, ACT_DIM))
