@@ -48,10 +48,10 @@ class Recorder:
     def steer(self, *, context: np.ndarray) -> None:
         self.steered.append(context)
 
-    def forget(self) -> None:
+    def begin(self) -> None:
         pass
 
-    def act(self, observations: np.ndarray, temperature: float) -> np.ndarray:
+    def actions(self, observations: np.ndarray, temperature: float) -> np.ndarray:
         return self.steered[-1][:, :2]
 
 

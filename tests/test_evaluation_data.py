@@ -21,7 +21,7 @@ def slow_distances(model: ModeModel, episode: Episode, start: int) -> np.ndarray
     states = torch.tensor(episode.observations[steps])
     deltas = torch.tensor(episode.observations[[step + WINDOW.stride for step in steps]]) - states
     z = model.encode(states[None], deltas[None], torch.tensor(episode.actions[steps])[None])
-    return model.distances(z)[0].numpy()
+    return model.codebook.distances(z)[0].numpy()
 
 
 def test_every_window_and_episode_gets_its_nearest_code_in_use() -> None:
@@ -109,10 +109,14 @@ def test_exemplars_are_the_nearest_windows_of_distinct_episodes_of_that_mode() -
 
 def test_action_nll_is_torchs_normal_density_of_raw_actions() -> None:
     model, episode = random_model(), random_episode()
-    model.normalizer.act_scale.copy_(torch.tensor([0.5, 2.0]))
+    centre, scale = torch.tensor([0.3, -0.1]), torch.tensor([0.5, 2.0])
+    model.features.act_mean.copy_(centre)
+    model.features.act_scale.copy_(scale)
     contexts = model.mode_contexts()[[0, 1] * 20]
-    mean, log_sigma = model.action_distribution(torch.tensor(episode.observations[:-1]), contexts)
-    expected = -torch.distributions.Normal(mean, log_sigma.exp()).log_prob(torch.tensor(episode.actions)).sum(-1)
+    rows = model.features.rows(torch.tensor(episode.observations[:-1]))
+    mean, log_sigma = model.predict(rows, contexts)[:, 0].chunk(2, dim=-1)
+    normal = torch.distributions.Normal(centre + scale * mean, scale * log_sigma.exp())
+    expected = -normal.log_prob(torch.tensor(episode.actions)).sum(-1)
     found = action_nll(model, episode.observations[:-1], episode.actions, contexts.numpy())
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
 
