@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import N_CODES, random_episode, random_model
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
@@ -18,6 +17,7 @@ from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.policy import Policy
 from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec
+from tests.tiny_runs import N_CODES, random_episode, random_model
 
 STEPS = 12
 LAYOUTS = held_out_layouts(3)

@@ -5,7 +5,6 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
-from tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
@@ -14,6 +13,7 @@ from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
 from mode_imitation.reports.leak import action_nll, measure_leak, stretches
 from mode_imitation.reports.metrics import clustering_scores
+from tests.tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 
 def slow_distances(model: ModeModel, episode: Episode, start: int) -> np.ndarray:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experts_scene import random_observations, setting_of
 
 import experts.protocol
 from experts.registry import check_labels, expert_label, expert_names, find_class, make_expert
 from mode_imitation.errors import UserError
+from tests.experts_scene import random_observations, setting_of
 
 OBSERVATIONS = random_observations(setting_of("Point"), 3, np.random.default_rng(0))
 RNGS = [np.random.default_rng(i) for i in range(3)]

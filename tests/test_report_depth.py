@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_runs import N_CODES, random_dataset, random_model, save_run
 
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset, in_arena
@@ -24,6 +23,7 @@ from mode_imitation.reports.reactions import (
 )
 from mode_imitation.steering.policy import Policy
 from mode_imitation.worlds.safety import make_vec
+from tests.tiny_runs import N_CODES, random_dataset, random_model, save_run
 
 GROUPS = {"first": slice(0, 3), "second": slice(3, 5)}
 
