@@ -38,6 +38,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.steered: list[np.ndarray] = []
+        self.begun = 0
 
     def mode_contexts(self, modes: np.ndarray) -> np.ndarray:
         return np.eye(N_CODES)[modes]
@@ -48,10 +49,10 @@ class Recorder:
     def steer(self, *, context: np.ndarray) -> None:
         self.steered.append(context)
 
-    def forget(self) -> None:
-        pass
+    def begin(self) -> None:
+        self.begun += 1
 
-    def act(self, observations: np.ndarray, temperature: float) -> np.ndarray:
+    def actions(self, observations: np.ndarray, temperature: float) -> np.ndarray:
         return self.steered[-1][:, :2]
 
 
@@ -67,6 +68,7 @@ def test_every_episode_is_driven_by_its_own_mode_at_every_step() -> None:
             np.testing.assert_array_equal(policy.steered[-1].argmax(axis=1), modes[episodes, step])
     # Steered anew only where something changed: three times in the first group, twice in the second.
     assert len(policy.steered) == 5
+    assert policy.begun == 2  # once a group: no memory outlives its episode
 
 
 def test_a_context_of_its_own_drives_each_episode_to_its_end() -> None:

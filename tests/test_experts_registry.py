@@ -146,7 +146,7 @@ def test_a_one_world_expert_has_an_instance_for_each_world(file: Path) -> None:
         ("{file}", "no expert .*file.py:Class"),
         ("{file}:", "no expert"),
         ("missing.py:Bare", "no file missing.py"),
-        ("{file}:Bar", "no class 'Bar', it has Bare, Told"),
+        ("{file}:Bar", "no class 'Bar', did you mean 'Bare'\\?; expected one of those that it has: Bare, Told"),
         ("{file}:not_a_class", "no class 'not_a_class'"),
         ("no.such.module:Bare", "no module no.such.module"),
         ("{file}:NoAct", "no method act"),

@@ -129,20 +129,6 @@ class TrajectoryDataset:
         return replace(self, episodes=tuple(self.episodes[int(index)] for index in indices))
 
 
-def in_arena(observations: np.ndarray, slices: dict[str, slice] | None) -> np.ndarray:
-    """Whether anything is within reach of the lidar: the world has no walls, and an agent may leave it for good.
-
-    Args:
-        observations: (..., obs_dim).
-        slices: sensors by name; those that end in "_lidar" count.
-
-    Returns:
-        (...) bool; all True where no lidar is known.
-    """
-    lidars = {key: part for key, part in (slices or {}).items() if key.endswith("_lidar")}
-    return in_sight(observations, {key: Sensor(part.start, part.stop, "ring") for key, part in lidars.items()})
-
-
 def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> TrajectoryDataset:
     """Read a dataset into memory; observations and actions become float32, actions that are choices int64 from 0.
 
