@@ -10,13 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import SENSORS, SLICES, random_dataset, random_episode, random_model, save_run
 
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
+from mode_imitation.model.heads import GaussianHead
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.attribution import (
     LEAST_GAP,
@@ -39,6 +39,7 @@ from mode_imitation.reports.attribution_scores import (
     true_modes,
 )
 from mode_imitation.training.run_folder import write_info
+from tests.tiny_runs import SENSORS, SLICES, random_dataset, random_episode, random_model, save_run
 
 STEPS = 320
 
@@ -50,11 +51,10 @@ def steered_model() -> ModeModel:
     actor = model.actor
     for parameter in actor.parameters():
         parameter.zero_()
-    first = actor.trunk[0]
-    assert isinstance(first, torch.nn.Linear)
-    first.weight[:3, -4:-1] = torch.eye(3)  # hidden units 0 .. 2 tell the modes apart
-    actor.mean.weight[:, :3] = torch.tensor([[0.8, -0.8, 0.0], [0.0, 0.0, 0.8]])
-    actor.log_sigma.bias.fill_(-2.0)
+    actor.of_context.weight[:3, :3] = torch.eye(3)  # hidden units 0 .. 2 tell the modes apart
+    assert isinstance(actor.head, GaussianHead)
+    actor.head.mean.weight[:, :3] = torch.tensor([[0.8, -0.8, 0.0], [0.0, 0.0, 0.8]])
+    actor.head.log_sigma.bias.fill_(-2.0)
     return model
 
 
@@ -130,7 +130,7 @@ def test_the_densities_are_the_policys_under_each_modes_context() -> None:
     observations = torch.from_numpy(episode.observations[:-1])
     for column, mode in enumerate(modes_of(MODEL)):
         context = MODEL.mode_contexts()[mode].expand(len(observations), -1)
-        mean, log_sigma = MODEL.action_distribution(observations, context)
+        mean, log_sigma = MODEL.predict(MODEL.features.rows(observations), context)[:, 0].chunk(2, dim=-1)
         expected = torch.distributions.Normal(mean, log_sigma.exp()).log_prob(torch.from_numpy(episode.actions)).sum(-1)
         np.testing.assert_allclose(found[:, column], expected.numpy(), rtol=1e-4, atol=1e-4)
 

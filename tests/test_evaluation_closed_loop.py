@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import N_CODES, random_episode, random_model
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
@@ -18,6 +17,7 @@ from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.policy import Policy
 from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec
+from tests.tiny_runs import N_CODES, random_episode, random_model
 
 STEPS = 12
 LAYOUTS = held_out_layouts(3)
@@ -38,6 +38,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.steered: list[np.ndarray] = []
+        self.begun = 0
 
     def mode_contexts(self, modes: np.ndarray) -> np.ndarray:
         return np.eye(N_CODES)[modes]
@@ -49,7 +50,7 @@ class Recorder:
         self.steered.append(context)
 
     def begin(self) -> None:
-        pass
+        self.begun += 1
 
     def actions(self, observations: np.ndarray, temperature: float) -> np.ndarray:
         return self.steered[-1][:, :2]
@@ -67,6 +68,7 @@ def test_every_episode_is_driven_by_its_own_mode_at_every_step() -> None:
             np.testing.assert_array_equal(policy.steered[-1].argmax(axis=1), modes[episodes, step])
     # Steered anew only where something changed: three times in the first group, twice in the second.
     assert len(policy.steered) == 5
+    assert policy.begun == 2  # once a group: no memory outlives its episode
 
 
 def test_a_context_of_its_own_drives_each_episode_to_its_end() -> None:
