@@ -11,7 +11,8 @@ from mode_imitation.errors import UserError
 
 SensorKind = str
 """plain: numbers. ring: readings at even bearings around the body, counterclockwise from straight ahead, larger where
-something is nearer, 0 where nothing is in reach. token: whole numbers that name one of a few things. Others as model.features.KINDS has them."""
+something is nearer, 0 where nothing is in reach. token: whole numbers that name one of a few things. Others as
+model.features.KINDS has them."""
 
 
 @dataclass(frozen=True)
