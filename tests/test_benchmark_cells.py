@@ -67,8 +67,8 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
     assert names == ["pointgoal1/two-experts-v0", "pointgoal1/two-experts-away20-v0"]
     assert [(config.out, config.burst_away) for config in made] == [(names[0], usual), (names[1], 0.2)]
     assert (BenchmarkConfig(set="two").name, plain.name, away.name) == ("two", "two", "two-away20")
-    assert BenchmarkConfig(set="two", burst_away=0.125, history=2).name == "two-away12p5-history2x5"
-    assert BenchmarkConfig(set="two", lidar_directions=False, burst_away=0.0).name == "two-away0-nodirections"
+    assert BenchmarkConfig(set="two", burst_away=0.125, memory=2).name == "two-away12p5-memory2"
+    assert BenchmarkConfig(set="two", ring="attention", burst_away=0.0).name == "two-away0-attention"
     assert command_of(away).endswith("--burst-away 0.2")
     assert "burst" not in command_of(plain)
 
@@ -140,7 +140,7 @@ def test_other_data_of_the_benchmarks_name_are_refused(
 
 
 def test_the_original_method_has_no_options_whatever_is_asked_for() -> None:
-    plain, asked = BenchmarkConfig(set="two"), BenchmarkConfig(set="two", history=4, lidar_directions=False)
+    plain, asked = BenchmarkConfig(set="two"), BenchmarkConfig(set="two", memory=4, ring="attention")
     assert plain.train_settings("original") == asked.train_settings("original")
     assert plain.train_settings("ours") != asked.train_settings("ours")
 

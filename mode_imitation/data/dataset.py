@@ -19,6 +19,8 @@ from mode_imitation.data.spaces import ActionSpace, Sensor, in_sight, slices_of
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
 from mode_imitation.errors import UserError
 
+SHOWN = 6
+"""Sensors that a dataset's short description names."""
 ARRAY_FIELDS = (
     "observations",
     "actions",
@@ -68,6 +70,17 @@ class TrajectoryDataset:
 
     def __len__(self) -> int:
         return len(self.episodes)
+
+    def __repr__(self) -> str:
+        steps, space = self.lengths, self.action_space
+        acts = f"{space.size} choices of {space.choices}" if space.discrete else f"{space.size} numbers"
+        kinds = [f"{name} ({sensor.kind})" for name, sensor in (self.sensors or {}).items()]
+        listed = ", ".join(kinds[:SHOWN]) + (f" and {len(kinds) - SHOWN} more" if len(kinds) > SHOWN else "")
+        return (
+            f"Dataset {self.name}: {len(self)} episodes, {steps.sum():,} steps ({steps.min()} to {steps.max()} each)\n"
+            f"  observations of {self.obs_dim} numbers, actions of {acts}, world {self.env_id or 'unknown'}\n"
+            f"  sensors: {listed or 'none named'}"
+        )
 
     @property
     def obs_dim(self) -> int:

@@ -6,6 +6,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from mode_imitation.config_checks import Count, check_fields
 from mode_imitation.errors import UserError
 
 SensorKind = Literal["plain", "ring", "token"]
@@ -69,7 +70,7 @@ class ActionSpace:
     An episode's actions are (T, size): float32 where they are numbers, int64 from 0 on where they are choices.
     """
 
-    size: int
+    size: Count
     choices: tuple[int, ...] = ()
     """How many there are to choose from in each column (gymnasium's Discrete has one column, MultiDiscrete several);
     empty where actions are numbers."""
@@ -80,8 +81,7 @@ class ActionSpace:
     high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UserError(f"an action has {self.size} numbers; expected at least 1")
+        check_fields(self)
         for name in ("choices", "starts", "low", "high"):
             if len(getattr(self, name)) not in (0, self.size):
                 raise UserError(f"{name} of the action space has {len(getattr(self, name))} entries for {self.size}")

@@ -40,7 +40,6 @@ class Features(nn.Module):
     delta_scale: Tensor
     act_mean: Tensor
     act_scale: Tensor
-    token_codes: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
