@@ -23,7 +23,7 @@ LEAST, MOST = 3, 9
 class Walker(gymnasium.Env):
     """A point that actions push about; the seed decides where it starts and after how many steps it falls."""
 
-    metadata: dict[str, Any] = {"render_modes": []}  # noqa: RUF012
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"]}  # noqa: RUF012
     dt = 0.25
 
     def __init__(self, actions: str = "numbers", *, endless: bool = False, render_mode: str | None = None) -> None:
@@ -53,6 +53,10 @@ class Walker(gymnasium.Env):
         fallen = self.steps == self.left and not self.endless
         return self._seen(), float(self.place[0]), fallen, False, self._told(float(np.sum(action)))
 
+    def render(self) -> Any:
+        """A grey picture, lighter at every step."""
+        return np.full((9, 12, 3), 20 * self.steps, np.uint8)
+
     def _seen(self) -> dict[str, Any]:
         return {
             "wheel": 10 + self.steps % 4,
@@ -65,6 +69,10 @@ class Walker(gymnasium.Env):
         return {"x_position": x, "y_position": y, "cost": cost, "is_success": self.steps == 2}
 
 
+def endless(**options: Any) -> gymnasium.Env:
+    return Walker(endless=True, **options)
+
+
 def one(render_mode: str | None = None) -> gymnasium.Env:
     return Walker(render_mode=render_mode)
 
@@ -75,6 +83,10 @@ def several(num_envs: int = 2) -> VectorEnv:
 
 def always_three() -> VectorEnv:
     return SyncVectorEnv([Walker] * 3)
+
+
+def blind(**options: Any) -> gymnasium.Env:
+    return Walker()
 
 
 def neither() -> str:
@@ -96,8 +108,8 @@ class Pushing:
         self.place, self.size, self.choices = setting.slices["body/place"], setting.act_dim, setting.choices
 
     def act(self, observations: np.ndarray) -> np.ndarray:
-        wanted = np.abs(observations[:, self.place]).sum(axis=1, keepdims=True) * (1 + np.arange(self.size))
-        return np.floor(10 * wanted) % self.choices if self.choices else wanted
+        wanted = np.sin(50 * observations[:, self.place].sum(axis=1, keepdims=True) * (1 + np.arange(self.size)))
+        return np.floor(5 * wanted + 5) % self.choices if self.choices else wanted
 
 
 class TwoNumbers:
@@ -123,4 +135,4 @@ def says_nothing(episode: Any) -> None:
 
 
 if "Walker-v0" not in gymnasium.registry:  # this file is loaded by its path, too
-    gymnasium.register("Walker-v0", entry_point=Walker, max_episode_steps=5, kwargs={"endless": True})
+    gymnasium.register("Walker-v0", entry_point="tests.small_worlds:endless", max_episode_steps=5)

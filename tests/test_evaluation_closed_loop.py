@@ -50,11 +50,7 @@ class Recorder:
         self.steered.append(context)
 
     def begin(self) -> None:
-<<<<<<< HEAD
         self.begun += 1
-=======
-        pass
->>>>>>> main
 
     def actions(self, observations: np.ndarray, temperature: float) -> np.ndarray:
         return self.steered[-1][:, :2]

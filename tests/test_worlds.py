@@ -1,6 +1,7 @@
 """Worlds of any make: how they are opened, what they show, what is recorded of them, and what is refused."""
 
 import dataclasses
+import importlib.util
 import json
 import warnings
 from collections.abc import Callable, Sequence
@@ -8,14 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import imageio.v2 as imageio
 import numpy as np
 import pytest
 from gymnasium import spaces
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
+import mode_imitation as mi
 from experts.registry import make_expert
-from mode_imitation import fit
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode
@@ -23,15 +25,17 @@ from mode_imitation.data.spaces import Sensor
 from mode_imitation.errors import UserError
 from mode_imitation.reports.config import RolloutConfig
 from mode_imitation.reports.rollout_command import rollout_run
-from mode_imitation.steering.policy import load_policy
+from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.generate import generate
 from mode_imitation.worlds.protocol import World, WorldSpec, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.video import check_video, record_video
 from mode_imitation.worlds.worker import expert_setting
 from tests import small_worlds
 from tests.small_datasets import assert_same_episode
 from tests.small_worlds import ACTIONS, Walker, vector
+from tests.tiny_runs import random_model
 
 FILE = Path(small_worlds.__file__)
 CONTROLLERS = FILE.parent.parent / "docs" / "examples" / "controllers.py"
@@ -166,12 +170,13 @@ def test_actions_are_recorded_from_0_on_and_reach_the_world_as_it_counts_them(ac
     envs = SyncVectorEnv([lambda: Walker(actions)] * 2)
     world, space = open_worlds(envs), envs.single_action_space
     walkers: Any = envs.envs
-    for index, episode in enumerate(drive(world, SEEDS[:2])):
+    episodes = drive(world, SEEDS[:2])
+    assert len(np.unique(np.concatenate([episode.actions for episode in episodes]))) > 1
+    for index, episode in enumerate(episodes):
         assert episode.actions.dtype == (np.float32 if isinstance(space, spaces.Box) else np.int64)
         taken = np.stack(walkers[index].taken)[: len(episode)]  # it is reset, and goes on, after its episode
         start = getattr(space, "start", 0)
         np.testing.assert_array_equal(episode.actions, np.asarray(taken - start).reshape(len(episode), -1))
-        assert len(np.unique(episode.actions)) > 1
 
 
 def test_numbers_are_clipped_to_the_bounds_and_choices_that_there_are_not_refused() -> None:
@@ -179,7 +184,9 @@ def test_numbers_are_clipped_to_the_bounds_and_choices_that_there_are_not_refuse
     np.testing.assert_array_equal(numbers.executed([[-9, -9], [9, 9]]), [[-1, 0], [1, 3]])
     np.testing.assert_array_equal(choices.executed([[2, 1], [0, 0]]), [[2, 1], [0, 0]])
     for wrong in ([[3, 0]], [[0, -1]], [[0.5, 0]], [[np.nan, 0]]):
-        assert "expected choices by number from 0 on, of 3 and 2" in refused(lambda wrong=wrong: choices.executed(wrong))
+        assert "expected choices by number from 0 on, of 3 and 2" in refused(
+            lambda wrong=wrong: choices.executed(wrong)
+        )
     for worlds in (numbers, choices):
         assert "expected (N, 2)" in refused(lambda worlds=worlds: worlds.executed(np.zeros((2, 3))))
         worlds.close()
@@ -261,7 +268,11 @@ BOX = spaces.Box(-1, 1, (2,))
 IMAGE = spaces.Box(0, 255, (8, 9, 3), np.uint8)
 REFUSED: dict[str, tuple[spaces.Space, spaces.Space, str]] = {
     "images": (IMAGE, BOX, "has images (8 x 9 x 3) as observations; expected Box, Discrete"),
-    "an image among others": (spaces.Dict({"eye": IMAGE, "arm": BOX}), BOX, "has images (8 x 9 x 3) as observations under"),
+    "an image among others": (
+        spaces.Dict({"eye": IMAGE, "arm": BOX}),
+        BOX,
+        "has images (8 x 9 x 3) as observations under",
+    ),
     "Tuple": (spaces.Tuple([BOX, BOX]), BOX, "has Tuple observations; expected Box, Discrete"),
     "text": (spaces.Text(5), BOX, "has Text observations"),
     "no numbers": (spaces.Box(-1, 1, (0,)), BOX, "has observations without numbers"),
@@ -346,7 +357,7 @@ def test_a_single_navigation_world_steps_as_one_of_many_does() -> None:
     one = gymnasium.make("mode_imitation/SafetyPointGoal1-v0", max_episode_steps=4)
     many = gymnasium.make_vec("mode_imitation/SafetyPointGoal1-v0", 2, max_episode_steps=4)
     seen, told = one.reset(seed=8)
-    all_seen, all_told = many.reset(seed=[7, 8])
+    all_seen, all_told = many.reset(seed=[7, 8])  # type: ignore[arg-type]
     for step in range(5):
         np.testing.assert_array_equal(seen, all_seen[1])
         for name in ("cost", "goal_met", "position", "heading", "goal_position"):
@@ -369,7 +380,7 @@ def pendulums(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experts = [word for name in ("SpinLeft", "Hang") for word in ("--expert", f"{CONTROLLERS}:{name}=3")]
     place = ["--root", str(folder / "data"), "--env", "Pendulum-v1", "--steps", "40", "--workers", "1"]
     assert main(["generate", "--out", "test/pendulums-v0", *experts, *place]) == 0
-    fit(load_dataset("test/pendulums-v0", folder / "data"), out=folder / "run", **SMALL)
+    mi.fit(load_dataset("test/pendulums-v0", folder / "data"), out=folder / "run", **SMALL)
     return folder
 
 
@@ -415,6 +426,44 @@ def test_rollout_drives_any_world_and_prints_figures_of_the_users_own(
         np.testing.assert_allclose(episode.actions, policy.act(episode.observations[:-1]), atol=1e-5)
 
 
+def test_from_python_a_policy_drives_any_world_and_is_left_as_it_was(pendulums: Path, tmp_path: Path) -> None:
+    policy = load_policy(pendulums / "run").steer(mode=1)
+    drives = mi.rollout("Pendulum-v1", policy, seeds=[500, 501, 502], steps=20, figures=[small_worlds.length])
+    assert [episode.layout_seed for episode in drives] == [500, 501, 502]
+    assert (drives.what, drives.env_id, len(drives)) == ("mode 1", "Pendulum-v1", 3)
+    assert drives.figures["length"].mean == 20
+    returns = [float(np.sum(episode.rewards)) for episode in drives]
+    assert drives.figures["return"].mean == pytest.approx(np.mean(returns), rel=1e-5)
+    one = gymnasium.make("Pendulum-v1")
+    seen, _ = one.reset(seed=501)
+    for step in range(20):
+        np.testing.assert_array_equal(drives.episodes[1].observations[step], seen)
+        seen, *_ = one.step(policy.act(seen))
+    assert drives.plot(tmp_path / "drives.png").stat().st_size > 1000
+    assert "steer(mode=...)" in refused(lambda: mi.rollout("Pendulum-v1", load_policy(pendulums / "run")))
+    for steps in (0, 201):
+        complaint = refused(lambda steps=steps: mi.rollout("Pendulum-v1", policy, steps=steps))
+        assert f"{steps} steps; expected 1 to 200" in complaint
+
+
+@pytest.mark.parametrize("mine", [True, False])
+def test_from_python_worlds_are_closed_by_whoever_opened_them_and_a_memory_begins_anew(mine: bool) -> None:
+    closed: list[Walker] = []
+
+    class Closing(Walker):
+        def close(self) -> None:
+            closed.append(self)
+
+    policy = Policy(random_model(obs_dim=7, memory=4)).steer(mode=0)
+    envs = SyncVectorEnv([Closing] * 2)
+    first = policy.act(np.ones(7, np.float32))
+    drives = mi.rollout(envs if mine else Closing, policy, seeds=[1, 2, 3], steps=4)
+    assert bool(closed) == (not mine)
+    np.testing.assert_array_equal(policy.act(np.ones(7, np.float32)), first)
+    assert [episode.layout_seed for episode in drives] == [1, 2, 3]
+    envs.close()
+
+
 @pytest.mark.parametrize(
     ("figure", "complaint"),
     [
@@ -440,16 +489,33 @@ def test_the_report_card_of_any_world_measures_it(pendulums: Path, tmp_path: Pat
         assert entry["length"]["mean"] == 20
 
 
+def test_a_film_shows_an_episode_from_its_first_state_to_its_last(tmp_path: Path) -> None:
+    (episode,) = drive(open_worlds(f"{FILE}:one"), SEEDS[:1])
+    check_video(f"{FILE}:one")
+    for actions, file in ((episode.actions, "whole.gif"), (np.tile(episode.actions, (9, 1)), "longer.gif")):
+        record_video(f"{FILE}:one", SEEDS[0], actions, tmp_path / file)
+        frames = np.stack(imageio.mimread(tmp_path / file))
+        assert frames.shape[1:3] == (8, 12)  # even, as video codecs want
+        shades = frames.reshape(len(frames), -1).mean(axis=1)
+        np.testing.assert_allclose(shades, 20 * np.arange(len(episode) + 1), atol=2)
+    assert {path.name for path in tmp_path.iterdir()} == {"whole.gif", "longer.gif"}
+
+
+def test_worlds_without_pictures_are_not_filmed() -> None:
+    assert "blind renders no pictures (rgb_array); leave --video out" in refused(lambda: check_video(f"{FILE}:blind"))
+    assert "returned SyncVectorEnv; expected one gymnasium.Env" in refused(lambda: check_video(f"{FILE}:several"))
+    if importlib.util.find_spec("pygame") is None:
+        assert "pygame is not installed" in refused(lambda: check_video("Pendulum-v1"))
+
+
 def test_a_policy_of_choices_trains_and_drives(tmp_path: Path) -> None:
     experts = tuple(f"{CONTROLLERS}:{name}=3" for name in ("HoldLeft", "HoldRight"))
-    generate(
-        GenerateConfig(out="test/poles-v0", env="CartPole-v1", expert=experts, steps=60, root=tmp_path, workers=1)
-    )
+    generate(GenerateConfig(out="test/poles-v0", env="CartPole-v1", expert=experts, steps=60, root=tmp_path, workers=1))
     dataset = load_dataset("test/poles-v0", tmp_path)
     assert dataset.action_space.choices == (2,)
     assert all(episode.actions.dtype == np.int64 for episode in dataset.episodes)
     assert all(len(episode) == 60 for episode in dataset.episodes)  # the pole stays up
-    run = fit(dataset, out=tmp_path / "run", **SMALL)
+    run = mi.fit(dataset, out=tmp_path / "run", **SMALL)
     policy, env = run.policy.steer(mode=0), gymnasium.make("CartPole-v1")
     seen, _ = env.reset(seed=500)
     actions = []
