@@ -427,10 +427,10 @@ def test_rollout_drives_any_world_and_prints_figures_of_the_users_own(
 
 
 def test_from_python_a_policy_drives_any_world_and_is_left_as_it_was(pendulums: Path, tmp_path: Path) -> None:
-    policy = load_policy(pendulums / "run").steer(mode=1)
+    policy = load_policy(pendulums / "run").steer(mode=0)
     drives = mi.rollout("Pendulum-v1", policy, seeds=[500, 501, 502], steps=20, figures=[small_worlds.length])
     assert [episode.layout_seed for episode in drives] == [500, 501, 502]
-    assert (drives.what, drives.env_id, len(drives)) == ("mode 1", "Pendulum-v1", 3)
+    assert (drives.what, drives.env_id, len(drives)) == ("mode 0", "Pendulum-v1", 3)
     assert drives.figures["length"].mean == 20
     returns = [float(np.sum(episode.rewards)) for episode in drives]
     assert drives.figures["return"].mean == pytest.approx(np.mean(returns), rel=1e-5)
