@@ -110,14 +110,14 @@ def test_exemplars_are_the_nearest_windows_of_distinct_episodes_of_that_mode() -
 
 def test_action_nll_is_torchs_normal_density_of_raw_actions() -> None:
     model, episode = random_model(), random_episode()
-    centre, scale = torch.tensor([0.3, -0.1]), torch.tensor([0.5, 2.0])
-    model.features.act_mean.copy_(centre)
-    model.features.act_scale.copy_(scale)
+    model.features.act_scale.copy_(torch.tensor([0.5, 2.0]))
+    model.features.act_mean.copy_(torch.tensor([0.1, -0.3]))
     contexts = model.mode_contexts()[[0, 1] * 20]
-    rows = model.features.rows(torch.tensor(episode.observations[:-1]))
-    mean, log_sigma = model.predict(rows, contexts)[:, 0].chunk(2, dim=-1)
-    normal = torch.distributions.Normal(centre + scale * mean, scale * log_sigma.exp())
-    expected = -normal.log_prob(torch.tensor(episode.actions)).sum(-1)
+    parameters = model.predict(model.features.rows(torch.tensor(episode.observations[:-1])), contexts)[:, 0]
+    mean, log_sigma = parameters.chunk(2, dim=-1)
+    scale = torch.tensor([0.5, 2.0])
+    raw = torch.distributions.Normal(mean * scale + torch.tensor([0.1, -0.3]), log_sigma.exp() * scale)
+    expected = -raw.log_prob(torch.tensor(episode.actions)).sum(-1)
     found = action_nll(model, episode.observations[:-1], episode.actions, contexts.numpy())
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
 

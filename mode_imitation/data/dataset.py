@@ -15,7 +15,7 @@ import numpy as np
 from mode_imitation.data.episodes import Episode, Scene
 from mode_imitation.data.flattening import Part, action_space_of, flatten, parts_of, sensors_of
 from mode_imitation.data.patient_file import WaitingSignals
-from mode_imitation.data.spaces import ActionSpace, Sensor, in_sight, slices_of
+from mode_imitation.data.spaces import ActionSpace, Sensor, slices_of
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
 from mode_imitation.errors import UserError
 
