@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mode_imitation.data.episodes import Scene
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.reports import expert_cache
 from mode_imitation.reports.closed_loop import Drive, PolicyController, check_env, run_experts, run_modes
@@ -16,7 +17,9 @@ from mode_imitation.reports.expert_cache import ARRAYS, ExpertCache, source_dige
 from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.policy import Policy
+from mode_imitation.worlds.protocol import World, open_worlds
 from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec
+from tests.small_worlds import Walker
 from tests.tiny_runs import N_CODES, random_episode, random_model
 
 STEPS = 12
@@ -254,3 +257,17 @@ def test_a_cache_file_with_any_byte_changed_is_read_or_driven_again(
 def test_an_environment_of_another_size_is_one_clear_line(env: NavigationVectorEnv) -> None:
     with pytest.raises(UserError, match=r"has observations and actions of \(60, 2\) numbers.*\(5, 2\).*--env"):
         check_env(Policy(random_model(obs_dim=5)), env)
+
+
+def test_a_world_of_other_choices_is_one_clear_line() -> None:
+    def world(kind: str) -> World:
+        return open_worlds(lambda: Walker(kind))
+
+    policy = Policy(random_model(obs_dim=7, head="categorical", action_space=ActionSpace(1, (3,))))
+    check_env(policy, world("one of three from -1 on"))
+    of_numbers = Policy(random_model(obs_dim=7, action_space=ActionSpace(1)))
+    with pytest.raises(UserError, match=r"takes choices of 3, the run was trained on numbers; .* --env"):
+        check_env(of_numbers, world("one of three"))
+    more = Policy(random_model(obs_dim=7, head="categorical", action_space=ActionSpace(2, (3, 4))))
+    with pytest.raises(UserError, match="takes choices of 3 and 2, the run was trained on choices of 3 and 4"):
+        check_env(more, world("several"))
