@@ -25,9 +25,9 @@ class Actors(Policy):
 
     experts: Any = ()
 
-    def act(self, observation: np.ndarray, temperature: float = 0.0) -> np.ndarray:
-        contexts = np.broadcast_to(np.asarray(self.context), (len(observation), self.n_codes))
-        wanted = [expert.act(observation) for expert in self.experts]
+    def actions(self, observations: np.ndarray, temperature: float = 0.0) -> np.ndarray:
+        contexts = np.broadcast_to(np.asarray(self.context), (len(observations), self.n_codes))
+        wanted = [expert.act(observations) for expert in self.experts]
         return np.stack([wanted[mode % 2][row] for row, mode in enumerate(contexts.argmax(axis=1))]).astype(np.float32)
 
 

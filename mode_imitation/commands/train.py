@@ -27,8 +27,8 @@ PRINTED = {
 class TrainCommand:
     """What to train on, and where the run goes."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")] = ""
-    """Name below the root (namespace/name-vN), or a path; not needed with --resume."""
+    datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET ...")] = ()
+    """Name below the root (namespace/name-vN), or a path; several train together. Not needed with --resume."""
     out: Path | None = None
     """The run's folder, runs/two-experts say."""
     resume: Path | None = None
@@ -53,41 +53,37 @@ def run(config: TrainCommand) -> int:
 
 def start(config: TrainCommand) -> "Run":
     """A new run."""
-    if not config.dataset:
+    if not config.datasets:
         raise UserError(
             "no dataset is named; expected `mode-imitation train DATASET --out RUN` or `train --resume RUN`"
         )
     if config.out is None:
         raise UserError("--out is missing; name the run's folder, --out runs/two-experts say")
-    from mode_imitation.data import load_dataset
-    from mode_imitation.data.storage import resolve_root
     from mode_imitation.training.fit import fit
+    from mode_imitation.training.sources import load_joined, source_of
 
-    dataset = load_dataset(config.dataset, config.root)
-    # Absolute, so that `modes` and `--resume` find the data from whichever folder they are called in.
-    place = Path(config.dataset)
-    source = {
-        "root": str(resolve_root(config.root).resolve()),
-        "name": str(place.resolve()) if place.exists() else config.dataset,
-    }
+    dataset = load_joined(config.datasets, config.root)
+    source = source_of(config.datasets, config.root)
     hook = pictures(dataset) if config.pictures else None
     return fit(dataset, config.settings, config.out, overwrite=config.overwrite, hook=hook, source=source)
 
 
 def resume(folder: Path, config: TrainCommand) -> "Run":
-    """Go on with a run; its settings and dataset are on record."""
-    from mode_imitation.data import load_dataset
+    """Go on with a run; its settings and datasets are on record."""
     from mode_imitation.training.fit import fit
     from mode_imitation.training.run_folder import read_info
+    from mode_imitation.training.sources import load_joined, load_source
 
     if config.settings != TrainConfig() or config.out is not None:
         raise UserError("--resume goes on with the run's own settings; leave the other options out, or start a new run")
     info = read_info(folder)
-    source = info.get("source") or {}
-    root = config.root or (Path(source["root"]) if source.get("root") else None)
-    dataset = load_dataset(config.dataset or source.get("name") or info["dataset"]["name"], root)
+    source = info.get("source")
+    if config.datasets:
+        dataset = load_joined(config.datasets, config.root or (source or {}).get("root"))
+    else:
+        dataset = load_source(info, config.root)
     hook = pictures(dataset) if config.pictures else None
-    return fit(dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=source or None)
+    return fit(dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=source)
 
 
 def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
