@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mode_imitation.api import FittedRun, fit
+    from mode_imitation.api import FittedRun, fit, report, rollout
     from mode_imitation.data.arrays import from_arrays
     from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
     from mode_imitation.data.spaces import Sensor
@@ -30,6 +30,8 @@ _HOMES = {
     "from_arrays": "data.arrays",
     "load_dataset": "data.dataset",
     "load_policy": "steering.policy",
+    "report": "api",
+    "rollout": "api",
 }
 __all__ = [
     "FittedRun",
@@ -42,6 +44,8 @@ __all__ = [
     "from_arrays",
     "load_dataset",
     "load_policy",
+    "report",
+    "rollout",
 ]
 
 

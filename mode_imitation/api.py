@@ -14,6 +14,7 @@ from mode_imitation.data.arrays import from_arrays, join
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.errors import UserError, near_matches
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.reports.drives import Drives, Page, rollout
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import Codes
@@ -124,8 +125,26 @@ def fit(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def report(run: FittedRun, *drives: Drives) -> Page:
+    """What a run found, and how it drives: `report(run, rollout(...), rollout(...)).save("report")`.
+
+    Args:
+        run: from `fit`.
+        drives: from `rollout`, any number.
+    """
+    summary = run.info["summary"]
+    of = "held_out" if "held_out" in run.scores else "train"
+    facts: dict[str, Any] = {
+        "modes": run.n_modes,
+        "share of the training steps": ", ".join(f"mode {i} {share:.0%}" for i, share in enumerate(summary["shares"])),
+        f"action NLL, {of.replace('_', '-')} episodes": f"{run.scores[of]['actor/nll']:.3f} nats a step",
+        "leak": f"{run.scores[of]['leak/gap']:.3f} nats a step",
+    }
+    return Page(f"Modes of {run.info['dataset']['name']}", facts, list(drives))
+
+
 def _loaded(entry: TrajectoryDataset | str | os.PathLike) -> TrajectoryDataset:
     return entry if isinstance(entry, TrajectoryDataset) else load_dataset(entry)
 
 
-__all__ = ["FittedRun", "Policy", "fit", "from_arrays", "load_dataset", "load_run"]
+__all__ = ["FittedRun", "fit", "from_arrays", "load_dataset", "load_run", "report", "rollout"]

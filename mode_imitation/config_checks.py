@@ -104,7 +104,8 @@ def check_type(name: str, value: Any, kind: Any) -> None:
         for item in value:
             check_type(f"a number of {name}", item, get_args(kind)[0])
         return
-    known_kinds = ((bool, bool, "True or False"), (int, Integral, "a whole number"), (float, Real, "a number"))
+    numbers = ((int, Integral, "a whole number"), (float, Real, "a number"))
+    known_kinds = ((bool, bool, "True or False"), *numbers, (str, str, "a word"))
     for plain, accepted, words in known_kinds:
         if kind is plain and (not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool))):
             raise UserError(f"{name} is {value!r}; expected {words}")

@@ -1,11 +1,11 @@
 """The lidar is read back exactly for one object, and the compass too."""
 
 import numpy as np
-from experts_scene import observe, setting_of, slow_lidar
 from hypothesis import given
 from hypothesis import strategies as st
 
 from experts.lidar import bin_bearings, centroid, heading, single_object, wrap
+from tests.experts_scene import observe, setting_of, slow_lidar
 
 angles = st.floats(-np.pi, np.pi)
 

@@ -5,12 +5,12 @@ from runpy import run_path
 
 import numpy as np
 import pytest
-from experts_scene import random_observations, setting_of, slow_lidar
 
 from experts.hazard_avoiding import HazardAvoidingExpert
 from experts.hazard_map import HazardMap
 from experts.planned_motion import CarMotion, Motion, PointMotion, Pose, turned
 from experts.planner import Planner
+from tests.experts_scene import random_observations, setting_of, slow_lidar
 
 Forgetful: type[HazardAvoidingExpert] = run_path(str(Path(__file__).parents[1] / "benchmarks/forgetful.py"))[
     "Forgetful"

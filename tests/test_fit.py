@@ -94,7 +94,8 @@ SEAMS = {
     "as it comes": ({}, ()),
     "encoder gru": ({"encoder": "gru"}, ()),
     "encoder attention": ({"encoder": "attention"}, ()),
-    "one transition": ({"horizon": 1}, ()),
+    "one transition": ({"horizon": 1, "pool": 1, "see_states": False, "see_actions": False}, ()),
+    "nothing held out": ({"held_out": 0.0}, ()),
     "head mixture": ({"head": "mixture"}, ()),
     "head categorical, one choice": ({}, (3,)),
     "head categorical, several": ({"chunk": 3}, (2, 4)),
@@ -143,6 +144,7 @@ def test_every_seam_trains_resumes_to_the_same_bits_and_drives(
     resumed = fit(dataset, config, tmp_path / "killed", codes=codes, resume=True)
     assert same_weights(whole, resumed)
     assert resumed.info["assignment"] == whole.info["assignment"]
+    assert ("held_out" in whole.info["summary"]["figures"]) == (config.held_out > 0)
 
     observations = dataset.episodes[0].observations[:6]
     for temperature in (0.0, 1.0):

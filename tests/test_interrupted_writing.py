@@ -20,8 +20,8 @@ from mode_imitation.cli import main
 from mode_imitation.data import writer
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.data.patient_file import PatientFile, WaitingSignals
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError

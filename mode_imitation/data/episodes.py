@@ -82,6 +82,12 @@ class Episode:
     def __len__(self) -> int:
         return len(self.actions)
 
+    def __repr__(self) -> str:
+        optional = ("rewards", "costs", "goals_met", "successes", "positions", "headings", "disturbed")
+        known = ", ".join(name for name in optional if getattr(self, name) is not None)
+        sizes = f"observations {self.observations.shape}, actions {self.actions.shape}"
+        return f"Episode of {len(self)} steps: {sizes}{', ' if known else ''}{known}"
+
     @property
     def expert_of_step(self) -> np.ndarray | None:
         """(T,) str, who drove each step, for evaluation only; None where nobody is named."""

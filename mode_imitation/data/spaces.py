@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 
+from mode_imitation.config_checks import Count, check_fields
 from mode_imitation.errors import UserError
 
-SensorKind = Literal["plain", "ring", "token"]
+SensorKind = str
 """plain: numbers. ring: readings at even bearings around the body, counterclockwise from straight ahead, larger where
-something is nearer, 0 where nothing is in reach. token: whole numbers that name one of a few things."""
+something is nearer, 0 where nothing is in reach. token: whole numbers that name one of a few things. Others as
+model.features.KINDS has them."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +26,8 @@ class Sensor:
     def __post_init__(self) -> None:
         if not 0 <= self.start < self.stop:
             raise UserError(f"a sensor has the columns {self.start}:{self.stop}; expected 0 <= start < stop")
-        if self.kind not in get_args(SensorKind):
-            raise UserError(f"a sensor's kind is {self.kind!r}; expected {', '.join(get_args(SensorKind))}")
+        if not (isinstance(self.kind, str) and self.kind.isidentifier()):
+            raise UserError(f"a sensor's kind is {self.kind!r}; expected plain, ring, token or another word")
 
     @property
     def columns(self) -> slice:
@@ -69,7 +71,7 @@ class ActionSpace:
     An episode's actions are (T, size): float32 where they are numbers, int64 from 0 on where they are choices.
     """
 
-    size: int
+    size: Count
     choices: tuple[int, ...] = ()
     """How many there are to choose from in each column (gymnasium's Discrete has one column, MultiDiscrete several);
     empty where actions are numbers."""
@@ -80,8 +82,7 @@ class ActionSpace:
     high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.size < 1:
-            raise UserError(f"an action has {self.size} numbers; expected at least 1")
+        check_fields(self)
         for name in ("choices", "starts", "low", "high"):
             if len(getattr(self, name)) not in (0, self.size):
                 raise UserError(f"{name} of the action space has {len(getattr(self, name))} entries for {self.size}")
@@ -103,7 +104,7 @@ class ActionSpace:
         A Discrete space has no last axis: (..., 1) -> (...).
         """
         if not self.discrete:
-            return np.clip(actions, self.low, self.high) if self.low else actions
+            return np.clip(actions, self.low, self.high).astype(self.dtype) if self.low else actions
         shifted = actions + np.asarray(self.starts or (0,) * self.size, dtype=np.int64)
         return shifted[..., 0] if self.size == 1 else shifted
 

@@ -25,7 +25,9 @@ def training_data(run: Run, left_out: list[str]) -> TrajectoryDataset | None:
         left_out.append(f"calibration on held-out episodes: {error}")
         return None
     if dataset.checksum != trained_on["checksum"]:
-        left_out.append(f"calibration on held-out episodes: {trained_on['name']} is no longer what the run was trained on")
+        left_out.append(
+            f"calibration on held-out episodes: {trained_on['name']} is no longer what the run was trained on"
+        )
         return None
     return dataset
 

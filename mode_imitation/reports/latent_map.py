@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.clustering import SortedDataset
 from mode_imitation.reports.turns import drivers_of_windows
-from mode_imitation.steering.infer import gather
+from mode_imitation.steering.infer import encoded
 
 WINDOWS = 4000
 """Windows on the map, at most, drawn at random."""
@@ -92,16 +91,12 @@ def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 def encode_rows(model: ModeModel, dataset: TrajectoryDataset, found: SortedDataset, rows: np.ndarray) -> np.ndarray:
     """(R, D) float64: these windows of a sorted dataset, as the encoder sees them."""
-    device = model.alive.device
     parts = []
     # By episode, so that a window costs no copy of its episode.
     for index in dict.fromkeys(found.episode_of_window[rows].tolist()):
         mine = rows[found.episode_of_window[rows] == index]
         episode: Episode = dataset.episodes[index]
-        windows = gather(episode, found.starts[mine], model.config.window)
-        with torch.inference_mode():
-            tensors = (torch.from_numpy(np.ascontiguousarray(part, np.float32)).to(device) for part in windows)
-            parts.append(model.encode(*tensors).double().cpu().numpy())
+        parts.append(encoded(model, episode, found.starts[mine]).double().cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -46,7 +46,7 @@ def as_data(work: Work) -> dict[str, Any]:
             "share": SHARE,
             "assumptions": ASSUMPTIONS.format(speed=TOP_SPEED.get(work.robot or "", "its top")),
         }
-        if work.modes
+        if any(bound for bounds in guarantees.values() for bound in bounds.values())
         else None,
         "requirements": {
             "asked": [str(condition) for condition in work.conditions],

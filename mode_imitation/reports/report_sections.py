@@ -56,17 +56,18 @@ def _reaction_text(reactions: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def guarantee_rows(data: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Header and cells: each mode's bounds of the mean, and what holds for most new layouts."""
+    """Header and cells: each mode's bounds of the mean, and what holds for so many new layouts, where there are any."""
     known = [found for entry in data["modes"] for found in (entry["guarantees"] or {}).values() if found]
     share = math.floor(100 * known[0]["share"] + 1e-9) if known else 0
+    shown = [figure for figure in SIDES if any((entry["guarantees"] or {}).get(figure) for entry in data["modes"])]
     header = [""]
-    for figure, side in SIDES.items():
-        sign = "≥" if side == "at_least" else "≤"
+    for figure in shown:
+        sign = "≥" if SIDES[figure] == "at_least" else "≤"
         header += [f"mean {figure} {sign}", f"{share}% {sign}"]
     rows = []
     for entry in data["modes"]:
         cells = [f"mode {entry['mode']}"]
-        for figure in SIDES:
+        for figure in shown:
             bound = (entry["guarantees"] or {}).get(figure)
             digits = 3 if figure == "straightness" else 1
             cells += [_safely(bound, name, digits) for name in ("bound", "quantile")]

@@ -89,9 +89,7 @@ def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> E
         raise UserError(
             f"the episode has {len(episode)} steps, a window of this run spans {shape.span}; give a longer episode"
         )
-    distances = [
-        _distances(model, episode, starts[first : first + BATCH], shape) for first in range(0, len(starts), BATCH)
-    ]
+    distances = [_distances(model, episode, starts[first : first + BATCH]) for first in range(0, len(starts), BATCH)]
     seen = episode.observations[starts + shape.span // 2]
     weights = draw_weights(in_sight(seen, rings_of(model)))
     return EpisodeWindows(starts, np.concatenate(distances), model.alive.cpu().numpy(), weights)
@@ -156,10 +154,15 @@ def check_fits(model: "ModeModel", episode: Episode) -> None:
         )
 
 
-def _distances(model: "ModeModel", episode: Episode, starts: np.ndarray, shape: WindowShape) -> np.ndarray:
-    device = model.alive.device
-    states, deltas, actions = gather(episode, starts, shape)
+def encoded(model: "ModeModel", episode: Episode, starts: np.ndarray) -> torch.Tensor:
+    """(W,) first steps of an episode's windows -> (W, D), as the encoder sees them."""
+    states, deltas, actions = gather(episode, starts, model.config.window)
     kept = (states.astype(np.float32), deltas.astype(np.float32), actions.astype(model.config.action_space.dtype))
+    tensors = (torch.from_numpy(np.ascontiguousarray(part)).to(model.alive.device) for part in kept)
     with torch.inference_mode():
-        z = model.encode(*(torch.from_numpy(np.ascontiguousarray(part)).to(device) for part in kept))  # (W, D)
-        return model.codebook.distances(z).double().cpu().numpy()  # (W, K)
+        return model.encode(*tensors)
+
+
+def _distances(model: "ModeModel", episode: Episode, starts: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return model.codebook.distances(encoded(model, episode, starts)).double().cpu().numpy()  # (W, D) -> (W, K)

@@ -271,8 +271,8 @@ def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: Held
         training = PolicyTraining(state.model, data, state.codes, config, generator)
 
         def watch(iteration: int) -> None:
-            if iteration % (EVALUATE_EVERY * config.log_every) == 0:
-                log_figures(job, data, config, unseen)
+            if iteration % (EVALUATE_EVERY * config.log_every) == 0 and iteration < config.iterations:
+                log_figures(job, data, config, unseen, iteration)
             call_hook(hook, job, config.hook_every, config.iterations, iteration)
 
         with job.timed("policy"):
@@ -280,7 +280,8 @@ def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: Held
                 config.iterations, training.step, generator, training.optimiser, figures=policy_figures, watch=watch
             )
         job.enter("done")
-    state.figures = log_figures(job, data, config, unseen)
+    last = config.iterations if config.refine else config.joint_iterations
+    state.figures = log_figures(job, data, config, unseen, last)
 
 
 def call_hook(hook: Hook | None, job: Job, every: int, last: int, iteration: int) -> None:
@@ -289,14 +290,16 @@ def call_hook(hook: Hook | None, job: Job, every: int, last: int, iteration: int
         hook(HookCall(job.state.model, iteration, job.log))
 
 
-def log_figures(job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut) -> dict[str, dict[str, float]]:
-    """Log and return figures on the training data and on the held-out episodes."""
+def log_figures(
+    job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut, iteration: int
+) -> dict[str, dict[str, float]]:
+    """Log and return figures on the training data and on the held-out episodes, after so many iterations."""
     state = job.state
     figures = {"train": evaluate(state.model, data, config, state.codes)}
     if unseen.data is not None:
         figures["held_out"] = evaluate(state.model, unseen.data, config)
     for name, values in figures.items():
-        job.log.scalars(f"policy/{name}", values, state.iteration)
+        job.log.scalars(f"policy/{name}", values, iteration)
     return figures
 
 
