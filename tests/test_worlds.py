@@ -31,6 +31,7 @@ from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.generate import generate
 from mode_imitation.worlds.protocol import World, WorldSpec, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.safety.single_env import NavigationEnv
 from mode_imitation.worlds.video import check_video, record_video
 from mode_imitation.worlds.worker import expert_setting
 from tests import small_worlds
@@ -354,8 +355,22 @@ def test_gymnasium_makes_a_navigation_world_that_its_own_checks_accept() -> None
     env.close()
 
 
-def test_a_single_navigation_world_steps_as_one_of_many_does() -> None:
-    one = gymnasium.make("mode_imitation/SafetyPointGoal1-v0", max_episode_steps=4)
+def test_a_single_navigation_world_lasts_as_long_as_gymnasium_is_told() -> None:
+    for steps, expected in ((None, 1000), (1003, 1003)):
+        options = {} if steps is None else {"max_episode_steps": steps}
+        env = gymnasium.make("mode_imitation/SafetyPointGoal0-v0", **options)  # type: ignore[arg-type]
+        env.reset(seed=1)
+        assert env.spec is not None
+        assert env.spec.max_episode_steps == expected
+        ends = [any(env.step(np.zeros(2))[2:4]) for _ in range(expected)]
+        assert ends.index(True) == expected - 1
+        env.close()
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, NavigationEnv])
+def test_a_single_navigation_world_steps_as_one_of_many_does(make: Callable[..., gymnasium.Env]) -> None:
+    env_id = "mode_imitation/SafetyPointGoal1-v0" if make is gymnasium.make else "SafetyPointGoal1-v0"
+    one = make(env_id, max_episode_steps=4)
     many = gymnasium.make_vec("mode_imitation/SafetyPointGoal1-v0", 2, max_episode_steps=4)
     seen, told = one.reset(seed=8)
     all_seen, all_told = many.reset(seed=[7, 8])  # type: ignore[arg-type]
@@ -520,7 +535,8 @@ def test_a_world_from_a_users_file_is_run_again_only_where_the_user_names_it(tmp
     assert dataset.sensors == COLUMNS
     assert {len(episode) for episode in dataset.episodes} <= set(range(small_worlds.LEAST, small_worlds.MOST))
     run = tmp_path / "run"
-    mi.fit(dataset, out=run, **SMALL | {"horizon": 1, "stride": 1})
+    short: dict[str, Any] = SMALL | {"horizon": 1, "stride": 1}
+    mi.fit(dataset, out=run, **short)
     says = "which is code to run; say --env"
     assert says in refused(lambda: rollout_run(RolloutConfig(run=run, mode=0)))
     assert any(says in line for line in make_report(ModesConfig(run=run, root=root)).data["left_out"])
