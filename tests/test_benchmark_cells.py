@@ -12,7 +12,7 @@ from benchmark_figures import in_this_process
 from benchmarks.modes import cells as cells_module
 from benchmarks.modes import run
 from benchmarks.modes.__main__ import main
-from benchmarks.modes.cells import CELL, Cell, make_cell, run_cells
+from benchmarks.modes.cells import CELL, CODE, Cell, make_cell, run_cells
 from benchmarks.modes.config import METHODS, SETS, BenchmarkConfig
 from benchmarks.modes.run import command_of
 from benchmarks.modes.switching import GOAL_STEPS
@@ -20,6 +20,7 @@ from mode_imitation.atomic import locked
 from mode_imitation.errors import UserError
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.worlds.config import GenerateConfig
+from tests.running import imported_folders
 
 WORKER = "benchmark_worker"
 TINY = [
@@ -137,6 +138,12 @@ def test_other_data_of_the_benchmarks_name_are_refused(
     monkeypatch.setattr(run, "load_dataset", load)
     with pytest.raises(UserError, match=f"two-experts-v0 is not the benchmark's data: {complaint}"):
         run.prepare_data(BenchmarkConfig(set="two", out=tmp_path))
+
+
+def test_all_that_decides_what_is_in_a_cell_is_in_the_digest_of_the_code() -> None:
+    made_by = ("methods", "measure", "kmeans", "categorical_vae", "switching", "worker")
+    loaded = imported_folders(*(f"benchmarks.modes.{name}" for name in made_by))
+    assert loaded <= {"mode_imitation", "mode_imitation/plots", "benchmarks", *CODE}
 
 
 def test_the_original_method_has_no_options_whatever_is_asked_for() -> None:

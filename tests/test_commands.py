@@ -16,7 +16,7 @@ SAMPLE = "sample/two-experts-v0"
 @dataclass(frozen=True)
 class Quick(TrainConfig):
     restarts: int = 1
-    scoring_iterations: int = 20
+    judge_iterations: int = 20
 
 
 def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
@@ -24,7 +24,7 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
 ) -> None:
     monkeypatch.setattr("mode_imitation.training.config.TrainConfig", Quick)
     out = tmp_path / "demo"
-    sizes = {"episodes": 4, "steps": 150, "iterations": 40, "discovery-iterations": 40, "layouts": 2}
+    sizes = {"episodes": 4, "steps": 150, "iterations": 40, "joint-iterations": 40, "layouts": 2}
     arguments = [
         "demo",
         "--out",

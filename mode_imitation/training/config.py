@@ -96,6 +96,11 @@ class TrainConfig(DiscoveryConfig):
             n_codes=self.codes,
             rings=tuple((ring.start, ring.stop) for ring in of_kind(sensors, "ring")),
             tokens=tuple((token.start, token.stop, size) for token, size in tokens),
+            others=tuple(
+                (sensor.kind, sensor.start, sensor.stop)
+                for sensor in (sensors or {}).values()
+                if sensor.kind not in ("plain", "ring", "token")
+            ),
             window=self.window,
             encoder=self.encoder,
             head=fitting if self.head == "auto" else self.head,
