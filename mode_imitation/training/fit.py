@@ -7,6 +7,7 @@
 Labels never come in. U units (trajectories, or segments of them), S steps, K codes.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -99,7 +100,7 @@ def fit(
     device = choose_device(config.device)
     training, held_out = held_out_split(len(dataset), config.held_out, config.seed)
     check(dataset, config, training, codes)
-    record = {**describe(dataset, config, training, held_out), "source": source}
+    record = {**describe(dataset, config, training, held_out), "given_codes": digest_of(codes), "source": source}
     flat = FlatEpisodes.of(dataset, training)
     units, given = given_units(codes, flat, config, training)
     data = TrainingData(flat, config.window, config.segment, device, units)
@@ -354,6 +355,14 @@ def given_units(
     steps = np.concatenate([np.asarray(codes[index]) for index in training])
     units, of_unit = units_of_codes(steps, flat.lengths, config.window.span)
     return units, torch.from_numpy(of_unit)
+
+
+def digest_of(codes: Codes | None) -> str | None:
+    """sha256 of given codes: who goes on with a run has to give the same ones."""
+    if codes is None:
+        return None
+    flat = np.concatenate([np.atleast_1d(of_episode) for of_episode in codes])
+    return hashlib.sha256(flat.astype(np.int64).tobytes()).hexdigest()
 
 
 def codes_of_units(data: TrainingData, codes: Tensor) -> Tensor:
