@@ -16,11 +16,11 @@ from benchmarks.modes.core import Setup
 from benchmarks.modes.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
 from benchmarks.modes.methods import ON_CODES, OWN, train_method
 from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.steering.policy import load_policy
-from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run
 

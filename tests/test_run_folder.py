@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.modes import methods
 from mode_imitation.atomic import write_atomic
 from mode_imitation.errors import UserError
-from benchmarks.modes import methods
 from mode_imitation.reports.report_pictures import PICTURES
 from mode_imitation.reports.report_writer import JSON, MARKDOWN
+from mode_imitation.training.fit import fit
 from mode_imitation.training.run_folder import (
     FILES,
     INFO,
@@ -23,7 +24,6 @@ from mode_imitation.training.run_folder import (
     tidy_folder,
     write_info,
 )
-from mode_imitation.training.fit import fit
 from tests.synthetic import two_laws
 from tests.test_fit import small
 

@@ -18,14 +18,14 @@ from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
-from mode_imitation.reports.sweep.cells import CODE, code_digest
 from mode_imitation.reports.sweep import worker
+from mode_imitation.reports.sweep.cells import CODE, code_digest
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
 from mode_imitation.reports.sweep.sweep import sweep
 from mode_imitation.reports.sweep.writer import COLUMNS, WITH_LABELS, columns, rows, write_sweep
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.run_folder import read_info
 from mode_imitation.training.fit import fit
+from mode_imitation.training.run_folder import read_info
 from tests.running import imported_folders
 from tests.synthetic import two_laws
 from tests.tiny_sweeps import NAME, in_this_process, stored, tiny
