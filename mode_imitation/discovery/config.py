@@ -19,7 +19,7 @@ class DiscoveryConfig:
     """k, entries of the codebook: an upper bound of the number of modes; surplus ones are merged and pruned."""
     seed: Seed = 0
     """Decides the initial weights, the held-out episodes and every batch."""
-    objective: ObjectiveKind = "sum"
+    objective: Suppress[ObjectiveKind] = "sum"
     """Joins the VQ-VAE's loss V and the policy's density pi: V - log pi, V / pi (the original) or log V - log pi."""
     segment: Count | None = None
     """Steps of a segment with a code of its own, for experts that switch in mid-episode; left out: whole trajectories.
