@@ -61,6 +61,25 @@ def test_a_mistaken_option_is_told_in_our_words(words: str, said: str, capsys: p
     assert line.startswith(f"mode-imitation: error: {said}")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("some/data-v0", "--out is missing; name the run's folder"),
+        ("--out run", "no dataset is named; expected"),
+        ("--resume run --seed 1", "--resume goes on with the run's own settings"),
+        ("--resume run --merge-gap 1", "--resume goes on with the run's own settings"),
+        ("--resume run --overwrite", "--resume goes on with the run's own settings"),
+        ("--resume run --out other", "--resume goes on with the run's own settings"),
+        ("--resume run", "there is no run at run"),
+    ],
+)
+def test_train_asks_for_what_it_needs_and_resume_for_nothing_else(
+    words: str, said: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert failing(capsys, "train", *words.split()).startswith(f"mode-imitation: error: {said}")
+
+
 def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -212,7 +231,7 @@ def test_data_of_another_simulator_trains_without_pictures(capsys: pytest.Captur
     rng = np.random.default_rng(0)
     observations, actions = rng.normal(size=(400, 3)), rng.normal(size=(400, 1))
     np.savez(tmp_path / "arrays.npz", observations=observations, actions=actions, episode_lengths=[100] * 4)
-    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2", "--judge-iterations=2"]
+    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2", "--judge-iterations=2", "--restarts=1"]
     for name, env in (("pen", "AdroitHandPen-v1"), ("other", "SafetyPointGoal1-v0")):
         dataset, root = f"some/{name}-v0", ["--root", str(tmp_path)]
         assert main(["import", str(tmp_path / "arrays.npz"), "--out", dataset, "--env", env, *root]) == 0

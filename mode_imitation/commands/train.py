@@ -74,7 +74,7 @@ def resume(folder: Path, config: TrainCommand) -> "Run":
     from mode_imitation.training.run_folder import read_info
     from mode_imitation.training.sources import load_joined, load_source, recorded_root
 
-    if config.settings != TrainConfig() or config.out is not None:
+    if config.settings != TrainConfig() or config.out is not None or config.overwrite:
         raise UserError("--resume goes on with the run's own settings; leave the other options out, or start a new run")
     info = read_info(folder)
     if config.datasets:
