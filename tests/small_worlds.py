@@ -1,4 +1,4 @@
-"""Worlds of a few lines for the tests of what drives any gymnasium environment. `generate` and friends run this file."""
+"""Worlds, experts and figures of a few lines for the tests of what drives any gymnasium environment."""
 
 from typing import Any
 

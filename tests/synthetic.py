@@ -7,7 +7,7 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import new_model, token_sizes
+from mode_imitation.training.preparation import new_model, token_sizes
 
 
 def two_laws(

@@ -180,7 +180,9 @@ def test_what_a_mode_itself_draws_is_attributed_to_it_whatever_the_head(
     for layer, first in model.actor.context_layers:  # the modes are as far apart as their contexts can make them
         layer.weight[:, first : first + N_CODES].mul_(20)
     for name in {"mean", "means", "logits"} & dict(model.actor.head.named_children()).keys():
-        model.actor.head.get_submodule(name).weight.mul_(5)  # what a memory hands over lies within 1
+        layer = model.actor.head.get_submodule(name)
+        assert isinstance(layer, torch.nn.Linear)
+        layer.weight.mul_(5)  # what a memory hands over lies within 1
     policy = Policy(model)
 
     def drawn(mode: int, seed: int) -> Episode:

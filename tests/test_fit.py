@@ -21,7 +21,8 @@ from mode_imitation.steering.policy import Policy
 from mode_imitation.training import config as training_config
 from mode_imitation.training import loop
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import HookCall, choose_device, fit, held_out_split
+from mode_imitation.training.fit import HookCall, fit
+from mode_imitation.training.preparation import choose_device, held_out_split
 from mode_imitation.training.run_folder import Run, load_run
 from tests.synthetic import two_laws
 

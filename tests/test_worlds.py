@@ -23,13 +23,15 @@ from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import Sensor
 from mode_imitation.errors import UserError
-from mode_imitation.reports.config import RolloutConfig
+from mode_imitation.reports.config import ModesConfig, RolloutConfig
+from mode_imitation.reports.report import make_report
 from mode_imitation.reports.rollout_command import rollout_run
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.generate import generate
 from mode_imitation.worlds.protocol import World, WorldSpec, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
+from mode_imitation.worlds.safety.single_env import NavigationEnv
 from mode_imitation.worlds.video import check_video, record_video
 from mode_imitation.worlds.worker import expert_setting
 from tests import small_worlds
@@ -353,8 +355,22 @@ def test_gymnasium_makes_a_navigation_world_that_its_own_checks_accept() -> None
     env.close()
 
 
-def test_a_single_navigation_world_steps_as_one_of_many_does() -> None:
-    one = gymnasium.make("mode_imitation/SafetyPointGoal1-v0", max_episode_steps=4)
+def test_a_single_navigation_world_lasts_as_long_as_gymnasium_is_told() -> None:
+    for steps, expected in ((None, 1000), (1003, 1003)):
+        options = {} if steps is None else {"max_episode_steps": steps}
+        env = gymnasium.make("mode_imitation/SafetyPointGoal0-v0", **options)  # type: ignore[arg-type]
+        env.reset(seed=1)
+        assert env.spec is not None
+        assert env.spec.max_episode_steps == expected
+        ends = [any(env.step(np.zeros(2))[2:4]) for _ in range(expected)]
+        assert ends.index(True) == expected - 1
+        env.close()
+
+
+@pytest.mark.parametrize("make", [gymnasium.make, NavigationEnv])
+def test_a_single_navigation_world_steps_as_one_of_many_does(make: Callable[..., gymnasium.Env]) -> None:
+    env_id = "mode_imitation/SafetyPointGoal1-v0" if make is gymnasium.make else "SafetyPointGoal1-v0"
+    one = make(env_id, max_episode_steps=4)
     many = gymnasium.make_vec("mode_imitation/SafetyPointGoal1-v0", 2, max_episode_steps=4)
     seen, told = one.reset(seed=8)
     all_seen, all_told = many.reset(seed=[7, 8])  # type: ignore[arg-type]
@@ -432,7 +448,7 @@ def test_from_python_a_policy_drives_any_world_and_is_left_as_it_was(pendulums: 
     assert [episode.layout_seed for episode in drives] == [500, 501, 502]
     assert (drives.what, drives.env_id, len(drives)) == ("mode 0", "Pendulum-v1", 3)
     assert drives.figures["length"].mean == 20
-    returns = [float(np.sum(episode.rewards)) for episode in drives]
+    returns = [float(np.sum(episode.rewards)) for episode in drives if episode.rewards is not None]
     assert drives.figures["return"].mean == pytest.approx(np.mean(returns), rel=1e-5)
     one = gymnasium.make("Pendulum-v1")
     seen, _ = one.reset(seed=501)
@@ -479,11 +495,13 @@ def test_a_figure_that_fails_is_one_clear_line(pendulums: Path, figure: str, com
 
 
 def test_the_report_card_of_any_world_measures_it(pendulums: Path, tmp_path: Path) -> None:
-    words = ["modes", str(pendulums / "run"), "--layouts", "2", "--steps", "20", "--figure", f"{FILE}:length"]
-    assert main([*words, "--expert", f"{CONTROLLERS}:Hang", "--out", str(tmp_path / "card")]) == 0
+    words = ["modes", str(pendulums / "run"), "--root", str(pendulums / "data"), "--layouts", "2", "--steps", "20"]
+    own = ["--figure", f"{FILE}:length", "--expert", f"{CONTROLLERS}:Hang"]
+    assert main([*words, *own, "--out", str(tmp_path / "card")]) == 0
     card = json.loads((tmp_path / "card" / "report.json").read_text())
     assert card["env_id"] == "Pendulum-v1"
     assert card["own_figures"] == ["length"]
+    assert ["guarantees of the return" in line for line in card["left_out"]] == [True]
     for entry in (*card["modes"], card["experts"]["Hang"]):
         assert entry["return"]["n"] == 2
         assert entry["length"]["mean"] == 20
@@ -506,6 +524,28 @@ def test_worlds_without_pictures_are_not_filmed() -> None:
     assert "returned SyncVectorEnv; expected one gymnasium.Env" in refused(lambda: check_video(f"{FILE}:several"))
     if importlib.util.find_spec("pygame") is None:
         assert "pygame is not installed" in refused(lambda: check_video("Pendulum-v1"))
+
+
+def test_a_world_from_a_users_file_is_run_again_only_where_the_user_names_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(FILE.read_text())
+    mine, root = f"{tmp_path / 'mine.py'}:one", tmp_path / "data"
+    config = GenerateConfig(out="test/walks-v0", env=mine, expert=(f"{FILE}:Pushing=6",), root=root, workers=1)
+    generate(dataclasses.replace(config, steps=30))
+    dataset = load_dataset("test/walks-v0", root)
+    assert dataset.sensors == COLUMNS
+    assert {len(episode) for episode in dataset.episodes} <= set(range(small_worlds.LEAST, small_worlds.MOST))
+    run = tmp_path / "run"
+    short: dict[str, Any] = SMALL | {"horizon": 1, "stride": 1}
+    mi.fit(dataset, out=run, **short)
+    says = "which is code to run; say --env"
+    assert says in refused(lambda: rollout_run(RolloutConfig(run=run, mode=0)))
+    assert any(says in line for line in make_report(ModesConfig(run=run, root=root)).data["left_out"])
+    found = rollout_run(RolloutConfig(run=run, mode=0, env=mine, seeds="1,2"))
+    expected = {"return", "steps", "success", "cost", "speed"}
+    assert expected <= set(found.figures)
+    report = make_report(ModesConfig(run=run, root=root, env=mine, layouts=2, expert=(f"{FILE}:Pushing",)))
+    assert not any("drive" in line for line in report.data["left_out"] if "guarantees" not in line)
+    assert report.data["experts"]["Pushing"]["cost"]["n"] == 2
 
 
 def test_a_policy_of_choices_trains_and_drives(tmp_path: Path) -> None:

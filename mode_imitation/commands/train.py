@@ -40,7 +40,7 @@ class TrainCommand:
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     config: Path | None = None
     """A YAML or JSON file with any of these settings; what is typed wins."""
-    pictures: bool = True
+    pictures: tyro.conf.Suppress[bool] = True
     """Draw the modes from above into the log now and then, where a simulator is installed."""
     settings: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 

@@ -28,9 +28,9 @@ class DiscoveryConfig:
     """Look for the steps at which experts switch, from the codes of the segments on: slower."""
     horizon: Count = 8
     """Transitions in a window."""
-    gap: Count = 5
+    gap: Suppress[Count] = 5
     """Steps from one transition of a window to the next."""
-    stride: Count = 5
+    stride: Suppress[Count] = 5
     """Steps that one transition spans: s[t + stride] - s[t]."""
     start: Suppress[str] = "vqvae"
     """Where the codes come from that reassignment begins with: vqvae (the joint objective), kmeans, random or given."""

@@ -116,6 +116,8 @@ def _load_data(work: Work) -> None:
 
 
 def _sort_data(work: Work) -> None:
+    from mode_imitation.worlds.safety.tasks import is_safety
+
     if work.dataset is None:
         return
     every = work.config.window_every
@@ -133,7 +135,7 @@ def _sort_data(work: Work) -> None:
             work.turns = turn_scores(codes_of_steps(work.run.info, work.dataset, span), work.dataset)
     else:
         work.agreement = compare_with_labels(work.found, labels, n_modes=work.policy.n_modes, held_out=held_out(work))
-    if not has_lidar(work.dataset):
+    if not has_lidar(work.dataset) and (not work.dataset.env_id or is_safety(work.dataset.env_id)):
         work.left_out.append("figures in the arena: the dataset does not say which observations are lidar")
 
 
