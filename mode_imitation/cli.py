@@ -115,13 +115,13 @@ def read_options(program: str, config: type[Config], arguments: list[str], summa
     import tyro
 
     from mode_imitation.config_file import expand_config_file
-    from mode_imitation.options import as_declared, known_options, plainly, with_unlisted
+    from mode_imitation.options import as_declared, known_options, plainly, with_plain_help, with_unlisted
 
     if "config" in {entry.name for entry in dataclasses.fields(config)}:  # type: ignore[arg-type]
         arguments = expand_config_file(arguments, known_options(config) - {"config"})
     # Help lists what is set now and then; all the rest is taken too.
     listed = not {"-h", "--help"}.isdisjoint(arguments)
-    asked = config if listed else with_unlisted(config)
+    asked = with_plain_help(config) if listed else with_unlisted(config)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
@@ -129,9 +129,9 @@ def read_options(program: str, config: type[Config], arguments: list[str], summa
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        what = plainly(one_line(complaint.getvalue()), config)
+        what = plainly(one_line(complaint.getvalue()), config, arguments)
         raise UserError(f"{what}; `{program} --help` explains every option") from None
-    return found if asked is config else as_declared(config, found)
+    return as_declared(config, found)
 
 
 def one_line(box: str) -> str:

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import two_laws
-from tiny_runs import SLICES, random_dataset
 
 from benchmarks.modes.categorical_vae import LONG, SHORT, bound_of, schedule_for
 from benchmarks.modes.config import METHODS, REFERENCE
@@ -23,6 +21,8 @@ from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run
+from tests.synthetic import two_laws
+from tests.tiny_runs import SLICES, random_dataset
 
 TINY = TrainConfig(
     codes=3,

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from benchmark_figures import in_this_process
 
 from benchmarks.modes import cells as cells_module
 from benchmarks.modes import run
@@ -20,6 +19,7 @@ from mode_imitation.atomic import locked
 from mode_imitation.errors import UserError
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.worlds.config import GenerateConfig
+from tests.benchmark_figures import in_this_process
 from tests.running import imported_folders
 
 WORKER = "benchmark_worker"

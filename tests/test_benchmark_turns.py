@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
-from synthetic import two_laws
 from test_baselines import TINY
 from test_turns import turns_dataset
-from tiny_runs import random_model
 
 from benchmarks.modes import aggregate, measure, run
 from benchmarks.modes.__main__ import main
@@ -23,6 +20,9 @@ from mode_imitation.errors import UserError
 from mode_imitation.reports.turns import codes_of_steps, turn_scores
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import load_run
+from tests.benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
+from tests.synthetic import two_laws
+from tests.tiny_runs import random_model
 
 STEPS = 60
 

@@ -53,11 +53,31 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture) -> None:
         ("--objective som", "--objective is 'som', did you mean 'sum'?; expected sum, ratio or log_ratio"),
         ("--codes", "--codes has no value"),
         ("--codes 1", "codes is 1; expected at least 2"),
+        ("--actor-hidden 64 big", "--actor-hidden is '64', 'big'; expected numbers with spaces between them"),
     ],
 )
 def test_a_mistaken_option_is_told_in_our_words(words: str, said: str, capsys: pytest.CaptureFixture) -> None:
     line = failing(capsys, "train", "some/data-v0", "--out", "run", *words.split())
     assert line.startswith(f"mode-imitation: error: {said}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("some/data-v0", "--out is missing; name the run's folder"),
+        ("--out run", "no dataset is named; expected"),
+        ("--resume run --seed 1", "--resume goes on with the run's own settings"),
+        ("--resume run --merge-gap 1", "--resume goes on with the run's own settings"),
+        ("--resume run --overwrite", "--resume goes on with the run's own settings"),
+        ("--resume run --out other", "--resume goes on with the run's own settings"),
+        ("--resume run", "there is no run at run"),
+    ],
+)
+def test_train_asks_for_what_it_needs_and_resume_for_nothing_else(
+    words: str, said: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert failing(capsys, "train", *words.split()).startswith(f"mode-imitation: error: {said}")
 
 
 def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
@@ -67,8 +87,11 @@ def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
         main(["train", "--help"])
     shown = capsys.readouterr().out
     assert "--codes" in shown
-    assert "--judge-iterations" not in shown
-    assert len(re.findall(r"^│ --", shown, flags=re.MULTILINE)) <= 25
+    for name in ("--judge-iterations", "--objective", "--context"):
+        assert name not in shown
+    settings = shown[shown.index(" settings options ") :]
+    assert 10 < len(re.findall(r"^[ │]+--[a-z]", settings, flags=re.MULTILINE)) <= 15  # framed where a terminal can
+    assert "all others of mode_imitation/training/config.py" in re.sub(r"[│\s]+", " ", settings)
     path = tmp_path / "settings.yaml"
     path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
     words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]
@@ -79,8 +102,28 @@ def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
     assert type(command.settings) is TrainConfig
 
 
-def test_a_missing_argument_is_one_line(capsys: pytest.CaptureFixture) -> None:
-    assert "DATASET" in failing(capsys, "info")
+def test_help_breaks_lines_where_they_end(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for command, text in (
+        ("train", "it ends with the same weights as if it had never been stopped. (default: None)"),
+        ("generate", "a name of ours, path/to/file.py:Class or package.module:Class; the file is run."),
+    ):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("info", "DATASET is missing;"),
+        ("attribute", "RUN and DATASET are missing;"),
+        ("generate --expert goal_seeking=1", "--out is missing;"),
+        ("generate --otu a/b-v0", "there is no option --otu, did you mean --out?;"),
+    ],
+)
+def test_a_missing_argument_is_one_line(words: str, said: str, capsys: pytest.CaptureFixture) -> None:
+    assert failing(capsys, *words.split()).startswith(f"mode-imitation: error: {said}")
 
 
 @dataclass(frozen=True)
@@ -188,7 +231,7 @@ def test_data_of_another_simulator_trains_without_pictures(capsys: pytest.Captur
     rng = np.random.default_rng(0)
     observations, actions = rng.normal(size=(400, 3)), rng.normal(size=(400, 1))
     np.savez(tmp_path / "arrays.npz", observations=observations, actions=actions, episode_lengths=[100] * 4)
-    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2", "--judge-iterations=2"]
+    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2", "--judge-iterations=2", "--restarts=1"]
     for name, env in (("pen", "AdroitHandPen-v1"), ("other", "SafetyPointGoal1-v0")):
         dataset, root = f"some/{name}-v0", ["--root", str(tmp_path)]
         assert main(["import", str(tmp_path / "arrays.npz"), "--out", dataset, "--env", env, *root]) == 0

@@ -90,3 +90,21 @@ def test_importing_a_module_does_not_load(module: str, unwanted: set[str]) -> No
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not unwanted & set(loaded)
+
+
+def test_help_of_every_command_is_there_at_once() -> None:
+    code = """
+import contextlib, io, sys
+from mode_imitation.cli import COMMANDS, main
+with contextlib.redirect_stdout(io.StringIO()) as shown:
+    main([])
+    for name in COMMANDS:
+        try:
+            main([name, "--help"])
+        except SystemExit:
+            pass
+assert shown.getvalue().count("usage: ") == 1 + len(COMMANDS)
+print(*sys.modules)
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "matplotlib", "minari", "h5py", "sklearn", *SIMULATORS} & set(loaded)

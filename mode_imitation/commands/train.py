@@ -72,18 +72,19 @@ def resume(folder: Path, config: TrainCommand) -> "Run":
     """Go on with a run; its settings and datasets are on record."""
     from mode_imitation.training.fit import fit
     from mode_imitation.training.run_folder import read_info
-    from mode_imitation.training.sources import load_joined, load_source
+    from mode_imitation.training.sources import load_joined, load_source, recorded_root
 
-    if config.settings != TrainConfig() or config.out is not None:
+    if config.settings != TrainConfig() or config.out is not None or config.overwrite:
         raise UserError("--resume goes on with the run's own settings; leave the other options out, or start a new run")
     info = read_info(folder)
-    source = info.get("source")
     if config.datasets:
-        dataset = load_joined(config.datasets, config.root or (source or {}).get("root"))
+        dataset = load_joined(config.datasets, config.root or recorded_root(info))
     else:
         dataset = load_source(info, config.root)
     hook = pictures(dataset) if config.pictures else None
-    return fit(dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=source)
+    return fit(
+        dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=info.get("source")
+    )
 
 
 def pictures(dataset: "TrajectoryDataset") -> "Hook | None":

@@ -29,7 +29,7 @@ from mode_imitation.reports.requirements import parse_requirements
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
-from mode_imitation.training.sources import load_source
+from mode_imitation.training.sources import load_source, recorded_root
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import World
@@ -102,8 +102,7 @@ def _load_data(work: Work) -> None:
     without = "clustering, leak, exemplars, sensors, the map of the windows"
     try:
         if named is not None:
-            source = work.run.info.get("source") or {}
-            work.dataset = load_dataset(named, work.config.root or source.get("root"))
+            work.dataset = load_dataset(named, work.config.root or recorded_root(work.run.info))
         else:
             work.dataset = load_source(work.run.info, work.config.root)
     except UserError as error:

@@ -18,7 +18,8 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 class TrainConfig(DiscoveryConfig):
     """Everything that decides what training does; the same settings and data give the same weights.
 
-    What the command line does not list is set from Python or by --config.
+    Listed are those that are usually set; all others of mode_imitation/training/config.py and
+    discovery/config.py are taken too.
     """
 
     device: DeviceName = "auto"
