@@ -135,20 +135,20 @@ def test_ctrl_c_while_a_dataset_is_read_is_ctrl_c(folder: Path) -> None:
     assert codes.count(130) > INSTANTS / 2
 
 
-@pytest.mark.parametrize("method", ["write", "seek", "truncate", "flush", "tell"])
+@pytest.mark.parametrize("method", ["write", "truncate", "readinto"])
 @pytest.mark.parametrize("call", [1, 2, 5, 20])
 def test_an_exception_in_one_of_the_librarys_calls_is_raised_when_the_file_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, call: int
 ) -> None:
     count, original = itertools.count(1), PatientFile._kept
 
-    def kept(self: PatientFile, do: Callable[[], Any], otherwise: Any) -> Any:
+    def kept(self: PatientFile, do: Callable[[], Any]) -> None:
         def failing() -> Any:
             if sys._getframe(3).f_code.co_name == method and next(count) == call:
                 raise KeyboardInterrupt
             return do()
 
-        return original(self, failing, otherwise)
+        original(self, failing)
 
     monkeypatch.setattr(PatientFile, "_kept", kept)
     try:
