@@ -39,7 +39,7 @@ def do_import(tmp_path: Path, arrays: dict, suffix: str = ".npz", **options) -> 
         with h5py.File(source, "w") as file:
             for key, values in arrays.items():
                 file[key] = values.astype("S") if values.dtype.kind == "U" else values
-    return import_arrays(ImportConfig(source=source, out="other/arrays-v0", root=tmp_path, **options))
+    return import_arrays(ImportConfig(sources=(source,), out="other/arrays-v0", root=tmp_path, **options))
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".hdf5"])
@@ -52,7 +52,7 @@ def test_every_transition_is_kept_where_its_observations_are(
     result = do_import(tmp_path, make_arrays(lengths, final), suffix, overwrite=True)
     dataset = load_dataset("other/arrays-v0", tmp_path)
     assert dataset.lengths.tolist() == [length - (not final) for length in lengths]
-    assert any("dropped" in note for note in result.notes) == (not final)
+    assert any("left out: no observation follows" in note for note in result.notes) == (not final)
     assert result.steps == dataset.lengths.sum()
     assert dataset.labels == [f"expert {i % 2}" for i in range(len(lengths))]
     for i, episode in enumerate(dataset.episodes):
@@ -104,24 +104,27 @@ def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"observations": np.zeros((12, 2))}, "12 rows for 11 actions in 3 episodes; expected 11, or 14"),
-        ({"actions": np.zeros((0, 1))}, "actions is empty"),
+        ({"observations": np.zeros((12, 2))}, "12 rows for 11 steps in 3 episodes; expected 11, or 14"),
+        ({"actions": np.zeros((0, 1))}, "lengths add up to 11, but actions has 0 rows"),
         ({"actions": np.zeros((11, 0))}, r"actions has shape \(11, 0\); expected at least one number a step"),
-        ({"observations": np.zeros((14, 2, 0))}, r"observations has shape \(14, 2, 0\)"),
+        ({"observations": np.zeros((14, 2, 0))}, r"observations have shape \(14, 2, 0\)"),
         ({"actions": np.array(["left"] * 11)}, "expected numbers"),
         ({"episode_lengths": np.array([4, 2, 4])}, "add up to 10"),
         ({"episode_lengths": np.array([4, 0, 7])}, "at least 1"),
         ({"episode_lengths": np.array([4.0, 2.0, 5.0])}, "whole numbers"),
-        ({"episode_lengths": np.array([], dtype=int)}, "add up to 0"),
-        ({"rewards": np.zeros(10)}, "rewards has 10 rows; expected 11"),
-        ({"positions": np.zeros((14, 3))}, "expected \\(14, 2\\)"),
-        ({"rewards": np.float64(3)}, r"rewards has shape \(\); expected \(11, 1\)"),
+        ({"episode_lengths": np.array([], dtype=int)}, "one an episode"),
+        ({"rewards": np.zeros(10)}, "rewards has 10 rows for 11 steps in 3 episodes; expected 11"),
+        ({"positions": np.zeros((14, 3))}, r"positions has shape \(14, 3\); expected 2 columns"),
+        ({"rewards": np.float64(3)}, "rewards is one number: expected one row"),
         ({"rewards": np.array(["much"] * 11)}, "rewards is of type <U4; expected numbers"),
         ({"terminals": np.array(["no"] * 11)}, "terminals is of type <U2; expected numbers"),
         ({"labels": np.array(["a\0b", "c", "d"])}, r"the label 'a\\x00b' holds a NUL character"),
-        ({"labels": np.array(["a"])}, "labels has 1 rows; expected 3"),
-        ({"labels": np.array([["a", "b"]] * 3)}, r"labels has shape \(3, 2\); expected \(3, 1\)"),
-        ({"rewards": np.array([0.0] * 8 + [np.nan] + [0.0] * 2)}, "episode 2, step 2: rewards holds NaN"),
+        ({"labels": np.array(["a"])}, "labels has 1 entries for 3 episodes"),
+        ({"labels": np.array([["a", "b"]] * 3)}, "labels has 6 entries for 3 episodes"),
+        (
+            {"rewards": np.array([0.0] * 8 + [np.nan] + [0.0] * 2)},
+            "1 episode with NaN.*: 2, the first in the rewards at step 2",
+        ),
     ],
 )
 def test_wrong_arrays_are_one_clear_line_and_nothing_is_written(tmp_path: Path, changes: dict, message: str) -> None:
@@ -130,9 +133,12 @@ def test_wrong_arrays_are_one_clear_line_and_nothing_is_written(tmp_path: Path, 
     assert [path.name for path in tmp_path.iterdir()] == ["arrays.npz"]
 
 
-def test_episodes_of_one_action_without_final_observation_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="episode 1 has 1 action and no final observation"):
-        do_import(tmp_path, make_arrays([3, 1], final=False))
+def test_episodes_of_one_action_without_final_observation_are_left_out_and_counted(tmp_path: Path) -> None:
+    result = do_import(tmp_path, make_arrays([3, 1], final=False))
+    assert "1 episode of fewer than 1 transitions left out" in result.notes
+    assert load_dataset("other/arrays-v0", tmp_path).lengths.tolist() == [2]
+    with pytest.raises(UserError, match="no episode is left"):
+        do_import(tmp_path, make_arrays([1, 1], final=False), overwrite=True)
 
 
 def test_arrays_without_episode_ends_are_refused(tmp_path: Path) -> None:
@@ -149,7 +155,7 @@ def test_a_damaged_file_is_one_clear_line(tmp_path: Path, suffix: str) -> None:
     for content in (b"", b"nonsense", source.read_bytes()[:700]):
         source.write_bytes(content)
         with pytest.raises(UserError, match="cannot be read") as caught:
-            import_arrays(ImportConfig(source=source, out="other/more-v0", root=tmp_path))
+            import_arrays(ImportConfig(sources=(source,), out="other/more-v0", root=tmp_path))
         assert "\n" not in str(caught.value)
 
 
@@ -162,7 +168,7 @@ def test_an_npz_with_any_byte_changed_is_read_or_one_clear_line(tmp_path: Path) 
     for where in np.random.default_rng(0).choice(len(content), 300, replace=False):
         source.write_bytes(content[:where] + bytes([content[where] ^ 0x5A]) + content[where + 1 :])
         try:
-            import_arrays(ImportConfig(source=source, out="other/any-v0", root=tmp_path, overwrite=True))
+            import_arrays(ImportConfig(sources=(source,), out="other/any-v0", root=tmp_path, overwrite=True))
         except UserError as error:
             refused.append(str(error))
     assert len(refused) > 150
@@ -174,16 +180,17 @@ def test_what_is_no_archive_of_arrays_is_one_clear_line(tmp_path: Path) -> None:
     with source.open("wb") as file:
         np.save(file, np.zeros((3, 2)))
     with pytest.raises(UserError, match="is one array without a name; expected several, saved with"):
-        import_arrays(ImportConfig(source=source, out="other/more-v0", root=tmp_path))
+        import_arrays(ImportConfig(sources=(source,), out="other/more-v0", root=tmp_path))
     with zipfile.ZipFile(source, "w") as archive:
-        archive.writestr("observations.npy", "not an array")
+        for name in ("observations", "actions"):
+            archive.writestr(f"{name}.npy", "not an array")
     with pytest.raises(UserError, match="observations is a file, not an array"):
-        import_arrays(ImportConfig(source=source, out="other/more-v0", root=tmp_path))
+        import_arrays(ImportConfig(sources=(source,), out="other/more-v0", root=tmp_path))
 
 
 def test_a_missing_or_unknown_file_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file"):
-        import_arrays(ImportConfig(source=tmp_path / "none.npz", out="a-v0", root=tmp_path))
-    (tmp_path / "x.csv").touch()
-    with pytest.raises(UserError, match=r"no .npz, .h5 or .hdf5"):
-        import_arrays(ImportConfig(source=tmp_path / "x.csv", out="a-v0", root=tmp_path))
+        import_arrays(ImportConfig(sources=(tmp_path / "none.npz",), out="a-v0", root=tmp_path))
+    (tmp_path / "x.mat").touch()
+    with pytest.raises(UserError, match=r"no .npz, .h5, .hdf5, .csv, .parquet file"):
+        import_arrays(ImportConfig(sources=(tmp_path / "x.mat",), out="a-v0", root=tmp_path))
