@@ -22,8 +22,8 @@ from mode_imitation.data.windows import all_inside, window_starts
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.objective import Windows
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import new_model, token_sizes
 from mode_imitation.training.policy_training import PolicyTraining
+from mode_imitation.training.preparation import new_model, token_sizes
 from mode_imitation.versions import versions
 
 DATA, SAMPLE = Path(__file__).parents[1] / "data", "sample/pointgoal1-v0"

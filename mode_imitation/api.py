@@ -17,8 +17,8 @@ from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.drives import Drives, Page, rollout
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import Codes
 from mode_imitation.training.fit import fit as fit_into_folder
+from mode_imitation.training.preparation import Codes
 from mode_imitation.training.run_folder import Run, load_run
 
 Datasets = TrajectoryDataset | str | os.PathLike | Sequence[TrajectoryDataset | str | os.PathLike]

@@ -117,28 +117,23 @@ def read_options(program: str, config: type[Config], arguments: list[str], summa
     import tyro
 
     from mode_imitation.config_file import expand_config_file
+    from mode_imitation.options import as_declared, known_options, plainly, with_plain_help, with_unlisted
 
     if "config" in {entry.name for entry in dataclasses.fields(config)}:  # type: ignore[arg-type]
-        arguments = expand_config_file(arguments, known_options(config))
+        arguments = expand_config_file(arguments, known_options(config) - {"config"})
+    # Help lists what is set now and then; all the rest is taken too.
+    listed = not {"-h", "--help"}.isdisjoint(arguments)
+    asked = with_plain_help(config) if listed else with_unlisted(config)
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            return tyro.cli(config, args=arguments, prog=program, description=summary)
+            found = tyro.cli(asked, args=arguments, prog=program, description=summary)
     except SystemExit as stop:
         if stop.code in (0, None):
             raise
-        raise UserError(f"{one_line(complaint.getvalue())}; `{program} --help` explains every option") from None
-
-
-def known_options(config: type) -> set[str]:
-    """Names of the options that a config file may set: the fields of the config and of configs within it."""
-    names = set()
-    for entry in dataclasses.fields(config):
-        names.add(entry.name)
-        default = entry.default_factory() if callable(entry.default_factory) else entry.default
-        if dataclasses.is_dataclass(default):
-            names |= {inner.name for inner in dataclasses.fields(default)}
-    return names
+        what = plainly(one_line(complaint.getvalue()), config, arguments)
+        raise UserError(f"{what}; `{program} --help` explains every option") from None
+    return as_declared(config, found)
 
 
 def one_line(box: str) -> str:

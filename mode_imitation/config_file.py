@@ -12,7 +12,7 @@ FLAG = "--config"
 
 
 def expand_config_file(arguments: list[str], known: Collection[str] | None = None) -> list[str]:
-    """Put a config file's settings before the other arguments, as if they had been typed there.
+    """Put a config file's settings before the other options, as if they had been typed there.
 
     So that a file and the command line share one set of names, types and error messages, and what is typed wins.
 
@@ -21,32 +21,40 @@ def expand_config_file(arguments: list[str], known: Collection[str] | None = Non
         known: names of the settings that a file may hold; None takes any.
 
     Returns:
-        The arguments without `--config`, the file's settings first.
+        The arguments without `--config`, the file's settings before all options.
 
     Raises:
         UserError: the file is missing, is not YAML or JSON, or holds something other than known settings.
     """
     rest: list[str] = []
-    path: str | None = None
+    paths: list[str] = []
     remaining = iter(arguments)
     for argument in remaining:
         if argument == FLAG:
             path = next(remaining, None)
             if path is None:
                 raise UserError(f"{FLAG} names no file; expected {FLAG} FILE.yaml or FILE.json")
+            paths.append(path)
         elif argument.startswith(f"{FLAG}="):
-            path = argument.removeprefix(f"{FLAG}=")
+            paths.append(argument.removeprefix(f"{FLAG}="))
         else:
             rest.append(argument)
-    if path is None:
+    if not paths:
         return rest
+    if len(paths) > 1:
+        raise UserError(f"{FLAG} is given {len(paths)} times; put the settings into one file")
+    (path,) = paths
     settings = read_settings(Path(path))
+    if "config" in settings:
+        raise UserError(f"{path} names another config file, which is not read; put its settings into {path}")
     for name in settings:
         if known is not None and str(name).replace("-", "_") not in known:
             near = difflib.get_close_matches(str(name), known, n=1)
             hint = f"did you mean {near[0]}?" if near else "`--help` lists the settings"
             raise UserError(f"{path} has the unknown setting {name}; {hint}")
-    return [*as_arguments(settings), *rest]
+    # What is named first stays first: a setting of several values would take it for one more.
+    first = next((place for place, word in enumerate(rest) if word.startswith("-")), len(rest))
+    return [*rest[:first], *as_arguments(settings), *rest[first:]]
 
 
 def read_settings(path: Path) -> dict[str, Any]:

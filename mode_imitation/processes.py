@@ -112,7 +112,10 @@ def serve(prepare: Callable[[Any], Callable[[Any, Advance], Any]]) -> None:
     replies, messages = open_replies(), open_messages()
 
     def reply(**message: Any) -> None:
-        print(json.dumps(message), file=replies, flush=True)
+        try:
+            print(json.dumps(message), file=replies, flush=True)
+        except BrokenPipeError:
+            os._exit(0)  # nobody hears the answer any more: as when the input closes, which may be noticed later
 
     job, do = messages.get(), None
     while True:

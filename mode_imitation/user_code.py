@@ -36,8 +36,8 @@ def find(location: str, name: str, kind: str = "function") -> Any:
     if not fits(found):
         own = [n for n, v in vars(module).items() if fits(v) and getattr(v, "__module__", None) == module.__name__]
         raise UserError(
-            f"{location} has no {kind} {name!r}{near_matches(name, own)}, it has {', '.join(own) or 'none'}; "
-            "check the spelling"
+            f"{location} has no {kind} {name!r}{near_matches(name, own)}; expected one of those that it has: "
+            f"{', '.join(own) or 'none'}"
         )
     return found
 

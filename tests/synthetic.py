@@ -4,6 +4,10 @@ import numpy as np
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.preparation import new_model, token_sizes
 
 
 def two_laws(
@@ -18,7 +22,7 @@ def two_laws(
     delay: int = 0,
     seed: int = 0,
 ) -> TrajectoryDataset:
-    """Two experts that answer the same observations with opposite signs; no lidar.
+    """Two experts that answer the same observations with opposite signs; no rings.
 
     Args:
         n_each: episodes per expert.
@@ -57,3 +61,10 @@ def two_laws(
             )
         )
     return TrajectoryDataset("test/two-laws-v0", tuple(episodes))
+
+
+def prepared(dataset: TrajectoryDataset, config: TrainConfig) -> tuple[ModeModel, TrainingData]:
+    """All of a dataset as training data, and the model that training would begin with."""
+    data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), config.window, config.segment)
+    sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
+    return new_model(sizes, data, config, restart=0), data

@@ -10,13 +10,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import SENSORS, SLICES, random_dataset, random_episode, random_model, save_run
 
 from mode_imitation.cli import main
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
+from mode_imitation.model.heads import GaussianHead
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.attribution import (
     LEAST_GAP,
@@ -38,7 +39,9 @@ from mode_imitation.reports.attribution_scores import (
     reliability,
     true_modes,
 )
+from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import write_info
+from tests.tiny_runs import N_CODES, SENSORS, SLICES, random_dataset, random_episode, random_model, save_run
 
 STEPS = 320
 
@@ -50,11 +53,10 @@ def steered_model() -> ModeModel:
     actor = model.actor
     for parameter in actor.parameters():
         parameter.zero_()
-    first = actor.trunk[0]
-    assert isinstance(first, torch.nn.Linear)
-    first.weight[:3, -4:-1] = torch.eye(3)  # hidden units 0 .. 2 tell the modes apart
-    actor.mean.weight[:, :3] = torch.tensor([[0.8, -0.8, 0.0], [0.0, 0.0, 0.8]])
-    actor.log_sigma.bias.fill_(-2.0)
+    actor.of_context.weight[:3, :3] = torch.eye(3)  # hidden units 0 .. 2 tell the modes apart
+    assert isinstance(actor.head, GaussianHead)
+    actor.head.mean.weight[:, :3] = torch.tensor([[0.8, -0.8, 0.0], [0.0, 0.0, 0.8]])
+    actor.head.log_sigma.bias.fill_(-2.0)
     return model
 
 
@@ -130,7 +132,7 @@ def test_the_densities_are_the_policys_under_each_modes_context() -> None:
     observations = torch.from_numpy(episode.observations[:-1])
     for column, mode in enumerate(modes_of(MODEL)):
         context = MODEL.mode_contexts()[mode].expand(len(observations), -1)
-        mean, log_sigma = MODEL.action_distribution(observations, context)
+        mean, log_sigma = MODEL.predict(MODEL.features.rows(observations), context)[:, 0].chunk(2, dim=-1)
         expected = torch.distributions.Normal(mean, log_sigma.exp()).log_prob(torch.from_numpy(episode.actions)).sum(-1)
         np.testing.assert_allclose(found[:, column], expected.numpy(), rtol=1e-4, atol=1e-4)
 
@@ -163,6 +165,43 @@ def test_without_episodes_the_level_comes_from_the_spread_of_the_actions() -> No
     # Actions of unit spread in both dimensions: minus the entropy of a standard normal pair.
     assert blind.level == pytest.approx(-np.log(2 * np.pi * np.e))
     assert attribute_episodes(MODEL, [driven([1])], blind)[0].segments[0].mode == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "space"),
+    [("gaussian", ActionSpace(2)), ("mixture", ActionSpace(2)), ("categorical", ActionSpace(2, (3, 4)))],
+)
+@pytest.mark.parametrize("memory", [0, 4])
+def test_what_a_mode_itself_draws_is_attributed_to_it_whatever_the_head(
+    head: str, space: ActionSpace, memory: int
+) -> None:
+    model = random_model(head=head, action_space=space, memory=memory)
+    model.codebook.entries.mul_(30)
+    for layer, first in model.actor.context_layers:  # the modes are as far apart as their contexts can make them
+        layer.weight[:, first : first + N_CODES].mul_(20)
+    for name in {"mean", "means", "logits"} & dict(model.actor.head.named_children()).keys():
+        layer = model.actor.head.get_submodule(name)
+        assert isinstance(layer, torch.nn.Linear)
+        layer.weight.mul_(5)  # what a memory hands over lies within 1
+    policy = Policy(model)
+
+    def drawn(mode: int, seed: int) -> Episode:
+        noise = random_episode(steps=STEPS, seed=seed)
+        policy.reset(seed).steer(mode=mode)
+        actions = np.stack([policy.actions(row[None], 1.0)[0] for row in noise.observations[:-1]])
+        return Episode(observations=noise.observations, actions=actions)
+
+    calibration = calibrate(model, [drawn(mode, mode) for mode in (0, 1, 2)])
+    assert calibration.n_episodes == 3
+    for mode in (0, 1, 2):
+        (found,) = attribute_episodes(model, [drawn(mode, 10 + mode)], calibration, expected_steps=50)
+        assert [part.mode for part in found.segments] == [mode]
+        assert found.segments[0].probability > 0.95
+
+
+def test_without_episodes_the_level_of_choices_is_chance() -> None:
+    model = random_model(head="categorical", action_space=ActionSpace(2, (3, 4)))
+    assert calibrate(model, []).level == pytest.approx(-np.log(3 * 4))
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])

@@ -7,36 +7,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from synthetic import two_laws
-from tiny_runs import SLICES, random_dataset
 
 from benchmarks.modes.categorical_vae import LONG, SHORT, bound_of, schedule_for
 from benchmarks.modes.config import METHODS, REFERENCE
-from benchmarks.modes.core import Setup, place_entries, train_on_codes
+from benchmarks.modes.core import Setup
 from benchmarks.modes.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
 from benchmarks.modes.methods import ON_CODES, OWN, train_method
 from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.errors import UserError
-from mode_imitation.model.actor import log_density
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.steering.policy import load_policy
-from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run
+from tests.synthetic import two_laws
+from tests.tiny_runs import SLICES, random_dataset
 
 TINY = TrainConfig(
     codes=3,
     iterations=8,
-    discovery_iterations=6,
+    joint_iterations=6,
     restarts=2,
+    workers=1,
     horizon=3,
     gap=2,
     stride=2,
     pool=2,
-    discovery_windows=16,
+    joint_windows=16,
     batch=32,
-    scoring_iterations=4,
+    judge_iterations=4,
     rounds=2,
     actor_hidden=(8,),
 )
@@ -72,7 +72,7 @@ def test_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "model.safetensors").stat().st_mtime_ns == before
     (tmp_path / "run" / "model.json").unlink()
     train_method("bc", two_laws(), TINY, tmp_path / "run")
-    assert load_run(tmp_path / "run").info["method"] == "bc"
+    assert load_run(tmp_path / "run").model.n_modes == 1
 
 
 @pytest.mark.parametrize("method", ["ours", "bc"])
@@ -102,45 +102,45 @@ def test_all_methods_hold_out_the_same_episodes(tmp_path: Path) -> None:
 def test_the_original_method_sees_as_many_samples_as_the_others(tmp_path: Path) -> None:
     train_method("original", two_laws(), TINY, tmp_path / "run")
     config = TrainConfig.from_dict(load_run(tmp_path / "run").info["config"])
-    assert config.discovery_iterations * config.discovery_windows * config.asked == TINY.iterations * TINY.batch
+    assert config.joint_iterations * config.joint_windows * config.joint_steps == TINY.iterations * TINY.policy_batch
     assert (config.objective, config.context, config.horizon, config.refine) == ("ratio", "distances", 1, False)
 
 
-def test_contexts_of_given_codes_are_one_hot_and_unused_codes_are_pruned(tmp_path: Path) -> None:
-    setup = Setup(two_laws(), TINY)
-    codes = torch.tensor([2, 0] * (setup.data.n_units // 2) + [2] * (setup.data.n_units % 2))
-    train_on_codes(setup, codes, tmp_path / "run", "test")
+def test_codes_of_training_units_are_those_of_their_episodes_and_steps(tmp_path: Path) -> None:
+    dataset = two_laws(n_each=10)
+    whole = Setup(dataset, TINY)
+    codes = torch.arange(whole.data.n_units) % 3
+    of_episode = whole.of_episodes(codes)
+    assert isinstance(of_episode, np.ndarray)
+    assert of_episode[whole.split[0]].tolist() == codes.tolist()
+    cut = Setup(dataset, replace(TINY, segment=20))
+    of_step = cut.of_episodes(torch.arange(cut.data.n_units))
+    assert [len(part) for part in of_step] == dataset.lengths.tolist()
+    found = np.concatenate([of_step[index] for index in cut.split[0]])
+    np.testing.assert_array_equal(found, cut.data.unit_of_step.numpy())
+
+
+def test_given_codes_stay_as_they_are_and_unused_ones_are_pruned(tmp_path: Path) -> None:
+    train_method("true-label", two_laws(), TINY, tmp_path / "run")
     run = load_run(tmp_path / "run")
     assert run.model.n_modes == 2
-    np.testing.assert_allclose(run.model.mode_contexts()[:2].numpy(), np.eye(3)[:2], atol=1e-5)
-    # Modes are numbered by their share of the data, and the run says which of its episodes have which.
-    shares = [float((codes == code).sum()) for code in (2, 0)]
-    order = {2: int(shares[0] < shares[1]), 0: int(shares[0] >= shares[1])}
-    assert run.info["assignment"] == [order[int(code)] for code in codes]
-
-
-def test_entries_stand_at_right_angles_where_there_is_room() -> None:
-    model = Setup(two_laws(), replace(TINY, codes=12)).fresh_model()
-    place_entries(model, torch.Generator().manual_seed(0))
-    entries = model.codebook.entries.double()
-    np.testing.assert_allclose((entries @ entries.T).numpy(), 16 * np.eye(12), atol=1e-3)
-    np.testing.assert_allclose(entries.sum(1).numpy(), 0, atol=1e-4)
-    crowded = Setup(two_laws(n_each=10), replace(TINY, codes=16)).fresh_model()
-    with pytest.raises(ValueError, match="16 codes at right angles need more than 16"):
-        place_entries(crowded, torch.Generator())
+    labels = [two_laws().episodes[index].expert for index in run.info["training_episodes"]]
+    assert len(set(zip(labels, run.info["assignment"], strict=True))) == 2
+    np.testing.assert_array_equal(run.model.mode_contexts().numpy(), np.eye(3))
 
 
 def test_the_variational_bound_equals_a_slow_one() -> None:
     setup = Setup(two_laws(), TINY)
-    model, data, pool = setup.fresh_model(), setup.data, 2
+    model, data, pool, window = setup.fresh_model(), setup.data, 2, TINY.window
     generator = torch.Generator().manual_seed(0)
     units = torch.tensor([0, 0, 3, 3, 5, 5])
     starts = data.draw_starts(units, generator)
     windows = data.windows(starts)
     asked = torch.randint(3, (6, 2), generator=generator)
+    steps = data.steps(starts[:, None] + asked * window.gap, model.features)
     with torch.no_grad():
-        found = bound_of(model, windows, data.asked(starts, asked), pool)
-        distances = model.distances(model.encode(*windows))
+        found = bound_of(model, windows, steps, pool)
+        distances = model.codebook.distances(model.encode(*windows))
         nlls, kls = [], []
         for group in range(3):
             members = range(group * pool, (group + 1) * pool)
@@ -154,8 +154,8 @@ def test_the_variational_bound_equals_a_slow_one() -> None:
                 for member in members:
                     for step in asked[member].tolist():
                         state, action = windows.states[member, step], windows.actions[member, step]
-                        mean, log_sigma = model.action_distribution(state[None], torch.eye(3)[code][None])
-                        terms.append(-float(log_density(action[None], mean, log_sigma).sum()))
+                        parameters = model.predict(model.features.rows(state[None]), torch.eye(3)[code][None])
+                        terms.append(-float(model.log_prob(parameters[:, 0], action[None]).sum()))
                 expected += q[code] * sum(terms) / len(terms)
             nlls.append(expected)
             kls.append(sum(share * math.log(share * 3) for share in q))
@@ -185,7 +185,7 @@ def test_every_sensor_has_the_same_weight_in_the_features_of_k_means() -> None:
 
 
 def test_k_means_takes_the_number_of_clusters_under_which_actions_are_likeliest() -> None:
-    config = replace(TINY, codes=4, scoring_iterations=150, scoring_batch=128, actor_hidden=(32,))
+    config = replace(TINY, codes=4, judge_iterations=150, judge_batch=128, actor_hidden=(32,))
     apart = [
         replace(one, observations=one.observations + np.float32(3 * (one.expert == "plus")))
         for one in two_laws(n_each=12, steps=100).episodes

@@ -7,12 +7,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from benchmark_figures import in_this_process
 
 from benchmarks.modes import cells as cells_module
 from benchmarks.modes import run
 from benchmarks.modes.__main__ import main
-from benchmarks.modes.cells import CELL, Cell, make_cell, run_cells
+from benchmarks.modes.cells import CELL, CODE, Cell, make_cell, run_cells
 from benchmarks.modes.config import METHODS, SETS, BenchmarkConfig
 from benchmarks.modes.run import command_of
 from benchmarks.modes.switching import GOAL_STEPS
@@ -20,6 +19,8 @@ from mode_imitation.atomic import locked
 from mode_imitation.errors import UserError
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.worlds.config import GenerateConfig
+from tests.benchmark_figures import in_this_process
+from tests.running import imported_folders
 
 WORKER = "benchmark_worker"
 TINY = [
@@ -67,8 +68,8 @@ def test_data_with_bursts_that_drive_away_is_other_data_with_results_of_its_own(
     assert names == ["pointgoal1/two-experts-v0", "pointgoal1/two-experts-away20-v0"]
     assert [(config.out, config.burst_away) for config in made] == [(names[0], usual), (names[1], 0.2)]
     assert (BenchmarkConfig(set="two").name, plain.name, away.name) == ("two", "two", "two-away20")
-    assert BenchmarkConfig(set="two", burst_away=0.125, history=2).name == "two-away12p5-history2x5"
-    assert BenchmarkConfig(set="two", lidar_directions=False, burst_away=0.0).name == "two-away0-nodirections"
+    assert BenchmarkConfig(set="two", burst_away=0.125, memory=2).name == "two-away12p5-memory2"
+    assert BenchmarkConfig(set="two", ring="attention", burst_away=0.0).name == "two-away0-attention"
     assert command_of(away).endswith("--burst-away 0.2")
     assert "burst" not in command_of(plain)
 
@@ -139,8 +140,14 @@ def test_other_data_of_the_benchmarks_name_are_refused(
         run.prepare_data(BenchmarkConfig(set="two", out=tmp_path))
 
 
+def test_all_that_decides_what_is_in_a_cell_is_in_the_digest_of_the_code() -> None:
+    made_by = ("methods", "measure", "kmeans", "categorical_vae", "switching", "worker")
+    loaded = imported_folders(*(f"benchmarks.modes.{name}" for name in made_by))
+    assert loaded <= {"mode_imitation", "mode_imitation/plots", "benchmarks", *CODE}
+
+
 def test_the_original_method_has_no_options_whatever_is_asked_for() -> None:
-    plain, asked = BenchmarkConfig(set="two"), BenchmarkConfig(set="two", history=4, lidar_directions=False)
+    plain, asked = BenchmarkConfig(set="two"), BenchmarkConfig(set="two", memory=4, ring="attention")
     assert plain.train_settings("original") == asked.train_settings("original")
     assert plain.train_settings("ours") != asked.train_settings("ours")
 

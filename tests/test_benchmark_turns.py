@@ -7,23 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
-from synthetic import two_laws
 from test_baselines import TINY
 from test_turns import turns_dataset
-from tiny_runs import random_model
 
 from benchmarks.modes import aggregate, measure, run
 from benchmarks.modes.__main__ import main
 from benchmarks.modes.config import SEGMENT, SETS, BenchmarkConfig
-from benchmarks.modes.core import Setup
-from benchmarks.modes.methods import labelled_turns, train_method
+from benchmarks.modes.methods import label_codes, train_method
 from benchmarks.modes.tables import tables
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.reports.turns import codes_of_steps, turn_scores
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import load_run
+from tests.benchmark_figures import EXPERTS, a_cell, an_experts_cell, in_this_process
+from tests.synthetic import two_laws
+from tests.tiny_runs import random_model
 
 STEPS = 60
 
@@ -75,15 +74,12 @@ def test_a_set_has_its_own_methods(capsys: pytest.CaptureFixture) -> None:
         assert line.count("\n") == 1
 
 
-def test_labelled_turns_are_units_with_the_drivers_codes() -> None:
+def test_labelled_turns_are_the_drivers_of_every_step() -> None:
     dataset = taking_turns()
-    setup, codes = labelled_turns(Setup(dataset, TINY))
-    assert setup.given is not None
-    named: list[list[str]] = [[] for _ in setup.split[0]]
-    for length, row, code in zip(*setup.given, codes.tolist(), strict=True):
-        named[row] += [("back", "forth")[code]] * length
-    for row, index in enumerate(setup.split[0]):
-        assert named[row] == dataset.episodes[index].acting.tolist()
+    codes = label_codes(dataset, TINY)
+    for episode, own in zip(dataset.episodes, codes, strict=True):
+        assert episode.acting is not None
+        assert [("back", "forth")[code] for code in own] == episode.acting.tolist()
 
 
 @pytest.mark.parametrize("method", SETS["turns"].methods[1:])

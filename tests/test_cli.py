@@ -1,6 +1,7 @@
 """The command line's promises: help at once, a user's mistake in one line with exit status 2, config files."""
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from mode_imitation.cli import COMMANDS, main, one_line, parse
+from mode_imitation.commands.train import TrainCommand
 from mode_imitation.config_file import as_arguments, expand_config_file
 from mode_imitation.errors import UserError
+from mode_imitation.training.config import TrainConfig
 
 
 def failing(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -34,11 +37,93 @@ def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture) -> 
 
 
 def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture) -> None:
-    assert "Unrecognized options: --colour" in failing(capsys, "info", "some/data-v0", "--colour")
+    assert "there is no option --colour;" in failing(capsys, "info", "some/data-v0", "--colour")
 
 
-def test_a_missing_argument_is_one_line(capsys: pytest.CaptureFixture) -> None:
-    assert "DATASET" in failing(capsys, "info")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--code 4", "there is no option --code, did you mean --codes?"),
+        ("--lr 0.1", "there is no option --lr, did you mean --learning-rate?"),
+        ("--no-refin", "there is no option --no-refin, did you mean --refine?"),
+        ("--find_switch=1", "there is no option --find_switch, did you mean --find-switches?"),
+        ("--codes abc", "--codes is 'abc'; expected a whole number"),
+        ("--segment abc", "--segment is 'abc'; expected a whole number"),
+        ("--temperature warm", "--temperature is 'warm'; expected a number"),
+        ("--objective som", "--objective is 'som', did you mean 'sum'?; expected sum, ratio or log_ratio"),
+        ("--codes", "--codes has no value"),
+        ("--codes 1", "codes is 1; expected at least 2"),
+        ("--actor-hidden 64 big", "--actor-hidden is '64', 'big'; expected numbers with spaces between them"),
+    ],
+)
+def test_a_mistaken_option_is_told_in_our_words(words: str, said: str, capsys: pytest.CaptureFixture) -> None:
+    line = failing(capsys, "train", "some/data-v0", "--out", "run", *words.split())
+    assert line.startswith(f"mode-imitation: error: {said}")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("some/data-v0", "--out is missing; name the run's folder"),
+        ("--out run", "no dataset is named; expected"),
+        ("--resume run --seed 1", "--resume goes on with the run's own settings"),
+        ("--resume run --merge-gap 1", "--resume goes on with the run's own settings"),
+        ("--resume run --overwrite", "--resume goes on with the run's own settings"),
+        ("--resume run --out other", "--resume goes on with the run's own settings"),
+        ("--resume run", "there is no run at run"),
+    ],
+)
+def test_train_asks_for_what_it_needs_and_resume_for_nothing_else(
+    words: str, said: str, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert failing(capsys, "train", *words.split()).startswith(f"mode-imitation: error: {said}")
+
+
+def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    shown = capsys.readouterr().out
+    assert "--codes" in shown
+    for name in ("--judge-iterations", "--objective", "--context"):
+        assert name not in shown
+    settings = shown[shown.index(" settings options ") :]
+    assert 10 < len(re.findall(r"^[ │]+--[a-z]", settings, flags=re.MULTILINE)) <= 15  # framed where a terminal can
+    assert "all others of mode_imitation/training/config.py" in re.sub(r"[│\s]+", " ", settings)
+    path = tmp_path / "settings.yaml"
+    path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
+    words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]
+    expected = TrainConfig(start="kmeans", merge_gap=0.1, actor_hidden=(8, 8), see_states=False)
+    command = parse("train", TrainCommand, words)
+    assert command == TrainCommand(datasets=("a/b-v0", "c/d-v0"), out=Path("run"), settings=expected)
+    assert type(command) is TrainCommand
+    assert type(command.settings) is TrainConfig
+
+
+def test_help_breaks_lines_where_they_end(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    for command, text in (
+        ("train", "it ends with the same weights as if it had never been stopped. (default: None)"),
+        ("generate", "a name of ours, path/to/file.py:Class or package.module:Class; the file is run."),
+    ):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert text in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("info", "DATASET is missing;"),
+        ("attribute", "RUN and DATASET are missing;"),
+        ("generate --expert goal_seeking=1", "--out is missing;"),
+        ("generate --otu a/b-v0", "there is no option --otu, did you mean --out?;"),
+    ],
+)
+def test_a_missing_argument_is_one_line(words: str, said: str, capsys: pytest.CaptureFixture) -> None:
+    assert failing(capsys, *words.split()).startswith(f"mode-imitation: error: {said}")
 
 
 @dataclass(frozen=True)
@@ -88,6 +173,17 @@ def test_config_without_a_file_name_is_one_line() -> None:
         expand_config_file(["--config"])
 
 
+@pytest.mark.parametrize(
+    ("text", "twice", "complaint"),
+    [("config: other.yaml\n", False, "names another config file"), ("codes: 4\n", True, "is given 2 times")],
+)
+def test_settings_that_would_not_be_read_are_refused(text: str, twice: bool, complaint: str, tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text(text)
+    with pytest.raises(UserError, match=complaint):
+        parse("train", Settings, ["--config", str(path)] * (1 + twice))
+
+
 def test_nested_settings_become_dotted_options() -> None:
     settings = {"window": {"include_state": False}, "codes": 4}
     assert as_arguments(settings) == ["--window.no-include-state", "--codes", "4"]
@@ -120,7 +216,7 @@ def test_an_output_below_a_file_is_refused_before_any_work(
 
 def test_a_mistake_in_a_whole_config_does_not_name_its_class(capsys: pytest.CaptureFixture) -> None:
     assert failing(capsys, "sweep", "any/data-v0", "--codes", "0").startswith("mode-imitation: error: codes holds 0;")
-    assert "parsing --seeds" in failing(capsys, "sweep", "any/data-v0", "--seeds", "1e3")
+    assert "--seeds is '1e3'; expected a whole number" in failing(capsys, "sweep", "any/data-v0", "--seeds", "1e3")
 
 
 def test_driving_without_a_simulator_is_one_line(capsys: pytest.CaptureFixture, monkeypatch) -> None:
@@ -135,7 +231,7 @@ def test_data_of_another_simulator_trains_without_pictures(capsys: pytest.Captur
     rng = np.random.default_rng(0)
     observations, actions = rng.normal(size=(400, 3)), rng.normal(size=(400, 1))
     np.savez(tmp_path / "arrays.npz", observations=observations, actions=actions, episode_lengths=[100] * 4)
-    brief = ["--codes=2", "--iterations=2", "--discovery-iterations=2", "--scoring-iterations=2"]
+    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2", "--judge-iterations=2", "--restarts=1"]
     for name, env in (("pen", "AdroitHandPen-v1"), ("other", "SafetyPointGoal1-v0")):
         dataset, root = f"some/{name}-v0", ["--root", str(tmp_path)]
         assert main(["import", str(tmp_path / "arrays.npz"), "--out", dataset, "--env", env, *root]) == 0

@@ -1,13 +1,19 @@
-"""Commands from end to end, small: the demo's stages, and pictures that are not replaced unasked."""
+"""Commands from end to end, small: the demo's stages, several datasets, and pictures that are not replaced unasked."""
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mode_imitation.cli import main
+from mode_imitation.data.writer import write_dataset
+from mode_imitation.errors import UserError
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.run_folder import read_info
+from mode_imitation.training.sources import load_source, recorded_root, source_of
+from tests.synthetic import two_laws
 
 DATA = str(Path(__file__).parent.parent / "data")
 SAMPLE = "sample/two-experts-v0"
@@ -16,7 +22,7 @@ SAMPLE = "sample/two-experts-v0"
 @dataclass(frozen=True)
 class Quick(TrainConfig):
     restarts: int = 1
-    scoring_iterations: int = 20
+    judge_iterations: int = 20
 
 
 def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
@@ -24,7 +30,7 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
 ) -> None:
     monkeypatch.setattr("mode_imitation.training.config.TrainConfig", Quick)
     out = tmp_path / "demo"
-    sizes = {"episodes": 4, "steps": 150, "iterations": 40, "discovery-iterations": 40, "layouts": 2}
+    sizes = {"episodes": 4, "steps": 150, "iterations": 40, "joint-iterations": 40, "layouts": 2}
     arguments = [
         "demo",
         "--out",
@@ -52,6 +58,75 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
     assert "or by an earlier version" in error
+
+
+BRIEF = ["--device=cpu", "--codes=2", "--horizon=3", "--gap=1", "--stride=1", "--restarts=1"]
+BRIEF += [f"--{name}iterations=4" for name in ("", "joint-", "judge-")]
+
+
+def store_law(expert: str, root: Path, **changes: Any) -> str:
+    """One expert's episodes, as a dataset of its own."""
+    data = two_laws(n_each=4, **changes)
+    episodes = [episode for episode in data.episodes if episode.expert == expert]
+    write_dataset(f"laws/{expert}-v0", episodes, root=root, overwrite=True)
+    return f"laws/{expert}-v0"
+
+
+def test_several_datasets_train_together_and_their_run_finds_them_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    plus, minus = store_law("plus", tmp_path / "data"), store_law("minus", tmp_path / "elsewhere")
+    run, apart = tmp_path / "run", str(tmp_path / "elsewhere" / minus)
+    root = ["--root", str(tmp_path / "data")]
+    assert main(["train", plus, apart, "--out", str(run), *root, *BRIEF]) == 0
+    assert read_info(run)["dataset"]["n_episodes"] == 8
+    weights = (run / "model.safetensors").read_bytes()
+
+    # From any folder, without being told again: what goes on, what judges, and what calibrates.
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert main(["train", "--resume", str(run)]) == 0
+    assert main(["modes", str(run)]) == 0
+    assert "of 2 experts have a mode" in capsys.readouterr().out
+    assert main(["attribute", str(run), plus, *root]) == 0
+    assert "calibration on held-out episodes" not in capsys.readouterr().out
+
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert main(["train", "--resume", str(run)]) == 2
+    assert f"there is no dataset {plus} under {tmp_path / 'data'}" in capsys.readouterr().err
+    assert main(["train", "--resume", str(run), "--root", str(tmp_path / "moved")]) == 0
+    store_law("minus", tmp_path / "elsewhere", seed=1)
+    assert main(["train", "--resume", str(run), "--root", str(tmp_path / "moved")]) == 2
+    assert "was started on other data" in capsys.readouterr().err
+    assert (run / "model.safetensors").read_bytes() == weights
+
+
+def test_datasets_that_do_not_go_together_are_refused_before_any_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    names = [store_law("plus", tmp_path), store_law("minus", tmp_path, obs_dim=5)]
+    assert main(["train", *names, "--out", str(tmp_path / "run"), "--root", str(tmp_path), *BRIEF]) == 2
+    assert "laws/plus-v0 and laws/minus-v0 differ in their numbers of an observation" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_records_names_below_the_root_and_paths_of_what_lies_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, root, apart = store_law("plus", tmp_path / "data"), tmp_path / "data", tmp_path / "elsewhere"
+    store_law("plus", apart)
+    monkeypatch.chdir(apart)
+    words = [name, str(root / name), f"../data/{name}/data", str(apart / name)]
+    expected = [name, name, name, str(apart / name)]
+    assert source_of(words, root) == {"root": str(root), "datasets": expected}
+    assert source_of([name], Path("../data"))["datasets"] == [name]  # the one below the root, not the one here
+
+
+@pytest.mark.parametrize("source", [["data"], {"root": 5}, {"datasets": "data"}, {"datasets": [1]}])
+def test_a_damaged_record_of_the_data_is_one_clear_line(source: Any) -> None:
+    info = {"dataset": {"name": "some/data-v0"}, "source": source}
+    with pytest.raises(UserError, match="its source is damaged; name the dataset"):
+        load_source(info)
+    assert recorded_root({"dataset": {}, "source": None}) is None
 
 
 def test_a_picture_is_not_replaced_unasked(

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import N_CODES, random_episode, random_model
 
 from mode_imitation.data.episodes import Scene
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.reports import expert_cache
 from mode_imitation.reports.closed_loop import Drive, PolicyController, check_env, run_experts, run_modes
@@ -17,7 +17,10 @@ from mode_imitation.reports.expert_cache import ARRAYS, ExpertCache, source_dige
 from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.policy import Policy
+from mode_imitation.worlds.protocol import World, open_worlds
 from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec
+from tests.small_worlds import Walker
+from tests.tiny_runs import N_CODES, random_episode, random_model
 
 STEPS = 12
 LAYOUTS = held_out_layouts(3)
@@ -38,6 +41,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.steered: list[np.ndarray] = []
+        self.begun = 0
 
     def mode_contexts(self, modes: np.ndarray) -> np.ndarray:
         return np.eye(N_CODES)[modes]
@@ -48,10 +52,10 @@ class Recorder:
     def steer(self, *, context: np.ndarray) -> None:
         self.steered.append(context)
 
-    def forget(self) -> None:
-        pass
+    def begin(self) -> None:
+        self.begun += 1
 
-    def act(self, observations: np.ndarray, temperature: float) -> np.ndarray:
+    def actions(self, observations: np.ndarray, temperature: float) -> np.ndarray:
         return self.steered[-1][:, :2]
 
 
@@ -67,6 +71,7 @@ def test_every_episode_is_driven_by_its_own_mode_at_every_step() -> None:
             np.testing.assert_array_equal(policy.steered[-1].argmax(axis=1), modes[episodes, step])
     # Steered anew only where something changed: three times in the first group, twice in the second.
     assert len(policy.steered) == 5
+    assert policy.begun == 2  # once a group: no memory outlives its episode
 
 
 def test_a_context_of_its_own_drives_each_episode_to_its_end() -> None:
@@ -252,3 +257,17 @@ def test_a_cache_file_with_any_byte_changed_is_read_or_driven_again(
 def test_an_environment_of_another_size_is_one_clear_line(env: NavigationVectorEnv) -> None:
     with pytest.raises(UserError, match=r"has observations and actions of \(60, 2\) numbers.*\(5, 2\).*--env"):
         check_env(Policy(random_model(obs_dim=5)), env)
+
+
+def test_a_world_of_other_choices_is_one_clear_line() -> None:
+    def world(kind: str) -> World:
+        return open_worlds(lambda: Walker(kind))
+
+    policy = Policy(random_model(obs_dim=7, head="categorical", action_space=ActionSpace(1, (3,))))
+    check_env(policy, world("one of three from -1 on"))
+    of_numbers = Policy(random_model(obs_dim=7, action_space=ActionSpace(1)))
+    with pytest.raises(UserError, match=r"takes choices of 3, the run was trained on numbers; .* --env"):
+        check_env(of_numbers, world("one of three"))
+    more = Policy(random_model(obs_dim=7, head="categorical", action_space=ActionSpace(2, (3, 4))))
+    with pytest.raises(UserError, match="takes choices of 3 and 2, the run was trained on choices of 3 and 4"):
+        check_env(more, world("several"))

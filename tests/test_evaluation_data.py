@@ -5,15 +5,16 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 import torch
-from tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ContextKind
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.clustering import SortedDataset, compare_with_labels, exemplars, sort_dataset
 from mode_imitation.reports.leak import action_nll, measure_leak, stretches
 from mode_imitation.reports.metrics import clustering_scores
+from tests.tiny_runs import N_CODES, SLICES, WINDOW, random_dataset, random_episode, random_model
 
 
 def slow_distances(model: ModeModel, episode: Episode, start: int) -> np.ndarray:
@@ -21,7 +22,7 @@ def slow_distances(model: ModeModel, episode: Episode, start: int) -> np.ndarray
     states = torch.tensor(episode.observations[steps])
     deltas = torch.tensor(episode.observations[[step + WINDOW.stride for step in steps]]) - states
     z = model.encode(states[None], deltas[None], torch.tensor(episode.actions[steps])[None])
-    return model.distances(z)[0].numpy()
+    return model.codebook.distances(z)[0].numpy()
 
 
 def test_every_window_and_episode_gets_its_nearest_code_in_use() -> None:
@@ -109,12 +110,45 @@ def test_exemplars_are_the_nearest_windows_of_distinct_episodes_of_that_mode() -
 
 def test_action_nll_is_torchs_normal_density_of_raw_actions() -> None:
     model, episode = random_model(), random_episode()
-    model.normalizer.act_scale.copy_(torch.tensor([0.5, 2.0]))
+    model.features.act_scale.copy_(torch.tensor([0.5, 2.0]))
+    model.features.act_mean.copy_(torch.tensor([0.1, -0.3]))
     contexts = model.mode_contexts()[[0, 1] * 20]
-    mean, log_sigma = model.action_distribution(torch.tensor(episode.observations[:-1]), contexts)
-    expected = -torch.distributions.Normal(mean, log_sigma.exp()).log_prob(torch.tensor(episode.actions)).sum(-1)
+    parameters = model.predict(model.features.rows(torch.tensor(episode.observations[:-1])), contexts)[:, 0]
+    mean, log_sigma = parameters.chunk(2, dim=-1)
+    scale = torch.tensor([0.5, 2.0])
+    raw = torch.distributions.Normal(mean * scale + torch.tensor([0.1, -0.3]), log_sigma.exp() * scale)
+    expected = -raw.log_prob(torch.tensor(episode.actions)).sum(-1)
     found = action_nll(model, episode.observations[:-1], episode.actions, contexts.numpy())
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-4)
+
+
+def test_action_nll_of_choices_is_torchs_categorical_density() -> None:
+    space = ActionSpace(2, (3, 4))
+    model, episode = random_model(head="categorical", action_space=space), random_episode()
+    actions = np.random.default_rng(0).integers(0, space.choices, size=(len(episode), 2))
+    contexts = model.mode_contexts()[[0, 1] * 20]
+    logits = model.predict(model.features.rows(torch.tensor(episode.observations[:-1])), contexts)[:, 0]
+    columns = [
+        torch.distributions.Categorical(logits=part).log_prob(torch.tensor(actions[:, index]))
+        for index, part in enumerate(logits.split([3, 4], dim=-1))
+    ]
+    found = action_nll(model, episode.observations[:-1], actions, contexts.numpy())
+    np.testing.assert_allclose(found, -sum(columns).numpy(), rtol=1e-4)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("consecutive", [False, True])
+def test_a_memory_takes_up_an_episode_only_where_steps_are_said_to_be_one(consecutive: bool) -> None:
+    model, episode = random_model(memory=4), random_episode()
+    contexts = model.mode_contexts()[[1] * len(episode)].numpy()
+    seen = episode.observations[:-1]
+    whole = action_nll(model, seen, episode.actions, contexts, consecutive=consecutive)
+    for step in (0, 7, 39):
+        before = slice(0, step + 1) if consecutive else slice(step, step + 1)
+        alone = action_nll(model, seen[before], episode.actions[before], contexts[before], consecutive=consecutive)
+        assert alone[-1] == pytest.approx(whole[step], rel=1e-4)
+    other = action_nll(model, seen, episode.actions, contexts, consecutive=not consecutive)
+    assert other[0] == pytest.approx(whole[0], rel=1e-4)
+    assert np.abs(other[1:] - whole[1:]).max() > 1e-4
 
 
 @pytest.mark.parametrize("kind", ["assignment", "distances"])

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import random_dataset, random_model, save_run
 
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
@@ -13,6 +12,7 @@ from mode_imitation.reports.config import RolloutConfig
 from mode_imitation.reports.rollout_command import RolloutResult, command_of, rollout_run
 from mode_imitation.steering.infer import infer_context
 from mode_imitation.steering.policy import Policy
+from tests.tiny_runs import random_dataset, random_model, save_run
 
 STEPS = 10
 

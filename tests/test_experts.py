@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from experts_scene import observe, random_observations, setting_of
 
 from experts.protocol import Expert, ExpertSetting
 from experts.registry import expert_names, make_expert
+from tests.experts_scene import observe, random_observations, setting_of
 
 ROBOTS = ("Point", "Car")
 SEEKERS = ("goal_seeking", "slow_goal_seeking", "agile_goal_seeking", "hazard_avoiding")

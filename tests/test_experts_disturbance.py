@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from experts_scene import random_observations, setting_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +12,7 @@ from experts.drives import make_drive
 from mode_imitation.errors import UserError
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.worker import Driver
+from tests.experts_scene import random_observations, setting_of
 
 
 def runs(mask: np.ndarray) -> list[tuple[int, int]]:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from experts_scene import random_observations, setting_of
 
 import experts.protocol
 from experts.registry import check_labels, expert_label, expert_names, find_class, make_expert
 from mode_imitation.errors import UserError
+from tests.experts_scene import random_observations, setting_of
 
 OBSERVATIONS = random_observations(setting_of("Point"), 3, np.random.default_rng(0))
 RNGS = [np.random.default_rng(i) for i in range(3)]
@@ -146,7 +146,7 @@ def test_a_one_world_expert_has_an_instance_for_each_world(file: Path) -> None:
         ("{file}", "no expert .*file.py:Class"),
         ("{file}:", "no expert"),
         ("missing.py:Bare", "no file missing.py"),
-        ("{file}:Bar", "no class 'Bar', it has Bare, Told"),
+        ("{file}:Bar", "no class 'Bar', did you mean 'Bare'\\?; expected one of those that it has: Bare, Told"),
         ("{file}:not_a_class", "no class 'not_a_class'"),
         ("no.such.module:Bare", "no module no.such.module"),
         ("{file}:NoAct", "no method act"),

@@ -21,7 +21,8 @@ from mode_imitation.steering.policy import Policy
 from mode_imitation.training import config as training_config
 from mode_imitation.training import loop
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import HookCall, choose_device, fit, held_out_split
+from mode_imitation.training.fit import HookCall, fit
+from mode_imitation.training.preparation import choose_device, held_out_split
 from mode_imitation.training.run_folder import Run, load_run
 from tests.synthetic import two_laws
 
@@ -94,7 +95,8 @@ SEAMS = {
     "as it comes": ({}, ()),
     "encoder gru": ({"encoder": "gru"}, ()),
     "encoder attention": ({"encoder": "attention"}, ()),
-    "one transition": ({"horizon": 1}, ()),
+    "one transition": ({"horizon": 1, "pool": 1, "see_states": False, "see_actions": False}, ()),
+    "nothing held out": ({"held_out": 0.0}, ()),
     "head mixture": ({"head": "mixture"}, ()),
     "head categorical, one choice": ({}, (3,)),
     "head categorical, several": ({"chunk": 3}, (2, 4)),
@@ -143,6 +145,7 @@ def test_every_seam_trains_resumes_to_the_same_bits_and_drives(
     resumed = fit(dataset, config, tmp_path / "killed", codes=codes, resume=True)
     assert same_weights(whole, resumed)
     assert resumed.info["assignment"] == whole.info["assignment"]
+    assert ("held_out" in whole.info["summary"]["figures"]) == (config.held_out > 0)
 
     observations = dataset.episodes[0].observations[:6]
     for temperature in (0.0, 1.0):

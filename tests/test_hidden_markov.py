@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mode_imitation.discovery.hidden_markov import forward_backward, lasting_path, runs_of, sticky_transitions, viterbi
 from mode_imitation.errors import UserError
-from mode_imitation.training.hidden_markov import forward_backward, lasting_path, runs_of, sticky_transitions, viterbi
 
 
 def random_chain(seed: int, n_states: int, lengths: list[int]) -> tuple[np.ndarray, ...]:

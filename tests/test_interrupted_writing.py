@@ -21,6 +21,7 @@ from mode_imitation.data import writer
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.patient_file import PatientFile, WaitingSignals
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
@@ -134,20 +135,20 @@ def test_ctrl_c_while_a_dataset_is_read_is_ctrl_c(folder: Path) -> None:
     assert codes.count(130) > INSTANTS / 2
 
 
-@pytest.mark.parametrize("method", ["write", "seek", "truncate", "flush", "tell"])
+@pytest.mark.parametrize("method", ["write", "truncate", "readinto"])
 @pytest.mark.parametrize("call", [1, 2, 5, 20])
 def test_an_exception_in_one_of_the_librarys_calls_is_raised_when_the_file_is_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, call: int
 ) -> None:
     count, original = itertools.count(1), PatientFile._kept
 
-    def kept(self: PatientFile, do: Callable[[], Any], otherwise: Any) -> Any:
+    def kept(self: PatientFile, do: Callable[[], Any]) -> None:
         def failing() -> Any:
             if sys._getframe(3).f_code.co_name == method and next(count) == call:
                 raise KeyboardInterrupt
             return do()
 
-        return original(self, failing, otherwise)
+        original(self, failing)
 
     monkeypatch.setattr(PatientFile, "_kept", kept)
     try:
@@ -160,10 +161,10 @@ def test_an_exception_in_one_of_the_librarys_calls_is_raised_when_the_file_is_cl
 def test_what_does_not_read_back_as_it_was_written_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = writer._write_episode
 
-    def write(group: h5py.Group, index: int, episode: Episode) -> None:
+    def write(group: h5py.Group, index: int, episode: Episode, space: ActionSpace | None) -> None:
         actions = episode.actions.copy()
         actions[3, 1] += index == 1
-        original(group, index, replace(episode, actions=actions))
+        original(group, index, replace(episode, actions=actions), space)
 
     monkeypatch.setattr(writer, "_write_episode", write)
     with pytest.raises(UserError, match=r"reads back with the checksum \w{12}, expected \w{12}; disk or memory"):

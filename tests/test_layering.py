@@ -1,4 +1,4 @@
-"""Who may import whom. Data flows one way: experts, worlds, data on disk, model, training, steering, reports."""
+"""Who may import whom. Data flows one way: experts, worlds, data, model, discovery, training, steering, reports."""
 
 import ast
 import subprocess
@@ -15,12 +15,12 @@ TABLE = {
     "experts": (set(), SIMULATORS | {"torch", "gymnasium", "minari", "matplotlib"}),
     "data": (set(), SIMULATORS | {"torch", "matplotlib"}),
     "worlds": ({"data", "experts"}, {"torch", "matplotlib"}),
-    # Of the data, the model knows only the shape of a window.
     "model": ({"data"}, SIMULATORS | {"minari", "matplotlib", "gymnasium"}),
-    "training": ({"data", "model"}, SIMULATORS | {"matplotlib"}),
+    "discovery": ({"data", "model"}, SIMULATORS | {"minari", "matplotlib", "gymnasium"}),
+    "training": ({"data", "model", "discovery"}, SIMULATORS | {"matplotlib"}),
     "steering": ({"data", "model", "training"}, SIMULATORS | {"matplotlib"}),
     "plots": ({"data"}, SIMULATORS | {"torch"}),
-    "reports": ({"data", "model", "training", "steering", "worlds", "experts", "plots"}, SIMULATORS),
+    "reports": ({"data", "model", "discovery", "training", "steering", "worlds", "experts", "plots"}, SIMULATORS),
 }
 
 
@@ -80,7 +80,7 @@ def test_only_the_simulation_imports_the_simulator() -> None:
     [
         ("mode_imitation.cli", {"torch", "mujoco", "matplotlib", "minari", "safety_gymnasium"}),
         ("mode_imitation", {"torch", "mujoco", "matplotlib", "minari", "safety_gymnasium"}),
-        ("mode_imitation.training.trainer", {"mujoco", "safety_gymnasium"}),
+        ("mode_imitation.training.fit", {"mujoco", "safety_gymnasium"}),
         ("mode_imitation.steering.policy", {"mujoco", "safety_gymnasium"}),
         ("mode_imitation.worlds.rollout", {"torch"}),
         ("experts.registry", {"torch", "mujoco", "safety_gymnasium"}),
@@ -90,3 +90,21 @@ def test_importing_a_module_does_not_load(module: str, unwanted: set[str]) -> No
     code = f"import sys, {module}; print(' '.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not unwanted & set(loaded)
+
+
+def test_help_of_every_command_is_there_at_once() -> None:
+    code = """
+import contextlib, io, sys
+from mode_imitation.cli import COMMANDS, main
+with contextlib.redirect_stdout(io.StringIO()) as shown:
+    main([])
+    for name in COMMANDS:
+        try:
+            main([name, "--help"])
+        except SystemExit:
+            pass
+assert shown.getvalue().count("usage: ") == 1 + len(COMMANDS)
+print(*sys.modules)
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"torch", "matplotlib", "minari", "h5py", "sklearn", *SIMULATORS} & set(loaded)

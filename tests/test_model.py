@@ -240,7 +240,7 @@ def test_the_config_goes_through_json(kind: str) -> None:
         ({"window": {"stride": 0}}, "stride is 0; expected at least 1"),
         ({"window": 5}, "cannot be read"),
         ({"action_space": 5}, "cannot be read"),
-        ({"action_space": {"size": 0}}, "an action has 0 numbers"),
+        ({"action_space": {"size": 0}}, "size is 0; expected at least 1"),
         ({"action_space": {"size": 1, "choices": [3]}}, "head is gaussian, but the actions are choices"),
         ({"head": "categorical"}, "head is categorical, but the actions are numbers"),
     ],

@@ -20,7 +20,7 @@ from mode_imitation.commands.train import TrainCommand
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.sweep.config import SweepConfig
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.trainer import HookCall
+from mode_imitation.training.fit import HookCall
 from tests.synthetic import two_laws
 from tests.tiny_sweeps import NAME, stored
 
@@ -34,7 +34,7 @@ def test_the_original_method_is_the_same_from_python_and_from_its_config_file() 
 def test_the_experiment_from_end_to_end_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = partial(SweepConfig, iterations=8, discovery_iterations=20, scoring_iterations=20)
+    short = partial(SweepConfig, iterations=8, joint_iterations=20, judge_iterations=20)
     monkeypatch.setattr(experiment, "SweepConfig", short)
     stored(tmp_path)
     out = tmp_path / "out"
@@ -62,27 +62,19 @@ def test_a_fit_under_other_windows_does_not_count_what_a_context_knows_of_its_ow
     config = TrainConfig(codes=3, horizon=3, gap=1, stride=1, pool=2, actor_hidden=(16,))
     data = two_laws(n_each=3)
     watcher = FitWatcher(data, config)
-    one_code = ModeModel(config.model_config(3, 1))
-    one_code.keep_codes(torch.tensor([True, False, False]))
-    distances = ModeModel(dataclasses.replace(config, context="distances").model_config(3, 1))
+    one_code, distances = (
+        ModeModel(dataclasses.replace(config, context=kind).model_config(data.obs_dim, data.action_space))
+        for kind in ("assignment", "distances")
+    )
+    one_code.alive.copy_(torch.tensor([True, False, False]))
     for step, model in enumerate((one_code, distances)):
-        watcher(HookCall(model, "discovery", step, None))  # type: ignore[arg-type]
+        watcher(HookCall(model, step, None))  # type: ignore[arg-type]
     curves = watcher.curves()
     assert curves["iterations"] == [0, 1]
     assert set(curves["fits"]) == {"plus", "minus"}
     for name, (knows_nothing, knows_the_window) in curves["fits"].items():
         assert knows_nothing == curves["own_window_fits"][name][0]
         assert knows_the_window != curves["own_window_fits"][name][1]
-
-
-def test_a_watcher_goes_on_when_the_model_is_given_a_history() -> None:
-    config = TrainConfig(codes=3, horizon=4, gap=2, pool=2, history=2, history_gap=3)
-    watcher = FitWatcher(two_laws(n_each=3), config)
-    model = ModeModel(config.model_config(3, 1))
-    for step, shown in enumerate((model, model.with_history(config.memory))):
-        watcher(HookCall(shown, "refinement", step, None))  # type: ignore[arg-type]
-    for before, after in watcher.curves()["fits"].values():
-        assert after == pytest.approx(before, rel=1e-5)
 
 
 def test_entropies_are_those_of_the_undisturbed_actions() -> None:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from drawn_episodes import an_axes, an_episode, named
 from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
@@ -13,6 +12,7 @@ from mode_imitation import plots
 from mode_imitation.errors import UserError
 from mode_imitation.plots import panels, scene, style
 from mode_imitation.plots.birdseye import way_out
+from tests.drawn_episodes import an_axes, an_episode, named
 
 
 def test_hazards_goals_vases_and_arena_have_their_true_place_and_size() -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_episodes import ADataset, an_axes, an_episode
 from matplotlib.patches import Rectangle
 
 from mode_imitation import plots
 from mode_imitation.errors import UserError
 from mode_imitation.plots import curves, style
+from tests.drawn_episodes import ADataset, an_axes, an_episode
 
 
 def test_overview_shows_each_expert_and_says_what_is_missing() -> None:

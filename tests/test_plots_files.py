@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_episodes import ADataset, an_episode
 from matplotlib.figure import Figure
 
 from mode_imitation import plots
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
+from tests.drawn_episodes import ADataset, an_episode
 
 
 @pytest.mark.parametrize("ending", ["gif", "mp4"])

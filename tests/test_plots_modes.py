@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from drawn_episodes import an_episode, named
 from matplotlib.collections import QuadMesh
 
 from mode_imitation import plots
@@ -10,6 +9,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.plots.birdseye import draw_way_out
 from mode_imitation.plots.mode_maps import BINS
 from mode_imitation.plots.scene import draw_scale, prepare_axes
+from tests.drawn_episodes import an_episode, named
 
 ARENA = (-1.5, -1.5, 1.5, 1.5)
 

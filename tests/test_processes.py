@@ -162,6 +162,20 @@ def test_a_process_leaves_when_its_input_closes_even_within_a_line(worker: str, 
         stop_processes([process])
 
 
+def test_a_process_whose_answer_nobody_hears_leaves_without_a_complaint(worker: str, tmp_path: Path) -> None:
+    process = start_process(worker, log=tmp_path / "log")
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdout.close()
+        process.stdin.write("null\n0\n")
+        process.stdin.flush()
+        assert process.wait(PATIENCE_S / 2) == 0
+        assert (tmp_path / "log").read_text() == "noise on standard output\n"
+    finally:
+        stop_processes([process])
+
+
 def test_the_working_folder_comes_before_nothing_that_is_imported_from_elsewhere_here(
     worker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

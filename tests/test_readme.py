@@ -14,6 +14,7 @@ import pytest
 from benchmarks.modes.config import BenchmarkConfig
 from benchmarks.original.__main__ import OriginalConfig
 from mode_imitation.cli import COMMANDS, parse, read_options
+from mode_imitation.options import known_options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,6 +39,20 @@ def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> No
     _, name, *arguments = shlex.split(line)
     module = import_module(f"mode_imitation.commands.{COMMANDS[name].module}")
     assert parse(name, getattr(module, COMMANDS[name].config), arguments)
+
+
+OPTIONS_OF_OTHERS = {"--no-deps"}  # pip's
+
+
+def test_options_in_the_readmes_sentences_are_taken_by_a_command() -> None:
+    configs = [getattr(import_module(f"mode_imitation.commands.{c.module}"), c.config) for c in COMMANDS.values()]
+    known = {"help", "version"}.union(*map(known_options, [*configs, BenchmarkConfig, OriginalConfig]))
+    taken = {f"--{no}{name.replace('_', '-')}" for name in known for no in ("", "no-")} | OPTIONS_OF_OTHERS
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    ours = [words for words in map(str.split, spans) if words[0] in COMMANDS or words[0].startswith("--")]
+    named = {word.split("=")[0] for words in ours for word in words if word.startswith("--")}
+    assert named
+    assert named - taken == set()
 
 
 @pytest.mark.parametrize("code", blocks("python"))
@@ -144,4 +159,4 @@ def test_the_tables_of_the_results_page_are_what_the_benchmark_wrote(column: str
 def test_only_what_a_page_shows_is_committed() -> None:
     pages = README + DOCS
     for path in sorted((ROOT / "docs").rglob("*.*")):
-        assert path.suffix == ".md" or path.name in pages, path.name
+        assert path.suffix in (".md", ".py") or path.name in pages, path.name

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import random_dataset, random_episode, save_run
 
 from mode_imitation.errors import UserError
 from mode_imitation.reports import report as report_module
@@ -17,6 +16,7 @@ from mode_imitation.reports.motion import Motion
 from mode_imitation.reports.report import Report, make_report
 from mode_imitation.reports.report_writer import PICTURES, as_markdown, summary_lines, write_report
 from mode_imitation.reports.rollout_command import rollout_run
+from tests.tiny_runs import random_dataset, random_episode, save_run
 
 LAYOUTS, STEPS = 3, 15
 

@@ -2,88 +2,114 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_runs import N_CODES, random_dataset, random_model, save_run
 
 from mode_imitation.cli import main
-from mode_imitation.data.dataset import TrajectoryDataset, in_arena
+from mode_imitation.data.dataset import TrajectoryDataset
+from mode_imitation.data.spaces import ActionSpace, in_sight
 from mode_imitation.errors import UserError
+from mode_imitation.model.heads import CategoricalHead, GaussianHead
 from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
 from mode_imitation.reports.clustering import exemplar_episodes, sort_dataset
 from mode_imitation.reports.latent_map import make_latent_map, principal_axes
 from mode_imitation.reports.layouts import BLOCKS, held_out_layouts
-from mode_imitation.reports.reactions import (
-    measure_reactions,
-    normal_divergence,
-    reactions_of_modes,
-    sensor_groups,
-    states_of,
-)
+from mode_imitation.reports.reactions import measure_reactions, reactions_of_modes, sensor_groups, states_of
 from mode_imitation.steering.policy import Policy
 from mode_imitation.worlds.safety import make_vec
+from tests.tiny_runs import ACT_DIM, N_CODES, random_dataset, random_model, save_run
 
 GROUPS = {"first": slice(0, 3), "second": slice(3, 5)}
 
 
-def deaf_policy(part: slice) -> Policy:
+def deaf_policy(part: slice, **more: Any) -> Policy:
     """A policy that does not hear the numbers of `part`."""
-    model = random_model(obs_dim=5)
-    first = model.actor.trunk[0]
-    assert isinstance(first, torch.nn.Linear)
-    first.weight[:, part] = 0.0
+    model = random_model(obs_dim=5, **more)
+    model.actor.of_inputs.weight[:, part] = 0.0
     return Policy(model)
 
 
-def test_a_sensor_that_the_policy_does_not_hear_moves_nothing_and_the_other_does() -> None:
+HEADS = {
+    "gaussian": ActionSpace(ACT_DIM),
+    "mixture": ActionSpace(ACT_DIM),
+    "categorical": ActionSpace(ACT_DIM, (3, 4)),
+}
+
+
+@pytest.mark.parametrize("head", HEADS)
+@pytest.mark.parametrize("memory", [0, 4])
+def test_a_sensor_that_the_policy_does_not_hear_moves_nothing_and_the_other_does(head: str, memory: int) -> None:
     states = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
-    found = measure_reactions(deaf_policy(GROUPS["second"]), 0, states, GROUPS)
+    policy = deaf_policy(GROUPS["second"], head=head, action_space=HEADS[head], memory=memory)
+    found = measure_reactions(policy, 0, states, GROUPS)
     assert found["second"].sigmas == pytest.approx(0.0, abs=1e-6)
-    assert found["second"].nats == pytest.approx(0.0, abs=1e-9)
-    assert found["first"].sigmas > 0.01
+    assert found["second"].nats == pytest.approx(0.0, abs=1e-6)
+    assert found["first"].sigmas > 0.001
     assert found["first"].nats > 0
 
 
+@torch.no_grad()
+def linear_policy(weight: torch.Tensor, **more: Any) -> Policy:
+    """A policy whose head's first layer is `weight` times the two numbers of an observation."""
+    model = random_model(obs_dim=2, actor_hidden=(4,), **more)
+    actor = model.actor
+    for parameter in actor.parameters():
+        parameter.zero_()
+    # A pair of hidden units for each number, one of which passes it on and the other its negative.
+    actor.of_inputs.weight.copy_(torch.tensor([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0], [0.0, -1.0]]))
+    layer = actor.head.logits if isinstance(actor.head, CategoricalHead) else actor.head.mean
+    assert isinstance(layer, torch.nn.Linear)
+    layer.weight.copy_(torch.stack([weight[:, 0], -weight[:, 0], weight[:, 1], -weight[:, 1]], dim=1))
+    if isinstance(actor.head, GaussianHead):
+        actor.head.log_sigma.bias.fill_(float(np.log(0.5)))
+    return Policy(model)
+
+
 def test_the_reaction_of_a_linear_policy_is_the_one_that_can_be_worked_out() -> None:
-    class Linear:
-        class model:
-            @staticmethod
-            def action_distribution(states: torch.Tensor, contexts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-                return 3.0 * states[:, :1], torch.full((len(states), 1), float(np.log(0.5)))
-
-        device = torch.device("cpu")
-
-        @staticmethod
-        def mode_contexts(mode: int) -> np.ndarray:
-            return np.ones(1)
-
+    policy = linear_policy(torch.tensor([[3.0, 0.0]]), action_space=ActionSpace(1))
     states = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
-    found = measure_reactions(Linear(), 0, states, {"one": slice(0, 1), "two": slice(1, 2)})  # type: ignore[arg-type]
+    found = measure_reactions(policy, 0, states, {"one": slice(0, 1), "two": slice(1, 2)})
     # Two independent standard normals are sqrt(2) apart; times 3, in units of 0.5.
     assert found["one"].sigmas == pytest.approx(6 * np.sqrt(2), rel=0.05)
     assert found["one"].nats == pytest.approx(0.5 * 72, rel=0.1)
     assert found["two"].sigmas == 0.0
 
 
-def test_the_divergence_is_that_of_torch() -> None:
-    rng = np.random.default_rng(0)
-    mean, other = rng.normal(size=(2, 7, 2))
-    log_sigma, other_log_sigma = rng.normal(size=(2, 7, 2)) * 0.3
+@pytest.mark.parametrize("choices", [False, True])
+def test_the_divergence_from_draws_is_that_of_torch(choices: bool) -> None:
+    if choices:
+        weight = torch.tensor([[1.0, 0.5], [-1.0, 0.0], [0.0, -0.5]])
+        policy = linear_policy(weight, head="categorical", action_space=ActionSpace(1, (3,)))
+    else:
+        weight = torch.tensor([[0.4, -0.3], [0.1, 0.2]])
+        policy = linear_policy(weight)
+    states = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
+    found = measure_reactions(policy, 0, states, {"one": slice(0, 1)}, seed=3)
+    # The exact mean over every pair of an own and an exchanged reading of the first 300 states.
+    mine, other = states[:300, None].repeat(300, 1), states[:300, None].repeat(300, 1)
+    other[..., 0] = states[None, :300, 0]
+    outputs = [torch.from_numpy(rows) @ weight.t() for rows in (mine, other)]
     p, q = (
-        torch.distributions.Normal(torch.tensor(m), torch.tensor(s).exp())
-        for m, s in ((mean, log_sigma), (other, other_log_sigma))
+        torch.distributions.Categorical(logits=output)
+        if choices
+        else torch.distributions.Independent(torch.distributions.Normal(output, 0.5), 1)
+        for output in outputs
     )
-    expected = torch.distributions.kl_divergence(p, q).sum(-1).numpy()
-    np.testing.assert_allclose(normal_divergence(mean, log_sigma, other, other_log_sigma), expected)
+    expected = float(torch.distributions.kl_divergence(p, q).mean())
+    assert found["one"].nats == pytest.approx(expected, rel=0.1)
+    if choices:
+        changed = (outputs[0].argmax(-1) != outputs[1].argmax(-1)).float().mean()
+        assert found["one"].sigmas == pytest.approx(float(changed), abs=0.05)
 
 
-def test_states_are_of_the_arena_and_sensors_fall_back_to_numbers() -> None:
+def test_states_have_something_in_sight_and_sensors_fall_back_to_numbers() -> None:
     dataset = random_dataset()
     states = states_of(dataset, [0, 3])
     assert len(states) == 40
-    assert in_arena(states, dataset.observation_slices).all()
+    assert in_sight(states, dataset.sensors).all()
     assert sensor_groups(dataset) == dataset.observation_slices
     bare = TrajectoryDataset(dataset.name, dataset.episodes)
     assert sensor_groups(bare) == {}

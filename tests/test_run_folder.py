@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.modes import methods
 from mode_imitation.atomic import write_atomic
 from mode_imitation.errors import UserError
-from mode_imitation.reports.baselines import methods
 from mode_imitation.reports.report_pictures import PICTURES
 from mode_imitation.reports.report_writer import JSON, MARKDOWN
+from mode_imitation.training.fit import fit
 from mode_imitation.training.run_folder import (
     FILES,
     INFO,
@@ -23,9 +24,8 @@ from mode_imitation.training.run_folder import (
     tidy_folder,
     write_info,
 )
-from mode_imitation.training.trainer import train
 from tests.synthetic import two_laws
-from tests.test_training import small
+from tests.test_fit import small
 
 RECORD: dict[str, Any] = {"status": "complete", "config": {}, "dataset": {"checksum": "0"}, "summary": {}}
 
@@ -83,7 +83,7 @@ def test_overwriting_refuses_where_something_is_not_the_runs_and_deletes_nothing
         lambda: check_folder(out, resume=False, overwrite=True),
         lambda: held_folder(out, resume=False, overwrite=True).__enter__(),
         lambda: start_folder(out, RECORD),
-        lambda: train(two_laws(n_each=4), small(), out, overwrite=True),
+        lambda: fit(two_laws(n_each=4), small(), out, overwrite=True),
     ):
         with pytest.raises(UserError) as caught:
             attempt()
@@ -103,7 +103,7 @@ def test_a_folder_with_another_programs_run_json_is_no_run(tmp_path: Path, text:
         with pytest.raises(UserError, match=r"exists and is no run: its run\.json is damaged or another program's"):
             check_folder(tmp_path, resume=False, overwrite=overwrite)
         with pytest.raises(UserError, match=r"exists and is no run"):
-            train(two_laws(n_each=4), small(), tmp_path, overwrite=overwrite)
+            fit(two_laws(n_each=4), small(), tmp_path, overwrite=overwrite)
     assert contents(tmp_path) == before
 
 
@@ -158,16 +158,14 @@ def test_the_benchmark_trains_a_damaged_run_again_unless_that_deletes_something_
         (out / foreign).write_text("years of work")
     before, seen = contents(out), []
 
-    def resuming(*arguments: Any) -> None:
+    def resuming(*arguments: Any, **options: Any) -> None:
         seen.append(contents(out))
-        if (out / INFO).exists():
-            raise UserError("the run is damaged")
 
-    monkeypatch.setitem(methods.TRAINERS, "ours", resuming)
+    monkeypatch.setattr(methods, "fit", resuming)
     if foreign:
         with pytest.raises(UserError, match=r"thesis\.tex is none of a run's files"):
             methods.train_method("ours", two_laws(n_each=4), small(), out)
         assert contents(out) == before
     else:
         assert methods.train_method("ours", two_laws(n_each=4), small(), out)
-        assert seen == [before, {}]
+        assert seen == [{}]

@@ -1,19 +1,27 @@
-"""Steering: schedules, contexts, and the policy that they drive."""
+"""Steering: schedules, contexts, demonstrations, and the policy that they drive."""
+
+import dataclasses
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_runs import ACT_DIM, N_CODES, WINDOW, random_episode, random_model
 
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.spaces import ActionSpace, Sensor
+from mode_imitation.data.windows import WindowShape
 from mode_imitation.errors import UserError
-from mode_imitation.model.config import ContextKind
-from mode_imitation.steering.infer import infer_context, usable_starts
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
+from mode_imitation.model.config import ContextKind, ModelConfig
+from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.steering.infer import draw_weights, encode_windows, infer_context, usable_starts
 from mode_imitation.steering.known_contexts import blended, context_distance
 from mode_imitation.steering.policy import Policy, parse_context
 from mode_imitation.steering.schedule import parse_schedule
+from tests.small_models import draw_observations, make_model
+from tests.tiny_runs import ACT_DIM, N_CODES, WINDOW, random_episode, random_model
 
 segments = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 20)), min_size=1, max_size=5)
 
@@ -109,12 +117,64 @@ def test_temperature_zero_is_the_mean_and_a_draw_spreads_by_sigma(policy: Policy
     many = np.tile(OBSERVATIONS[0], (4000, 1))
     np.testing.assert_allclose(policy.act(many)[7], policy.act(OBSERVATIONS[0]), rtol=1e-5, atol=1e-6)
     drawn = policy.act(many, temperature=1.0)
-    mean, log_sigma = policy.model.action_distribution(
-        torch.tensor(OBSERVATIONS[:1], dtype=torch.float32), torch.tensor(policy.context)[None]
-    )
-    np.testing.assert_allclose(drawn.mean(axis=0), mean[0].numpy(), atol=0.05)
-    np.testing.assert_allclose(drawn.std(axis=0), np.exp(log_sigma[0].numpy()), rtol=0.06)
+    rows = policy.model.features.rows(torch.tensor(OBSERVATIONS[:1], dtype=torch.float32))
+    parameters = policy.model.predict(rows, torch.tensor(policy.context)[None])[0]
+    np.testing.assert_allclose(drawn.mean(axis=0), policy.act(OBSERVATIONS[0]), atol=0.05)
+    np.testing.assert_allclose(drawn.std(axis=0), policy.model.actor.head.spread(parameters)[0], rtol=0.06)
     np.testing.assert_array_equal(policy.reset(seed=3).act(many, temperature=1.0), drawn)
+
+
+def test_numbers_are_clipped_to_the_action_space_where_that_is_wished() -> None:
+    policy = Policy(make_model(action_space=ActionSpace(2, low=(-0.1, -1e3), high=(0.1, 1e3)))).steer(mode=0)
+    seen = draw_observations(policy.model.config, 50).numpy()
+    free = policy.act(seen, clip=False)
+    assert (np.abs(free) > 0.1).any(axis=0).all()
+    expected = np.stack([free[:, 0].clip(-0.1, 0.1), free[:, 1]], axis=1)
+    np.testing.assert_array_equal(policy.act(seen), expected)
+    np.testing.assert_array_equal(policy.act(seen[3]), policy.act(seen[3:4])[0])
+    np.testing.assert_array_equal(policy.actions(seen), free)
+    assert policy.act(seen).dtype == np.float32
+
+
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize(("choices", "starts"), [((3,), (5,)), ((3, 4), (1, -2)), ((3,), ())])
+def test_choices_come_back_as_the_environment_counts_them(
+    choices: tuple[int, ...], starts: tuple[int, ...], clip: bool
+) -> None:
+    space = ActionSpace(len(choices), choices, starts)
+    policy = Policy(make_model(head="categorical", action_space=space)).steer(mode=1)
+    seen = draw_observations(policy.model.config, 200).numpy()
+    found = policy.reset().act(seen, temperature=1.0, clip=clip)
+    expected = policy.reset().actions(seen, temperature=1.0) + np.array(starts or (0,))
+    np.testing.assert_array_equal(found, expected[:, 0] if len(choices) == 1 else expected)
+    for number, column in zip(choices, expected.T - np.array(starts or (0,))[:, None], strict=True):
+        assert set(column) == set(range(number))
+    one = policy.act(seen[0], clip=clip)
+    assert one.shape == (() if len(choices) == 1 else (2,))
+    assert found.dtype == one.dtype == np.int64
+
+
+def test_predict_is_what_drives_policies_of_stable_baselines(policy: Policy) -> None:
+    policy.steer(mode=1)
+    starts = np.ones(6, dtype=bool)
+    actions, state = policy.predict(OBSERVATIONS, state=None, episode_start=starts, deterministic=True)
+    np.testing.assert_array_equal(actions, policy.act(OBSERVATIONS))
+    assert state is None
+    drawn, _ = policy.reset(seed=2).predict(OBSERVATIONS, state=state, episode_start=~starts)
+    np.testing.assert_array_equal(drawn, policy.reset(seed=2).act(OBSERVATIONS, temperature=1.0))
+    single, _ = policy.predict(OBSERVATIONS[0], deterministic=True)
+    np.testing.assert_array_equal(single, policy.act(OBSERVATIONS[0]))
+
+
+def test_a_policy_says_in_three_lines_what_it_is(policy: Policy) -> None:
+    lines = repr(policy).splitlines()
+    assert lines == [
+        "Policy of 3 modes (mode 0 50%, mode 1 30%, mode 2 20% of the training steps)",
+        "  observations of 5 numbers -> actions of 2 numbers, on cpu",
+        "  not steered yet; policy.steer(mode=...).act(observation)",
+    ]
+    assert "context [0., 1., 0., 0.]" in repr(policy.steer(mode=1))
+    assert "1 choices" in repr(Policy(make_model(head="categorical", action_space=ActionSpace(1, (3,)))))
 
 
 def test_assignment_contexts_are_scaled_to_a_sum_of_one_and_distances_are_left_alone() -> None:
@@ -134,7 +194,7 @@ def test_steering_like_an_episode_takes_the_context_of_its_pooled_distances(kind
         states = torch.tensor(demonstration.observations[steps])
         deltas = torch.tensor(demonstration.observations[[step + WINDOW.stride for step in steps]]) - states
         z = model.encode(states[None], deltas[None], torch.tensor(demonstration.actions[steps])[None])
-        distances.append(model.distances(z)[0].numpy())
+        distances.append(model.codebook.distances(z)[0].numpy())
     expected = model.context(torch.tensor(np.mean(distances, axis=0))[None])[0]
     steered = context_after(Policy(model).steer(like=demonstration))
     np.testing.assert_allclose(steered, expected.numpy(), rtol=1e-4, atol=1e-6)
@@ -280,3 +340,31 @@ def test_what_is_no_demonstration_and_no_observation_is_one_clear_line(policy: P
         policy.act("x")  # type: ignore[arg-type]
     with pytest.raises(UserError, match="the observation is"):
         policy.act([[1.0] * 5, [1.0] * 4])  # type: ignore[arg-type]
+
+
+def test_half_of_an_episodes_weight_lies_where_something_is_in_sight_as_in_training() -> None:
+    """What an agent does that has lost everything says little about who drives."""
+    inside = np.array([True, False, False, True, False])
+    expected = np.array([0.35, 0.1, 0.1, 0.35, 0.1])
+    np.testing.assert_allclose(draw_weights(inside), expected)
+    for alike in (np.ones(4, bool), np.zeros(4, bool)):
+        np.testing.assert_allclose(draw_weights(alike), 0.25)
+
+
+def test_weights_are_the_shares_in_which_training_draws_windows() -> None:
+    rng = np.random.default_rng(0)
+    ring = np.where(rng.random(61) < 0.3, rng.random(61), 0.0)[:, None]
+    observations = np.concatenate([rng.normal(size=(61, 2)), np.repeat(ring, 2, axis=1)], axis=1)
+    episode = Episode(observations=observations, actions=rng.normal(size=(60, 1)), disturbed=rng.random(60) < 0.1)
+    config = ModelConfig(4, ActionSpace(1), 3, window=WindowShape(2, 2, 1), rings=((2, 4),))
+    model = ModeModel(config)
+    windows = encode_windows(model, episode)
+    dataset = TrajectoryDataset("test/one-v0", (episode,), {"some ring": Sensor(2, 4, "ring")})
+    data = TrainingData(FlatEpisodes.of(dataset, [0]), config.window)
+    drawn = data.draw_starts(torch.zeros(200_000, dtype=torch.int64), torch.Generator().manual_seed(0))
+    shares = np.bincount(drawn.numpy(), minlength=60) / len(drawn)
+    assert set(np.flatnonzero(shares)) == set(windows.starts)
+    np.testing.assert_allclose(windows.weights, shares[windows.starts], atol=0.003)
+    np.testing.assert_allclose(windows.pooled, (shares[windows.starts, None] * windows.distances).sum(0), atol=0.05)
+    blind = ModeModel(dataclasses.replace(config, rings=()))
+    np.testing.assert_allclose(encode_windows(blind, episode).weights, 1 / len(windows.starts))

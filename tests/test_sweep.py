@@ -18,13 +18,15 @@ from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
-from mode_imitation.reports.sweep.cells import code_digest
+from mode_imitation.reports.sweep import worker
+from mode_imitation.reports.sweep.cells import CODE, code_digest
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
 from mode_imitation.reports.sweep.sweep import sweep
 from mode_imitation.reports.sweep.writer import COLUMNS, WITH_LABELS, columns, rows, write_sweep
 from mode_imitation.training.config import TrainConfig
+from mode_imitation.training.fit import fit
 from mode_imitation.training.run_folder import read_info
-from mode_imitation.training.trainer import train
+from tests.running import imported_folders
 from tests.synthetic import two_laws
 from tests.tiny_sweeps import NAME, in_this_process, stored, tiny
 
@@ -138,7 +140,7 @@ def test_a_dataset_without_labels_is_chosen_for_too(
 ) -> None:
     stored(tmp_path, "removed")
     monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", in_this_process)
-    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 100"
+    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --joint-iterations 20 --judge-iterations 100"
     out = tmp_path / "sweep"
     assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 0
     printed = capsys.readouterr().out
@@ -146,7 +148,7 @@ def test_a_dataset_without_labels_is_chosen_for_too(
     assert "NMI" not in printed
     assert "next: mode-imitation train" in printed
     # The settings of a trial are told, and not carried into the command.
-    assert "a trial: --discovery-iterations and --scoring-iterations are not as in `train`" in printed
+    assert "a trial: --joint-iterations and --judge-iterations are not as in `train`" in printed
     command = parse("train", TrainCommand, shlex.split(printed[printed.index("next: ") :])[3:])
     assert command.settings == dataclasses.replace(TrainConfig(), codes=2, stride=2)
     assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
@@ -163,7 +165,7 @@ def test_one_mode_everywhere_is_told_and_no_command_is_given(
             yield index, outcome | {"codes": [0] * 10, "n_modes": 1, "criteria": criteria}
 
     monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", finding_one)
-    options = "--codes 2 --strides 2 --seeds 2 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
+    options = "--codes 2 --strides 2 --seeds 2 --iterations 10 --joint-iterations 20 --judge-iterations 20"
     out = tmp_path / "sweep"
     assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 1
     printed = capsys.readouterr().out
@@ -185,7 +187,7 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monk
     data = stored(tmp_path)
     # As if these were what `train` has: no trial.
     monkeypatch.setattr("mode_imitation.reports.sweep.config.LENGTHS", ())
-    sizes = {"discovery_iterations": 20, "scoring_iterations": 100}
+    sizes = {"joint_iterations": 20, "judge_iterations": 100}
     found = sweep(tiny(tmp_path, tmp_path / "sweep", codes="3", strides="2", **sizes), in_this_process)
     words = shlex.split(str(found.command))
     assert words[:3] == ["mode-imitation", "train", NAME]
@@ -196,7 +198,7 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monk
     # The rest is what `train` has, but for what the codes need.
     as_in_a_cell = {"codes": 3, "stride": 2, "seed": chosen.seeds[0], **AS_IN_A_CELL}
     assert settings == dataclasses.replace(TrainConfig(), **as_in_a_cell)
-    train(data, dataclasses.replace(settings, iterations=30, **sizes), tmp_path / "run")
+    fit(data, dataclasses.replace(settings, iterations=30, **sizes), tmp_path / "run")
     [cell] = [cell for cell in found.cells if cell["cell"]["seed"] == chosen.seeds[0]]
     assert read_info(tmp_path / "run")["assignment"] == cell["codes"]
 
@@ -205,7 +207,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     stored(tmp_path)
-    options = "--codes 2 --strides 2,500 --seeds 1 --iterations 10 --discovery-iterations 20 --scoring-iterations 20"
+    options = "--codes 2 --strides 2,500 --seeds 1 --iterations 10 --joint-iterations 20 --judge-iterations 20"
     out = tmp_path / "sweep"
     # In real processes: this is how the command is used.
     arguments = ["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--jobs", "1", *options.split()]
@@ -221,7 +223,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
         retried.extend(task["name"] for task in tasks)
         return in_this_process(job, tasks, n_jobs)
 
-    sizes = {"iterations": 10, "discovery_iterations": 20, "scoring_iterations": 20, "seeds": 1, "seed": 0}
+    sizes = {"iterations": 10, "joint_iterations": 20, "judge_iterations": 20, "seeds": 1, "seed": 0}
     sweep(tiny(tmp_path, out, codes="2", strides="2,500", **sizes), counting)
     assert retried == ["k2-stride500-seed0"]
 
@@ -277,6 +279,11 @@ def test_data_that_no_cell_can_be_trained_on_are_refused_before_anything_is_writ
     with pytest.raises(UserError, match="no cell of the sweep can be trained: episode 0 has 60 steps"):
         sweep(tiny(tmp_path, tmp_path / "sweep", strides="500", codes="2"), in_this_process)
     assert not (tmp_path / "sweep").exists()
+
+
+def test_all_that_decides_what_is_in_a_cell_is_in_the_digest_of_the_code() -> None:
+    loaded = imported_folders(worker.MODULE, "mode_imitation.training.fit", "mode_imitation.reports.sweep.criteria")
+    assert loaded <= {"mode_imitation", *(f"mode_imitation/{room}" for room in CODE)}
 
 
 def test_cells_of_other_code_are_kept_and_noted(tmp_path: Path) -> None:

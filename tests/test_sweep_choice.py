@@ -9,10 +9,10 @@ import pytest
 import torch
 from sklearn.metrics import adjusted_rand_score
 
+from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.errors import UserError
 from mode_imitation.reports.sweep.criteria import Judge, in_order_of_appearance, stability
 from mode_imitation.reports.sweep.recommendation import Recommendation, Setting, gather, recommend, tolerance
-from mode_imitation.training.assignment import selection_score
 from mode_imitation.training.config import TrainConfig
 from tests.synthetic import two_laws
 
@@ -164,7 +164,7 @@ def test_stability_is_the_mean_over_pairs() -> None:
 
 def test_equal_partitions_are_judged_equally_and_the_value_is_training_s_own() -> None:
     data = two_laws(n_each=5)
-    config = TrainConfig(scoring_iterations=40, scoring_batch=64, actor_hidden=(16,))
+    config = TrainConfig(judge_iterations=40, judge_batch=64, actor_hidden=(16,))
     judge = Judge(data, config, 4)
     right = [index % 2 for index in range(10)]
     judgement = judge.judge(right)

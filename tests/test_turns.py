@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_runs import SENSORS, SLICES, WINDOW, random_dataset, random_episode, random_model, save_run
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
@@ -24,6 +23,7 @@ from mode_imitation.reports.turns import (
     turn_line,
     turn_scores,
 )
+from tests.tiny_runs import SENSORS, SLICES, WINDOW, random_dataset, random_episode, random_model, save_run
 
 NAMES = np.array(["forward_moving", "goal_seeking"])
 STEPS = 40

@@ -8,7 +8,7 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import Sensor
+from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.model.config import ContextKind, ModelConfig
@@ -27,12 +27,14 @@ def random_model(
 ) -> ModeModel:
     """Untrained, with entries far enough apart that contexts differ."""
     generator = torch.Generator().manual_seed(0)
-    config = ModelConfig(
-        obs_dim=obs_dim, act_dim=ACT_DIM, n_codes=N_CODES, window=WINDOW, context=context, actor_hidden=(16,), **more
-    )
+    sizes: dict[str, Any] = {"obs_dim": obs_dim, "action_space": ActionSpace(ACT_DIM), "n_codes": N_CODES}
+    config = ModelConfig(**sizes | {"window": WINDOW, "context": context, "actor_hidden": (16,)} | more)
     model = ModeModel(config, generator).eval().requires_grad_(False)
-    windows = (torch.randn(N_CODES, WINDOW.horizon, size, generator=generator) for size in (obs_dim, obs_dim, ACT_DIM))
-    model.codebook.entries.copy_(model.encode(*windows))
+    states, deltas = (torch.randn(N_CODES, WINDOW.horizon, obs_dim, generator=generator) for _ in range(2))
+    actions = torch.randn(N_CODES, WINDOW.horizon, config.action_space.size, generator=generator)
+    if config.action_space.discrete:
+        actions = (actions > 0).long()
+    model.codebook.entries.copy_(model.encode(states, deltas, actions))
     model.alive.copy_(torch.tensor(alive))
     model.mode_shares.copy_(torch.tensor([0.5, 0.3, 0.2, 0.0]))
     model.typical_distances.copy_(torch.rand(N_CODES, N_CODES, generator=generator))

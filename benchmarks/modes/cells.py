@@ -25,8 +25,8 @@ CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
 TRAINED_BY = ("method", "seed", "train")
 """What of a job decides the trained policy, beside the data."""
 WORKER = "benchmarks.modes.worker"
-ROOMS = ("data", "model", "training", "steering", "worlds", "worlds/safety", "reports")
-CODE = (*(f"mode_imitation/{room}" for room in ROOMS), "experts", "benchmarks/modes")
+ROOMS = ("data", "model", "discovery", "training", "steering", "worlds", "worlds/safety", "reports")
+CODE = (*(f"mode_imitation/{room}" for room in ROOMS), "experts", "benchmarks/modes", "benchmarks/original")
 """Folders of the project whose code decides the figures of a cell."""
 
 

@@ -11,8 +11,8 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import held_out_split, new_model
 from mode_imitation.training.loop import seeded
+from mode_imitation.training.preparation import held_out_split, new_model
 
 Source = dict[str, Any] | None
 """Where a dataset lies: {"root": ..., "name": ...}."""

@@ -12,7 +12,8 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
 from mode_imitation.reports.turns import drivers, take_turns
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import Codes, fit
+from mode_imitation.training.fit import fit
+from mode_imitation.training.preparation import Codes
 from mode_imitation.training.run_folder import clear_folder, load_run, read_info
 
 OWN = ("ours", "segments", "original")

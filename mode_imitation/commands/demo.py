@@ -102,7 +102,7 @@ def train(config: DemoCommand) -> None:
         return
     print("2/4 train: discover the modes, without labels, and train one policy for all of them")
     command.run(
-        command.TrainCommand(dataset=DATASET, out=run, root=data, overwrite=config.overwrite, settings=settings)
+        command.TrainCommand(datasets=(DATASET,), out=run, root=data, overwrite=config.overwrite, settings=settings)
     )
 
 

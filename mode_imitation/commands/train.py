@@ -27,8 +27,8 @@ PRINTED = {
 class TrainCommand:
     """What to train on, and where the run goes."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")] = ""
-    """Name below the root (namespace/name-vN), or a path; not needed with --resume."""
+    datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET ...")] = ()
+    """Name below the root (namespace/name-vN), or a path; several train together. Not needed with --resume."""
     out: Path | None = None
     """The run's folder, runs/two-experts say."""
     resume: Path | None = None
@@ -40,7 +40,7 @@ class TrainCommand:
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     config: Path | None = None
     """A YAML or JSON file with any of these settings; what is typed wins."""
-    pictures: bool = True
+    pictures: tyro.conf.Suppress[bool] = True
     """Draw the modes from above into the log now and then, where a simulator is installed."""
     settings: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
 
@@ -53,41 +53,38 @@ def run(config: TrainCommand) -> int:
 
 def start(config: TrainCommand) -> "Run":
     """A new run."""
-    if not config.dataset:
+    if not config.datasets:
         raise UserError(
             "no dataset is named; expected `mode-imitation train DATASET --out RUN` or `train --resume RUN`"
         )
     if config.out is None:
         raise UserError("--out is missing; name the run's folder, --out runs/two-experts say")
-    from mode_imitation.data import load_dataset
-    from mode_imitation.data.storage import resolve_root
     from mode_imitation.training.fit import fit
+    from mode_imitation.training.sources import load_joined, source_of
 
-    dataset = load_dataset(config.dataset, config.root)
-    # Absolute, so that `modes` and `--resume` find the data from whichever folder they are called in.
-    place = Path(config.dataset)
-    source = {
-        "root": str(resolve_root(config.root).resolve()),
-        "name": str(place.resolve()) if place.exists() else config.dataset,
-    }
+    dataset = load_joined(config.datasets, config.root)
+    source = source_of(config.datasets, config.root)
     hook = pictures(dataset) if config.pictures else None
     return fit(dataset, config.settings, config.out, overwrite=config.overwrite, hook=hook, source=source)
 
 
 def resume(folder: Path, config: TrainCommand) -> "Run":
-    """Go on with a run; its settings and dataset are on record."""
-    from mode_imitation.data import load_dataset
+    """Go on with a run; its settings and datasets are on record."""
     from mode_imitation.training.fit import fit
     from mode_imitation.training.run_folder import read_info
+    from mode_imitation.training.sources import load_joined, load_source, recorded_root
 
-    if config.settings != TrainConfig() or config.out is not None:
+    if config.settings != TrainConfig() or config.out is not None or config.overwrite:
         raise UserError("--resume goes on with the run's own settings; leave the other options out, or start a new run")
     info = read_info(folder)
-    source = info.get("source") or {}
-    root = config.root or (Path(source["root"]) if source.get("root") else None)
-    dataset = load_dataset(config.dataset or source.get("name") or info["dataset"]["name"], root)
+    if config.datasets:
+        dataset = load_joined(config.datasets, config.root or recorded_root(info))
+    else:
+        dataset = load_source(info, config.root)
     hook = pictures(dataset) if config.pictures else None
-    return fit(dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=source or None)
+    return fit(
+        dataset, TrainConfig.from_dict(info["config"]), folder, resume=True, hook=hook, source=info.get("source")
+    )
 
 
 def pictures(dataset: "TrajectoryDataset") -> "Hook | None":

@@ -6,7 +6,6 @@ _HOME = {
     "Episode": "episodes",
     "Scene": "episodes",
     "TrajectoryDataset": "dataset",
-    "in_arena": "dataset",
     "load_dataset": "dataset",
     "load_episode": "dataset",
     "write_dataset": "writer",

@@ -15,7 +15,7 @@ import numpy as np
 from mode_imitation.data.episodes import Episode, Scene
 from mode_imitation.data.flattening import Part, action_space_of, flatten, parts_of, sensors_of
 from mode_imitation.data.patient_file import WaitingSignals
-from mode_imitation.data.spaces import ActionSpace, Sensor, in_sight, slices_of
+from mode_imitation.data.spaces import ActionSpace, Sensor, slices_of
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
 from mode_imitation.errors import UserError
 
@@ -140,20 +140,6 @@ class TrajectoryDataset:
     def subset(self, indices: Iterable[int] | np.ndarray) -> "TrajectoryDataset":
         """The dataset with only these episodes, in this order."""
         return replace(self, episodes=tuple(self.episodes[int(index)] for index in indices))
-
-
-def in_arena(observations: np.ndarray, slices: dict[str, slice] | None) -> np.ndarray:
-    """Whether anything is within reach of the lidar: the world has no walls, and an agent may leave it for good.
-
-    Args:
-        observations: (..., obs_dim).
-        slices: sensors by name; those that end in "_lidar" count.
-
-    Returns:
-        (...) bool; all True where no lidar is known.
-    """
-    lidars = {key: part for key, part in (slices or {}).items() if key.endswith("_lidar")}
-    return in_sight(observations, {key: Sensor(part.start, part.stop, "ring") for key, part in lidars.items()})
 
 
 def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None = None) -> TrajectoryDataset:

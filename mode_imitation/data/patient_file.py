@@ -9,65 +9,89 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any, Self, TypeVar
 
 Item = TypeVar("Item")
 
 
-class PatientFile(io.FileIO):
-    """A file that keeps the first error to itself until it is asked, and drops what is written after it.
+class PatientFile(io.RawIOBase):
+    """A file, emptied at first, that keeps the first error to itself until it is asked, and drops what comes after it.
 
-    The library cannot close a file on a full disk: it tries again and again, prints, and may crash at exit.
+    The library cannot close a file on a full disk: it tries again and again, prints, and may crash at exit. So where it
+    stands and how large the file is are kept here, as the library believes them to be, and asking for them cannot fail.
 
     Raises:
-        BaseException: that error, by `check` and on leaving, when the library has closed its own file.
+        OSError: the file cannot be opened.
+        BaseException: the first error, by `check` and on leaving, when the library has closed its own file.
     """
 
-    error: BaseException | None = None
+    def __init__(self, path: Path) -> None:
+        self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
+        self._position = self._size = 0
+        self.error: BaseException | None = None
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        self._position = offset + (0, self._position, self._size)[whence]
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
-        self._kept(lambda: self._write_all(view), None)
+        self._kept(lambda: self._write_all(view))
+        self._position += len(view)
+        self._size = max(self._size, self._position)
         return len(view)
 
     def _write_all(self, view: memoryview) -> None:
         written = 0
         while self.error is None and written < len(view):
-            written += super().write(view[written:]) or 0
+            written += os.pwrite(self._handle, view[written:], self._position + written)
 
     def truncate(self, size: int | None = None, /) -> int:
+        self._size = self._position if size is None else size
         # Growing a file by truncation can meet the same limit as writing.
-        return self._kept(lambda: super(PatientFile, self).truncate(size), size or 0)
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._kept(lambda: super(PatientFile, self).seek(offset, whence), offset)
-
-    def tell(self) -> int:
-        return self._kept(super().tell, 0)
+        self._kept(lambda: os.ftruncate(self._handle, self._size))
+        return self._size
 
     def flush(self) -> None:
-        self._kept(super().flush, None)
+        """Nothing is held back here."""
 
     def readinto(self, buffer: Any, /) -> int:
-        return self._kept(lambda: super(PatientFile, self).readinto(buffer), 0) or 0
+        view = memoryview(buffer).cast("B")
+        count = max(0, min(len(view), self._size - self._position))
+        view[:count] = bytes(count)  # what was dropped reads as zeros
+        self._kept(lambda: self._read_all(view[:count]))
+        self._position += count
+        return count
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        return self._kept(lambda: super(PatientFile, self).read(size), b"") or b""
+    def _read_all(self, view: memoryview) -> None:
+        done = 0
+        while done < len(view) and (part := os.pread(self._handle, len(view) - done, self._position + done)):
+            view[done : done + len(part)] = part
+            done += len(part)
 
-    def _kept(self, call: Callable[[], Item], otherwise: Item) -> Item:
+    def _kept(self, call: Callable[[], object]) -> None:
         try:
-            return call()
+            call()
         except BaseException as error:
             self.error = self.error or error
-            return otherwise
 
     def check(self) -> None:
         if self.error is not None:
             raise self.error
 
+    def close(self) -> None:
+        """Close it; again is harmless."""
+        if not self.closed:
+            super().close()
+            os.close(self._handle)
+
     def __exit__(self, *error: Any) -> None:
-        super().__exit__(*error)
+        self.close()
         # Whatever the library complained of came of this.
         self.check()
 

@@ -125,7 +125,7 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode], action_space
     # The version of the file format is named so that attributes may pass 64 kB (an episode with many goals).
     with (
         WaitingSignals() as signals,
-        PatientFile(path, "w+") as handle,
+        PatientFile(path) as handle,
         h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file,
     ):
         for index, given in enumerate(signals.between(episodes)):

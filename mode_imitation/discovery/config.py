@@ -19,7 +19,7 @@ class DiscoveryConfig:
     """k, entries of the codebook: an upper bound of the number of modes; surplus ones are merged and pruned."""
     seed: Seed = 0
     """Decides the initial weights, the held-out episodes and every batch."""
-    objective: ObjectiveKind = "sum"
+    objective: Suppress[ObjectiveKind] = "sum"
     """Joins the VQ-VAE's loss V and the policy's density pi: V - log pi, V / pi (the original) or log V - log pi."""
     segment: Count | None = None
     """Steps of a segment with a code of its own, for experts that switch in mid-episode; left out: whole trajectories.
@@ -28,9 +28,9 @@ class DiscoveryConfig:
     """Look for the steps at which experts switch, from the codes of the segments on: slower."""
     horizon: Count = 8
     """Transitions in a window."""
-    gap: Count = 5
+    gap: Suppress[Count] = 5
     """Steps from one transition of a window to the next."""
-    stride: Count = 5
+    stride: Suppress[Count] = 5
     """Steps that one transition spans: s[t + stride] - s[t]."""
     start: Suppress[str] = "vqvae"
     """Where the codes come from that reassignment begins with: vqvae (the joint objective), kmeans, random or given."""

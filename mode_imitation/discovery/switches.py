@@ -27,6 +27,7 @@ from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.discovery.evidence import PIECE, Twins, fit_twins, limited, step_log_prob
 from mode_imitation.discovery.hidden_markov import lasting_path, runs_of
 from mode_imitation.model.batches import TrainingData, Units
+from mode_imitation.model.features import TokenEmbedding
 from mode_imitation.model.mode_model import Actor, ModeModel
 
 SWITCH_COST = 15.0
@@ -101,7 +102,8 @@ class SwitchSearch:
 
 
 def blinded(model: ModeModel) -> ModeModel:
-    """A copy of the model that is told 0 for every number outside of its rings; the model itself where it has none."""
+    """A copy of the model whose judges are told 0 for every number outside of its rings, and no token; the model itself
+    where it has no rings."""
     if not model.config.rings:
         return model
     blind = copy.deepcopy(model)
@@ -109,6 +111,7 @@ def blinded(model: ModeModel) -> ModeModel:
     for start, stop in model.config.rings:
         seen[start:stop] = True
     blind.features.obs_scale[~seen] = torch.inf
+    blind.features.kinds = [kind for kind in blind.features.kinds if not isinstance(kind, TokenEmbedding)]
     return blind
 
 

@@ -26,6 +26,8 @@ class ModelConfig:
     """Columns [start, stop) of the observation that are one ring sensor each."""
     tokens: tuple[tuple[int, int, int], ...] = ()
     """Columns [start, stop) of each token sensor, and how many things its numbers name, from 0 on."""
+    others: tuple[tuple[str, int, int], ...] = ()
+    """Kind and columns of each sensor of another kind, see features.KINDS."""
     window: WindowShape = field(default_factory=WindowShape)
     encoder: str = "pooled"
     head: str = "gaussian"
@@ -45,16 +47,19 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        for what, entries, parts in (("ring", self.rings, "start, stop"), ("token", self.tokens, "start, stop, size")):
+        others = tuple(entry[1:] for entry in self.others)
+        listed = (("ring", self.rings, "start, stop"), ("token", self.tokens, "start, stop, size"))
+        for what, entries, parts in (*listed, ("sensor", others, "start, stop")):
             for entry in entries:
                 if len(entry) != len(parts.split()) or not all(isinstance(number, Integral) for number in entry):
                     raise UserError(f"a {what} is {list(entry)}; expected [{parts}], whole numbers")
         if any(size < 1 for *_, size in self.tokens):
             raise UserError("a token sensor names 0 things or less; expected at least 1")
-        for start, stop, *_ in (*self.rings, *self.tokens):
+        for start, stop, *_ in (*self.rings, *self.tokens, *others):
             if not 0 <= start < stop <= self.obs_dim:
                 raise UserError(f"a sensor has the columns {start}:{stop}; expected columns within {self.obs_dim}")
-        if (self.head == "categorical") != self.action_space.discrete:
+        fits_choices = {"gaussian": False, "mixture": False, "categorical": True}.get(self.head)
+        if fits_choices not in (None, self.action_space.discrete):
             found = "choices" if self.action_space.discrete else "numbers"
             fitting = "categorical" if self.action_space.discrete else "gaussian or mixture"
             raise UserError(f"head is {self.head}, but the actions are {found}; expected {fitting}, or auto")
@@ -90,6 +95,7 @@ class ModelConfig:
                 "window": WindowShape(**values.get("window", {})),
                 "rings": tuple(map(tuple, values.get("rings", ()))),
                 "tokens": tuple(map(tuple, values.get("tokens", ()))),
+                "others": tuple(map(tuple, values.get("others", ()))),
                 "actor_hidden": tuple(values.get("actor_hidden", cls.actor_hidden)),
             }
             return cls(**{**values, **changed})

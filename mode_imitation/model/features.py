@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mode_imitation.errors import UserError, near_matches
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.layers import linear, mlp
 
@@ -319,8 +320,16 @@ KINDS: dict[str, Callable[[Sequence[Columns], ModelConfig], SensorFeatures]] = {
 
 
 def sensor_features(config: ModelConfig) -> list[SensorFeatures]:
-    """What the actor sees of each kind of sensor that there is; plain numbers, which are the rest, come first."""
+    """What the actor sees of each kind of sensor that there is; plain numbers, which are the rest, come first.
+
+    Raises:
+        UserError: there is no such kind.
+    """
     given = {"ring": [Columns(*ring) for ring in config.rings], "token": [Columns(*token) for token in config.tokens]}
+    for kind, start, stop in config.others:
+        if kind not in KINDS:
+            raise UserError(f"there is no sensor kind {kind!r}{near_matches(kind, KINDS)}; expected {', '.join(KINDS)}")
+        given.setdefault(kind, []).append(Columns(start, stop))
     taken = {column for sensors in given.values() for start, stop, _ in sensors for column in range(start, stop)}
     plain = [Columns(column, column + 1) for column in range(config.obs_dim) if column not in taken]
     return [Plain(plain, config), *(KINDS[kind](sensors, config) for kind, sensors in given.items() if sensors)]

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.reports.attribution import BLOCK, Calibration, attribute_episodes
@@ -13,19 +13,21 @@ from mode_imitation.reports.attribution_scores import match_modes
 from mode_imitation.reports.turns import codes_of_steps
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import Run
+from mode_imitation.training.sources import load_source
 
 
 def training_data(run: Run, left_out: list[str]) -> TrajectoryDataset | None:
     """The dataset that a run was trained on; None, and a line in `left_out`, where it has gone or changed."""
-    source, trained_on = run.info.get("source") or {}, run.info["dataset"]
-    name = source.get("name") or trained_on["name"]
+    trained_on = run.info["dataset"]
     try:
-        dataset = load_dataset(name, source.get("root"))
+        dataset = load_source(run.info)
     except UserError as error:
         left_out.append(f"calibration on held-out episodes: {error}")
         return None
     if dataset.checksum != trained_on["checksum"]:
-        left_out.append(f"calibration on held-out episodes: {name} is no longer what the run was trained on")
+        left_out.append(
+            f"calibration on held-out episodes: {trained_on['name']} is no longer what the run was trained on"
+        )
         return None
     return dataset
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import in_sight, of_kind
+from mode_imitation.data.spaces import ActionSpace, in_sight, of_kind
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
@@ -209,10 +209,10 @@ def as_drive(episode: Episode, world: "World") -> Drive:
 
 
 def check_env(policy: Policy, env: "World | VectorEnv") -> None:
-    """Refuse an environment of another observation or action size than the policy's.
+    """Refuse an environment of another observation or action size, or of other choices, than the policy's.
 
     Raises:
-        UserError: naming both sizes.
+        UserError: naming what either has.
     """
     from mode_imitation.worlds.protocol import as_world
 
@@ -223,3 +223,12 @@ def check_env(policy: Policy, env: "World | VectorEnv") -> None:
             f"{world.env_id} has observations and actions of {found} numbers, the run was trained on "
             f"{(policy.obs_dim, policy.act_dim)}; choose the environment of its data with --env"
         )
+    if world.action_space.choices != policy.action_space.choices:
+        raise UserError(
+            f"{world.env_id} takes {_taken(world.action_space)}, the run was trained on {_taken(policy.action_space)}; "
+            "choose the environment of its data with --env"
+        )
+
+
+def _taken(space: ActionSpace) -> str:
+    return f"choices of {' and '.join(map(str, space.choices))}" if space.discrete else "numbers"

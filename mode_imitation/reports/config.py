@@ -20,7 +20,7 @@ class ModesConfig:
     expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """Experts to drive the same layouts: names, path/to/file.py:Class or package.module:Class.
     Left out, those that the dataset names, as far as they can be found."""
-    action_noise: float = 0.1
+    action_noise: tyro.conf.Suppress[float] = 0.1
     """Standard deviation of the experts' action noise, as in their demonstrations."""
     temperature: float = 0.0
     """0 drives the policy's mean action; 1 draws from its distribution."""
@@ -40,15 +40,15 @@ class ModesConfig:
     else 1. Of goals, return and straightness (>=) and of cost (<=)."""
     blend: str | None = None
     """Two modes, `0,1`: drive what lies between them too, on at most 20 of the layouts put aside for tuning."""
-    window_every: int = 5
+    window_every: tyro.conf.Suppress[int] = 5
     """Every how many steps a window is taken for clustering and leak."""
     out: Path | None = None
     """Folder for report.json, report.md and the pictures; left out, the run's folder."""
     seed: int = 0
     """Of the experts' noise, of sampled actions and of the intervals."""
-    threads: int | None = None
+    threads: tyro.conf.Suppress[int | None] = None
     """Threads of the simulator; left out, one a core. Does not change the figures."""
-    worlds: int = 128
+    worlds: tyro.conf.Suppress[int] = 128
     """Worlds simulated at a time, at most; more take more memory."""
     device: str = "cpu"
     """Where the policy runs: cpu, cuda or auto."""
@@ -94,9 +94,9 @@ class RolloutConfig:
     two widest directions of the states."""
     seed: int = 0
     """Of sampled actions and of the intervals."""
-    threads: int | None = None
+    threads: tyro.conf.Suppress[int | None] = None
     """Threads of the simulator; left out, one a core. Does not change the figures."""
-    worlds: int = 128
+    worlds: tyro.conf.Suppress[int] = 128
     """Worlds simulated at a time, at most."""
     device: str = "cpu"
     """Where the policy runs: cpu, cuda or auto."""

@@ -88,6 +88,8 @@ def rollout(
     Raises:
         UserError: the policy is not steered, or the environment does not fit it.
     """
+    from gymnasium.vector import VectorEnv
+
     from mode_imitation.worlds.protocol import open_worlds
 
     context = policy.context
@@ -98,14 +100,14 @@ def rollout(
         raise UserError("seeds is empty; expected at least one, range(10) say")
     world = open_worlds(env, min(len(wanted), WORLDS))
     try:
-        n_steps = steps or world.max_episode_steps or UNKNOWN_LENGTH
+        n_steps = (world.max_episode_steps or UNKNOWN_LENGTH) if steps is None else steps
         contexts = np.tile(context, (len(wanted), 1))
         controller = PolicyController(policy, contexts=contexts, temperature=temperature)
-        with progress("driving", len(wanted) * n_steps, "steps") as shown:
+        with progress("driving", len(wanted) * max(n_steps, 1), "steps") as shown:
             drives = drive_policy(controller, world, wanted, n_steps, progress=shown)
     finally:
-        policy.steer(context=context)
-        if not hasattr(env, "step"):  # what the caller opened stays open
+        policy.steer(context=context).begin()
+        if not isinstance(env, VectorEnv):  # what the caller opened stays open
             world.close()
     columns = {name: column([drive.motion for drive in drives], name) for name in FIGURES}
     found = {name: bootstrap(values) for name, values in columns.items() if values is not None}

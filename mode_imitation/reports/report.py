@@ -29,6 +29,7 @@ from mode_imitation.reports.requirements import parse_requirements
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
+from mode_imitation.training.sources import load_source, recorded_root
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import World
@@ -97,22 +98,26 @@ def _check_experts(config: ModesConfig) -> None:
 
 
 def _load_data(work: Work) -> None:
-    trained_on, source = work.run.info["dataset"], work.run.info.get("source") or {}
-    name = work.config.dataset or source.get("name") or trained_on["name"]
+    trained_on, named = work.run.info["dataset"], work.config.dataset
     without = "clustering, leak, exemplars, sensors, the map of the windows"
     try:
-        work.dataset = load_dataset(name, work.config.root or source.get("root"))
+        if named is not None:
+            work.dataset = load_dataset(named, work.config.root or recorded_root(work.run.info))
+        else:
+            work.dataset = load_source(work.run.info, work.config.root)
     except UserError as error:
-        if work.config.dataset is not None:
+        if named is not None:
             raise
         work.left_out.append(f"{without}: {error}")
         return
-    if work.config.dataset is None and work.dataset.checksum != trained_on["checksum"]:
-        work.left_out.append(f"{without}: {name} is no longer what the run was trained on")
+    if named is None and work.dataset.checksum != trained_on["checksum"]:
+        work.left_out.append(f"{without}: {trained_on['name']} is no longer what the run was trained on")
         work.dataset = None
 
 
 def _sort_data(work: Work) -> None:
+    from mode_imitation.worlds.safety.tasks import is_safety
+
     if work.dataset is None:
         return
     every = work.config.window_every
@@ -130,7 +135,7 @@ def _sort_data(work: Work) -> None:
             work.turns = turn_scores(codes_of_steps(work.run.info, work.dataset, span), work.dataset)
     else:
         work.agreement = compare_with_labels(work.found, labels, n_modes=work.policy.n_modes, held_out=held_out(work))
-    if not has_lidar(work.dataset):
+    if not has_lidar(work.dataset) and (not work.dataset.env_id or is_safety(work.dataset.env_id)):
         work.left_out.append("figures in the arena: the dataset does not say which observations are lidar")
 
 

@@ -124,11 +124,8 @@ class Policy:
             self._state: PolicyState | None = None
             self._begun = None
             return self
-        marks = np.asarray(ended)
-        n_worlds = None if self._state is None else len(self._state.carried_out)
-        if marks.dtype != bool or marks.ndim != 1 or n_worlds not in (None, len(marks)):
-            expected = f"({'N' if n_worlds is None else n_worlds},) bool, one for each observation"
-            raise UserError(f"which rows begin is {marks.dtype} of shape {marks.shape}; expected {expected}")
+        before = self._begun if self._state is None else self._state.carried_out
+        marks = _check_begun(np.asarray(ended), None if before is None else len(before))
         self._begun = marks if self._begun is None else self._begun | marks
         return self
 
@@ -289,7 +286,7 @@ class Policy:
             Actions as `act` gives them, and the state for the next call.
 
         Raises:
-            UserError: as in `act`.
+            UserError: as in `act` and `begin`.
         """
         batch, single = self._batch(observation)
         begun = None if episode_start is None else np.atleast_1d(np.asarray(episode_start, dtype=bool))
@@ -342,7 +339,7 @@ class Policy:
         told = torch.from_numpy(contexts.copy()).to(self.device)
         first = np.ones(n_worlds, dtype=bool) if state is None else np.zeros(n_worlds, dtype=bool)
         if begun is not None:
-            first |= begun
+            first |= _check_begun(begun, n_worlds)
         memory = np.zeros((n_worlds, model.config.memory), np.float32)
         if model.config.memory:
             if state is not None:
@@ -396,6 +393,14 @@ def _device(name: str) -> torch.device:
     if name != "cpu" and int(number) >= torch.cuda.device_count():
         raise UserError(f"{name} was asked for and torch finds {torch.cuda.device_count()} of them; use cpu or auto")
     return torch.device(name)
+
+
+def _check_begun(ended: np.ndarray, n_worlds: int | None) -> np.ndarray:
+    """The marks of rows that begin, where there is a bool for each."""
+    if ended.dtype != bool or ended.ndim != 1 or n_worlds not in (None, len(ended)):
+        expected = f"({'N' if n_worlds is None else n_worlds},) bool, one for each observation"
+        raise UserError(f"which rows begin is {ended.dtype} of shape {ended.shape}; expected {expected}")
+    return ended
 
 
 def _short(thing: object) -> str:

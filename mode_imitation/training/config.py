@@ -18,7 +18,8 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 class TrainConfig(DiscoveryConfig):
     """Everything that decides what training does; the same settings and data give the same weights.
 
-    What the command line does not list is set from Python or by --config.
+    Listed are those that are usually set; all others of mode_imitation/training/config.py and
+    discovery/config.py are taken too.
     """
 
     device: DeviceName = "auto"
@@ -36,7 +37,7 @@ class TrainConfig(DiscoveryConfig):
     """Actions that the policy predicts at once; it carries out half of them, then plans anew."""
     memory: Annotated[int, Within(0)] = 0
     """Units of the policy's recurrent state, for experts that remember, 64 say. Codes are found without it."""
-    context: ContextKind = "assignment"
+    context: Suppress[ContextKind] = "assignment"
     """What the actor is told: which code the distances to the codebook point to, or the distances (the original)."""
     refine: Suppress[bool] = True
     """Whether codes are reassigned and the policy trained on; without it, both are those of the joint objective."""
@@ -96,6 +97,11 @@ class TrainConfig(DiscoveryConfig):
             n_codes=self.codes,
             rings=tuple((ring.start, ring.stop) for ring in of_kind(sensors, "ring")),
             tokens=tuple((token.start, token.stop, size) for token, size in tokens),
+            others=tuple(
+                (sensor.kind, sensor.start, sensor.stop)
+                for sensor in (sensors or {}).values()
+                if sensor.kind not in ("plain", "ring", "token")
+            ),
             window=self.window,
             encoder=self.encoder,
             head=fitting if self.head == "auto" else self.head,

@@ -7,8 +7,8 @@
 Labels never come in. U units (trajectories, or segments of them), S steps, K codes.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,9 @@ import torch
 from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.spaces import of_kind
-from mode_imitation.data.windows import segment_lengths
 from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.discovery.reassignment import next_round, same_partition
-from mode_imitation.discovery.starts import STARTS, JointTraining, check_start, nearest_codes, unit_distances
+from mode_imitation.discovery.starts import STARTS, JointTraining, nearest_codes, unit_distances
 from mode_imitation.discovery.switches import (
     SwitchSearch,
     codes_by_episode,
@@ -30,23 +28,31 @@ from mode_imitation.discovery.switches import (
     stretches_by_episode,
     units_of_codes,
 )
-from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData, Units
-from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.threads import one_thread
-from mode_imitation.training.config import DeviceName, TrainConfig
+from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.diagnostics import evaluate, joint_figures, policy_figures
 from mode_imitation.training.loop import Job, seeded
 from mode_imitation.training.policy_training import PolicyTraining, settle, settle_joint
+from mode_imitation.training.preparation import (
+    Codes,
+    check,
+    choose_device,
+    codes_of_units,
+    describe,
+    digest_of,
+    given_units,
+    held_out_data,
+    held_out_split,
+    new_model,
+    token_sizes,
+)
 from mode_imitation.training.restarts import RestartPlan, WholeRun, run_restarts
 from mode_imitation.training.run_folder import TENSORBOARD, Run, RunFolder, load_run
 from mode_imitation.training.state import State
 from mode_imitation.training.tensorboard import TrainingLog
-from mode_imitation.versions import platform_name, versions
 
-FEWEST_EPISODES = 4
-"""Of a dataset whose episodes are judged by policies that were fitted to the others: two on either side."""
 EVALUATE_EVERY = 5
 """Entries in the log from one evaluation on held-out episodes to the next."""
 
@@ -61,8 +67,6 @@ class HookCall:
 
 
 Hook = Callable[[HookCall], None]
-Codes = np.ndarray | Sequence[np.ndarray]
-"""(E,) of episodes, or an (T,) array for each."""
 
 
 def fit(
@@ -99,7 +103,7 @@ def fit(
     device = choose_device(config.device)
     training, held_out = held_out_split(len(dataset), config.held_out, config.seed)
     check(dataset, config, training, codes)
-    record = {**describe(dataset, config, training, held_out), "source": source}
+    record = {**describe(dataset, config, training, held_out), "given_codes": digest_of(codes), "source": source}
     flat = FlatEpisodes.of(dataset, training)
     units, given = given_units(codes, flat, config, training)
     data = TrainingData(flat, config.window, config.segment, device, units)
@@ -118,7 +122,7 @@ def fit(
             job = policy_job(plan, data, best, restarts, whole)
             if config.find_switches:
                 data = sharpen(job, flat, data, config)
-            train_policy(job, data, config, HeldOut.of(dataset, held_out, config, device), hook)
+            train_policy(job, data, config, held_out_data(dataset, held_out, config, device), hook)
         return folder.finish(job.state.model, summary(job, data, config, restarts), device)
 
 
@@ -238,24 +242,9 @@ def sharpen(job: Job, flat: FlatEpisodes, data: TrainingData, config: TrainConfi
     return TrainingData(flat, config.window, None, data.device, Units(steps, episodes))
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """Episodes that training does not see; the log reports on them."""
-
-    data: TrainingData | None
-    """None where there are none, or none with an undisturbed window."""
-
-    @classmethod
-    def of(
-        cls, dataset: TrajectoryDataset, indices: np.ndarray, config: TrainConfig, device: torch.device
-    ) -> "HeldOut":
-        if not len(indices):
-            return cls(None)
-        data = TrainingData(FlatEpisodes.of(dataset, indices), config.window, config.segment, device)
-        return cls(data if len(data.drawable) else None)
-
-
-def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut, hook: Hook | None) -> None:
+def train_policy(
+    job: Job, data: TrainingData, config: TrainConfig, unseen: TrainingData | None, hook: Hook | None
+) -> None:
     """Prune and order the codes, then train the policy on them."""
     state = job.state
     assert state.codes is not None
@@ -271,8 +260,8 @@ def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: Held
         training = PolicyTraining(state.model, data, state.codes, config, generator)
 
         def watch(iteration: int) -> None:
-            if iteration % (EVALUATE_EVERY * config.log_every) == 0:
-                log_figures(job, data, config, unseen)
+            if iteration % (EVALUATE_EVERY * config.log_every) == 0 and iteration < config.iterations:
+                log_figures(job, data, config, unseen, iteration)
             call_hook(hook, job, config.hook_every, config.iterations, iteration)
 
         with job.timed("policy"):
@@ -280,7 +269,8 @@ def train_policy(job: Job, data: TrainingData, config: TrainConfig, unseen: Held
                 config.iterations, training.step, generator, training.optimiser, figures=policy_figures, watch=watch
             )
         job.enter("done")
-    state.figures = log_figures(job, data, config, unseen)
+    last = config.iterations if config.refine else config.joint_iterations
+    state.figures = log_figures(job, data, config, unseen, last)
 
 
 def call_hook(hook: Hook | None, job: Job, every: int, last: int, iteration: int) -> None:
@@ -289,14 +279,16 @@ def call_hook(hook: Hook | None, job: Job, every: int, last: int, iteration: int
         hook(HookCall(job.state.model, iteration, job.log))
 
 
-def log_figures(job: Job, data: TrainingData, config: TrainConfig, unseen: HeldOut) -> dict[str, dict[str, float]]:
-    """Log and return figures on the training data and on the held-out episodes."""
+def log_figures(
+    job: Job, data: TrainingData, config: TrainConfig, unseen: TrainingData | None, iteration: int
+) -> dict[str, dict[str, float]]:
+    """Log and return figures on the training data and on the held-out episodes, after so many iterations."""
     state = job.state
     figures = {"train": evaluate(state.model, data, config, state.codes)}
-    if unseen.data is not None:
-        figures["held_out"] = evaluate(state.model, unseen.data, config)
+    if unseen is not None:
+        figures["held_out"] = evaluate(state.model, unseen, config)
     for name, values in figures.items():
-        job.log.scalars(f"policy/{name}", values, state.iteration)
+        job.log.scalars(f"policy/{name}", values, iteration)
     return figures
 
 
@@ -323,114 +315,6 @@ def summary(job: Job, data: TrainingData, config: TrainConfig, restarts: list[di
             "figures": state.figures,
         }
     }
-
-
-def new_model(sizes: ModelConfig, data: TrainingData, config: TrainConfig, restart: int) -> ModeModel:
-    """A model of a restart's first weights on the data's device, its scales taken from the data."""
-    model = ModeModel(sizes, seeded(config.seed, restart, "weights")).to(data.device)
-    model.features.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
-    return model
-
-
-def token_sizes(dataset: TrajectoryDataset) -> tuple[int, ...]:
-    """How many things each of a dataset's token sensors names."""
-    return tuple(
-        1 + int(max(episode.observations[:, token.columns].max() for episode in dataset.episodes))
-        for token in of_kind(dataset.sensors, "token")
-    )
-
-
-def given_units(
-    codes: Codes | None, flat: FlatEpisodes, config: TrainConfig, training: np.ndarray
-) -> tuple[Units | None, Tensor | None]:
-    """Units that given codes of steps make, and their codes, (U,); or None, and (E,) codes of the training episodes."""
-    if codes is None:
-        return None, None
-    if isinstance(codes, np.ndarray):
-        return None, torch.from_numpy(codes[training].astype(np.int64))
-    steps = np.concatenate([np.asarray(codes[index]) for index in training])
-    units, of_unit = units_of_codes(steps, flat.lengths, config.window.span)
-    return units, torch.from_numpy(of_unit)
-
-
-def codes_of_units(data: TrainingData, codes: Tensor) -> Tensor:
-    """(E,) codes of the episodes -> (U,) of their units"""
-    return codes[torch.from_numpy(data.episode_of_unit).to(codes.device)]
-
-
-def choose_device(name: DeviceName) -> torch.device:
-    """
-    Raises:
-        UserError: cuda was asked for where there is none.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise UserError("device is cuda, but torch finds no CUDA device here; use --device cpu or auto")
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(name)
-
-
-def held_out_split(n_episodes: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the training and of the held-out episodes, each ascending; at least one episode is trained on."""
-    n_held_out = min(round(share * n_episodes), n_episodes - 1)
-    shuffled = np.random.default_rng([seed, n_episodes]).permutation(n_episodes)
-    return np.sort(shuffled[n_held_out:]), np.sort(shuffled[:n_held_out])
-
-
-def describe(
-    dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, held_out: np.ndarray
-) -> dict[str, Any]:
-    """What run.json says from the start."""
-    return {
-        "config": replace(config, workers=None).to_dict(),  # how many work on it decides nothing
-        "dataset": {"name": dataset.name, "checksum": dataset.checksum, "n_episodes": len(dataset)},
-        "env_id": dataset.env_id,
-        "sensors": {name: [part.start, part.stop, part.kind] for name, part in (dataset.sensors or {}).items()},
-        "layout_seeds": dataset.layout_seeds,
-        "training_episodes": training.tolist(),
-        "held_out_episodes": held_out.tolist(),
-        "versions": versions(),
-        "platform": platform_name(),
-    }
-
-
-def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, codes: Codes | None) -> None:
-    """
-    Raises:
-        UserError: an episode is shorter than a window, there are fewer trajectories than codes, too few episodes to
-            look for switches in, or given codes that do not fit.
-    """
-    check_start(config.start)
-    segment_lengths(dataset.lengths, config.segment, config.window.span)
-    units, _ = segment_lengths(dataset.lengths[training], config.segment, config.window.span)
-    if config.codes > len(units):
-        what = "trajectories" if config.segment is None else "segments"
-        raise UserError(
-            f"codes is {config.codes}, but dataset {dataset.name} has only {len(units)} {what} to train on; "
-            "lower --codes or held_out, or generate more episodes"
-        )
-    if config.find_switches and len(training) < FEWEST_EPISODES:
-        raise UserError(
-            f"dataset {dataset.name} has {len(training)} episode{'s' * (len(training) != 1)} to train on; switches are "
-            f"judged by policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
-        )
-    if (codes is not None) != (config.start == "given"):
-        raise UserError("codes and start='given' belong together; give both, or neither")
-    if codes is None:
-        return
-    if isinstance(codes, np.ndarray):
-        flat = codes
-        if codes.shape != (len(dataset),):
-            raise UserError(f"codes have shape {codes.shape}; expected {len(dataset)}, one an episode")
-    else:
-        lengths = [len(of_episode) for of_episode in codes]
-        if lengths != dataset.lengths.tolist():
-            raise UserError("codes are not one an action of each episode; expected as many arrays, as long as these")
-        if config.rounds or config.segment is not None:
-            raise UserError("codes of steps stay as they are; expected rounds=0 and no segment")
-        flat = np.concatenate([np.asarray(of_episode) for of_episode in codes])
-    if flat.dtype.kind not in "iu" or flat.min() < 0 or flat.max() >= config.codes:
-        raise UserError(f"codes are {flat.dtype} from {flat.min()} to {flat.max()}; expected 0 to {config.codes - 1}")
 
 
 __all__ = ["Hook", "HookCall", "fit", "same_partition"]

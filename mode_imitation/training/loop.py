@@ -48,20 +48,23 @@ class Job:
         """
         self.path, self.config, self.advance = path, config, advance
         self.state = State.load(path, make_model) if path.exists() else State(make_model(), first_stage)
-        self.log = TrainingLog(log_folder, self.state.iteration)
+        self.log = TrainingLog(log_folder, self.state.name)
 
     def save(self, generator: torch.Generator, optimiser: torch.optim.Optimizer | None = None) -> None:
         """Write the log and the state."""
-        self.log.flush()
         self.state.keep(generator, optimiser)
-        self.state.save(self.path)
+        self._save()
 
     def enter(self, stage: str) -> None:
         """End the stage under way: the next one begins with nothing drawn and nothing optimised."""
         self.state.stage, self.state.iteration = stage, 0
         self.state.generator, self.state.optimiser = None, {}
+        self._save()
+
+    def _save(self) -> None:
         self.log.close()
         self.state.save(self.path)
+        self.log.begin(self.state.name)
 
     @contextmanager
     def timed(self, name: str):

@@ -59,7 +59,7 @@ class RestartPlan:
 
     def job(self, restart: int, data: TrainingData, advance: Callable[[str, int], None]) -> Job:
         """A restart's job, which goes on from its file where there is one."""
-        from mode_imitation.training.fit import new_model
+        from mode_imitation.training.preparation import new_model
 
         # Where nothing is refined, the actor that is trained here is the one that is steered.
         sizes = self.sizes.for_discovery if self.config.refine else self.sizes

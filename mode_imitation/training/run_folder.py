@@ -46,7 +46,7 @@ class Run:
     """run.json: config, dataset, source, env_id, sensors ({name: [start, stop, kind]}), versions, summary,
     training_episodes and held_out_episodes (indices into the dataset), layout_seeds, assignment (code per training
     episode) and, where codes were given by segment, segments (codes per training episode), or, where switches were
-    looked for, switches (first step and code of every stretch, per training episode)."""
+    looked for, switches (first step and code of every stretch, per training episode); given_codes (their sha256)."""
 
     @property
     def sensors(self) -> dict[str, Sensor] | None:
@@ -347,7 +347,7 @@ class RunFolder:
 def same_run(info: dict[str, Any], record: dict[str, Any], out: Path) -> None:
     """
     Raises:
-        UserError: a run, of which `info` is the record, was started with other settings or on other data.
+        UserError: a run, of which `info` is the record, was started with other settings or codes, or on other data.
     """
     before, now = info["config"], json.loads(json.dumps(record["config"]))
     changed = [name for name in now if before.get(name) != now[name]]
@@ -361,4 +361,9 @@ def same_run(info: dict[str, Any], record: dict[str, Any], out: Path) -> None:
         raise UserError(
             f"{out} was started on other data than {record['dataset']['name']} holds now; "
             f"resume with dataset {info['dataset']['name']} as it was, or start anew with --overwrite"
+        )
+    if info.get("given_codes") != record.get("given_codes"):
+        raise UserError(
+            f"{out} was started from other codes than those given now; "
+            "resume with the same ones, or start anew with --overwrite"
         )

@@ -47,6 +47,11 @@ class State:
     generator: Tensor | None = None
     """The state of the stage's generator; None where the stage has not begun."""
 
+    @property
+    def name(self) -> str:
+        """Another one at every save."""
+        return f"{self.stage}-{self.iteration}-{len(self.rounds)}"
+
     def save(self, path: Path) -> None:
         """Write all of it."""
         tensors = {f"{MODEL}{name}": value for name, value in self.model.state_dict().items()}
@@ -80,6 +85,8 @@ class State:
                 index, _, key = name.removeprefix(OPTIMISER).partition(".")
                 optimiser.setdefault(int(index), {})[key] = value
         missing = [name for name in OWN_VALUES if name not in record]
+        if not missing and record["stage"] != "start" and "codes" not in tensors:
+            missing = ["codes"]
         if missing:
             raise UserError(f"{path} is damaged: {missing[0]} is missing; train again with --overwrite")
         state = cls(model, record["stage"], optimiser=optimiser, generator=tensors.get(GENERATOR))

@@ -8,19 +8,30 @@ import numpy as np
 
 
 class TrainingLog:
-    """Writes TensorBoard events; after a resume, those of the lost iterations are purged.
+    """Writes TensorBoard events, a file from each save of the job to the next.
+
+    What a killed process wrote after its last save comes again, so that file is removed. TensorBoard's own purging goes
+    by steps, and takes the entries of other stages with it, which count theirs from 1, too.
 
     Tags read "start/loss/action_nll", "policy/held_out/leak/gap" and so on.
     """
 
-    def __init__(self, folder: Path, last_step: int = 0) -> None:
+    def __init__(self, folder: Path, saved: str) -> None:
         """
         Args:
             folder: where the events go; it is made with the first of them.
-            last_step: entries after this one that an earlier process left are replaced.
+            saved: names the job's last save.
         """
-        self.folder, self.last_step = folder, last_step
+        self.folder = folder
         self._writer: Any = None
+        self.begin(saved)
+
+    def begin(self, saved: str) -> None:
+        """Write what follows into a file of the save that has this name."""
+        self.close()
+        self._suffix = f".{saved}"
+        for lost in self.folder.glob(f"events.out.tfevents.*{self._suffix}"):
+            lost.unlink()
 
     @property
     def writer(self) -> Any:
@@ -28,7 +39,7 @@ class TrainingLog:
         if self._writer is None:
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(self.folder), purge_step=self.last_step + 1)
+            self._writer = SummaryWriter(str(self.folder), filename_suffix=self._suffix)
         return self._writer
 
     def scalars(self, prefix: str, figures: Mapping[str, Any], step: int) -> None:
@@ -41,13 +52,8 @@ class TrainingLog:
         """A picture, (height, width, 3) uint8."""
         self.writer.add_image(tag, pixels, step, dataformats="HWC")
 
-    def flush(self) -> None:
-        """Have what was logged written to disk."""
-        if self._writer is not None:
-            self._writer.flush()
-
     def close(self) -> None:
-        """Write the rest; what is logged later goes into another file."""
+        """Have what was logged written to disk."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -32,16 +32,16 @@ class GenerateConfig:
     """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random
     actions are marked, and training leaves them out. Left out, so it is in safety-gymnasium only: elsewhere, random
     action may end an episode (a pole that falls)."""
-    burst_probability: float = 1 / 150
+    burst_probability: tyro.conf.Suppress[float] = 1 / 150
     """Chance of a burst to begin, per step."""
-    burst_shortest: int = 20
+    burst_shortest: tyro.conf.Suppress[int] = 20
     """Steps in the shortest burst."""
-    burst_longest: int = 80
+    burst_longest: tyro.conf.Suppress[int] = 80
     """Steps in the longest burst."""
-    burst_away: float = 0.25
+    burst_away: tyro.conf.Suppress[float] = 0.25
     """Share of a robot's bursts that drive away, after the first fifth of the episode: they last longer and hold a
     course, so that data show the way back. Where experts take turns there are none: their turns show it."""
-    burst_at_start: bool = True
+    burst_at_start: tyro.conf.Suppress[bool] = True
     """Begin every episode with a burst."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""

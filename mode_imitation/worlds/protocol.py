@@ -193,10 +193,10 @@ def open_worlds(
                 return make_vec(env_id, n, threads=threads, autoreset_mode=AutoresetMode.DISABLED, **options)
 
             return World(make(n_worlds), env_id, make)
-        if path != "auto":
-            raise UserError(f"--path {path} is for safety-gymnasium's tasks only; leave it out for {spec}")
     elif not callable(spec):
         raise UserError(f"{spec!r} is no environment; expected an id, a VectorEnv, or a function that returns one")
+    if path != "auto":
+        raise UserError(f"--path {path} is for safety-gymnasium's tasks only; leave it out for {spec}")
     reopen = _opener(spec)
     return World(reopen(n_worlds), spec if isinstance(spec, str) else getattr(spec, "__name__", "worlds"), reopen)
 

@@ -17,7 +17,7 @@ from mode_imitation.versions import digest_of_code, versions
 
 FORMAT = 2
 CELLS, SUMMARY = "cells", "sweep.json"
-CODE = ("data", "model", "training", "steering", "reports", "reports/sweep")
+CODE = ("data", "model", "discovery", "training", "steering", "reports", "reports/sweep")
 """Rooms of the project whose code decides what is in a cell."""
 
 

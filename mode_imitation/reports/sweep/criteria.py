@@ -14,7 +14,7 @@ from mode_imitation.discovery.evidence import code_gaps, scores_as_they_are
 from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.fit import FEWEST_EPISODES, new_model, token_sizes
+from mode_imitation.training.preparation import FEWEST_EPISODES, new_model, token_sizes
 
 
 @dataclass(frozen=True)

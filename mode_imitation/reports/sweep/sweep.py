@@ -96,7 +96,7 @@ def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: Traject
     Raises:
         UserError: of the first cell.
     """
-    from mode_imitation.training.fit import check, held_out_split
+    from mode_imitation.training.preparation import check, held_out_split
 
     first: UserError | None = None
     for cell in cells:

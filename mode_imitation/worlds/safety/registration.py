@@ -2,7 +2,7 @@
 
 from gymnasium.envs.registration import register, registry
 
-from mode_imitation.worlds.safety.tasks import ENV_IDS, NAMESPACE
+from mode_imitation.worlds.safety.tasks import ENV_IDS, NAMESPACE, parse_env_id
 
 
 def register_envs() -> None:
@@ -14,5 +14,6 @@ def register_envs() -> None:
                 id=name,
                 entry_point="mode_imitation.worlds.safety.single_env:NavigationEnv",
                 vector_entry_point="mode_imitation.worlds.safety.vector_env:make_vec",
+                max_episode_steps=parse_env_id(env_id).max_episode_steps,
                 kwargs={"env_id": env_id},
             )

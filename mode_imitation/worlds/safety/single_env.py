@@ -9,6 +9,9 @@ from gymnasium.vector import AutoresetMode
 from mode_imitation.errors import UserError
 from mode_imitation.worlds.safety.vector_env import make_vec
 
+ENDLESS = 2**31 - 1
+"""Steps; what ends an episode before is gymnasium's TimeLimit, which `gymnasium.make` puts around it."""
+
 
 class NavigationEnv(gymnasium.Env):
     """What `gymnasium.make("mode_imitation/SafetyPointGoal1-v0")` makes.
@@ -23,7 +26,7 @@ class NavigationEnv(gymnasium.Env):
         Args:
             env_id: a navigation task, SafetyPointGoal1-v0 say.
             render_mode: None; films are made by `mode-imitation rollout --video`.
-            options: as `make_vec` takes them.
+            options: as `make_vec` takes them; without max_episode_steps it ends no episode itself.
 
         Raises:
             UserError: another render mode, or as in `make_vec`.
@@ -32,7 +35,8 @@ class NavigationEnv(gymnasium.Env):
             raise UserError(
                 f"render_mode is {render_mode!r}; expected None, and `mode-imitation rollout --video` films"
             )
-        self.envs = make_vec(env_id, 1, autoreset_mode=AutoresetMode.DISABLED, **options)
+        limited: dict[str, Any] = {"max_episode_steps": ENDLESS} | options
+        self.envs = make_vec(env_id, 1, autoreset_mode=AutoresetMode.DISABLED, **limited)
         self.observation_space = self.envs.single_observation_space
         self.action_space = self.envs.single_action_space
 
