@@ -109,7 +109,7 @@ def open_hdf5(source: Path) -> Iterator[Contents]:
         with WaitingSignals():
             file.visititems(note)
             # What is a link has a name, too, so that it is refused rather than missed.
-            names += [name for name in file if not isinstance(file.get(name, getlink=True), h5py.HardLink)]
+            names += [str(name) for name in file if not isinstance(file.get(name, getlink=True), h5py.HardLink)]
 
         def needs(wanted: Sequence[str]) -> int:
             with WaitingSignals():

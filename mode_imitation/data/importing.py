@@ -5,14 +5,13 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 
 from mode_imitation.data.array_files import check_memory, open_hdf5, open_npz
 from mode_imitation.data.arrays import NAMED, ArrayOptions, Arrays, append, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
-from mode_imitation.data.spaces import Sensor, SensorKind
+from mode_imitation.data.spaces import Sensor
 from mode_imitation.data.staging import check_new_dataset
 from mode_imitation.data.storage import UNREADABLE
 from mode_imitation.data.tables import open_csv, open_parquet
@@ -131,11 +130,12 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
     try:
-        part = _episodes(source, config, {key: _joined(read, listed) for key, listed in plan.items()})
+        part = _episodes(source, config, {key: _joined(read, listed) for key, listed in plan.items() if listed})
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if table:
-        part.notes.append(f"observations are {_listed(plan['observations'])}; actions {_listed(plan['actions'])}")
+        actions = _listed(plan["actions"]) if plan["actions"] else "what they change by"
+        part.notes.append(f"observations are {_listed(plan['observations'])}; actions {actions}")
     if unused:
         part.notes.append(f"not used: {_listed(unused)}")
     return plan, part
@@ -162,30 +162,30 @@ def _plan(source: Path, config: ImportConfig, present: Sequence[str], table: boo
         names = next(([one] for one in (name, *others) if one in present), [])
         if table and not names and (key in PREFIXES or key == "positions"):
             wanted = PREFIXES[key] if name == default and key in PREFIXES else name
-            names = _columns(wanted, present, prefixes=key in PREFIXES)
+            names, missing = _columns(wanted, present, prefixes=key in PREFIXES)
+            name = missing or name
         marked = any(mark in plan for mark in MARKS)
-        if not names and (key in PREFIXES or name != default or (key == "episode" and not marked)):
+        if not names and (key in PREFIXES or getattr(config, key) != default or (key == "episode" and not marked)):
             what = f"column {name!r}, and none that begins so," if table and key in PREFIXES else f"array {name!r}"
             what = f"column {name!r}" if table and key not in PREFIXES else what
-            option = "episode" if key == "episode" else key.replace("_", "-")
             raise UserError(
                 f"{source.name} has no {what} for the {key}{_near(name, present)}; it has {_listed(present, SHOWN)}; "
-                f"name it with --{option}"
+                f"name it with --{key.replace('_', '-')}"
             )
         if names:
             plan[key] = names
     return plan
 
 
-def _columns(wanted: str, present: Sequence[str], *, prefixes: bool) -> list[str]:
-    """ "x,y,vx", or what they begin with -> columns; none where one of them is not there."""
+def _columns(wanted: str, present: Sequence[str], *, prefixes: bool) -> tuple[list[str], str | None]:
+    """Columns of "x,y,vx" or of what they begin with, and None; or none, and the first that is not there."""
     found = []
     for part in (part.strip() for part in wanted.split(",")):
         names = [part] if part in present else [one for one in present if prefixes and part and one.startswith(part)]
         if not names:
-            return []
+            return [], part
         found += names
-    return found
+    return found, None
 
 
 def _near(name: str, present: Sequence[str]) -> str:
@@ -202,7 +202,7 @@ def _listed(names: Sequence[str], shown: int = NAMED) -> str:
 def _episodes(source: Path, config: ImportConfig, arrays: dict[str, np.ndarray]) -> Arrays:
     """Cut what was read where episodes end."""
     states = arrays["observations"]
-    stacked = states.ndim == 3 and all(np.ndim(arrays.get(mark)) != 1 for mark in MARKS)
+    stacked = states.ndim == 3 and all(arrays[mark].ndim > 1 for mark in MARKS if mark in arrays)
     actions = arrays.get("actions", "difference")
     rows = (states if isinstance(actions, str) else actions).shape[: 2 if stacked else 1]
     marks = {mark: _marks(getattr(config, mark), arrays[mark], rows) for mark in MARKS if mark in arrays}
@@ -272,8 +272,8 @@ def _of_episodes(labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 
 def _sensor(text: str, columns: Sequence[str]) -> tuple[str, Sensor]:
-    """ "lidar=3:19:ring" or, of a table, "lidar=bin_0..bin_15:ring"."""
-    match = re.fullmatch(rf"([^=]+)=(.+?)(:|\.\.)(.+?)(?::({'|'.join(get_args(SensorKind))}))?", text)
+    """Name and sensor of "lidar=3:19:ring" or, of a table, "lidar=bin_0..bin_15:ring"."""
+    match = re.fullmatch(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?", text)
     if match is None:
         raise UserError(f"--sensor {text} cannot be read; expected NAME=START:STOP or NAME=START:STOP:ring")
     name, first, between, last, kind = match.groups()
@@ -281,7 +281,7 @@ def _sensor(text: str, columns: Sequence[str]) -> tuple[str, Sensor]:
         if not (first.isdigit() and last.isdigit()):
             raise UserError(
                 f"--sensor {text}: {first}:{last} are no columns; expected NAME=START:STOP or NAME=START:STOP:KIND, "
-                f"and of the kinds {', '.join(get_args(SensorKind))}"
+                "with the kind ring or token, say"
             )
         return name, Sensor(int(first), int(last), kind or "plain")
     for column in (first, last):
