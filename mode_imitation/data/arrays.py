@@ -114,7 +114,7 @@ def by_episode(
     """Cut arrays of any layout into episodes; arguments and errors as in `from_arrays`."""
     layout = _layout_of(observations, lengths)
     counts = None if lengths is None else _lengths(lengths)
-    if layout == "flat" and counts is not None and not isinstance(actions, str) and counts.sum() != len(actions):
+    if layout == "flat" and counts is not None and np.ndim(actions) and counts.sum() != len(actions):
         raise UserError(f"lengths add up to {counts.sum():,}, but actions has {len(actions):,} rows; expected as many")
     states = _cut("observations", observations, layout, counts, of_states=True)
     if isinstance(actions, str):
@@ -260,7 +260,10 @@ def _layout_of(observations: Any, lengths: Any) -> Layout:
     if isinstance(observations, list | tuple):
         return "list"
     ndim = np.ndim(observations)
-    if ndim == 3 and (lengths is None or np.size(lengths) == len(observations)):
+    # Rows one after another that have two axes each are images, and no stack.
+    if ndim == 3 and (
+        lengths is None or len(observations) not in (np.sum(lengths), np.sum(lengths) + np.size(lengths))
+    ):
         return "stacked"
     if ndim in (1, 2) and lengths is not None:
         return "flat"
@@ -270,7 +273,7 @@ def _layout_of(observations: Any, lengths: Any) -> Layout:
             f"observations have shape {shape} and no lengths say where episodes end; give lengths (E,), a list of "
             "arrays, or (E, T, obs_dim)"
         )
-    raise UserError(f"observations have shape {shape}, {IMAGES}")
+    raise UserError(f"observations have shape {shape}, {IMAGES}" if shape else f"observations are one number; {ROWS}")
 
 
 def _lengths(lengths: Any) -> np.ndarray:

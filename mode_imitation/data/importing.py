@@ -202,6 +202,9 @@ def _listed(names: Sequence[str], shown: int = NAMED) -> str:
 def _episodes(source: Path, config: ImportConfig, arrays: dict[str, np.ndarray]) -> Arrays:
     """Cut what was read where episodes end."""
     states = arrays["observations"]
+    for key in ("observations", "actions"):
+        if key in arrays and not arrays[key].shape[:1] > (0,):
+            raise UserError(f"{key} has shape {arrays[key].shape}; expected rows, one a step")
     stacked = states.ndim == 3 and all(arrays[mark].ndim > 1 for mark in MARKS if mark in arrays)
     actions = arrays.get("actions", "difference")
     rows = (states if isinstance(actions, str) else actions).shape[: 2 if stacked else 1]
