@@ -260,11 +260,11 @@ def _layout_of(observations: Any, lengths: Any) -> Layout:
     if isinstance(observations, list | tuple):
         return "list"
     ndim = np.ndim(observations)
-    # Rows one after another that have two axes each are images, and no stack.
-    if ndim == 3 and (
-        lengths is None or len(observations) not in (np.sum(lengths), np.sum(lengths) + np.size(lengths))
-    ):
-        return "stacked"
+    if ndim == 3:
+        n_rows, n_episodes = len(observations), np.size(lengths)
+        # Rows one after another that have two axes each are images, and no stack.
+        if lengths is None or n_rows == n_episodes or n_rows - np.sum(lengths) not in (0, n_episodes):
+            return "stacked"
     if ndim in (1, 2) and lengths is not None:
         return "flat"
     shape = np.shape(observations)

@@ -130,7 +130,7 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
     try:
-        part = _episodes(source, config, {key: _joined(read, listed) for key, listed in plan.items() if listed})
+        part = _episodes(config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed})
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if table:
@@ -199,8 +199,8 @@ def _listed(names: Sequence[str], shown: int = NAMED) -> str:
     return ", ".join(names[:shown]) + more if names else "none"
 
 
-def _episodes(source: Path, config: ImportConfig, arrays: dict[str, np.ndarray]) -> Arrays:
-    """Cut what was read where episodes end."""
+def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> Arrays:
+    """Cut what was read where episodes end; `unused` is what else the file has."""
     states = arrays["observations"]
     for key in ("observations", "actions"):
         if key in arrays and not arrays[key].shape[:1] > (0,):
@@ -217,8 +217,9 @@ def _episodes(source: Path, config: ImportConfig, arrays: dict[str, np.ndarray])
         lengths = _until_marks(ended)
     elif lengths is None and not stacked:
         raise UserError(
-            f"it does not say where episodes end; expected {config.episode_lengths} (E,), or {config.terminations} "
-            f"and {config.timeouts} (one mark an action), or arrays (E, T, ..)"
+            f"it does not say where episodes end; expected {config.episode_lengths} (E,), or {config.terminations} or "
+            f"{config.timeouts} (one mark an action), or arrays (E, T, ..); beside what was named it has "
+            f"{_listed(unused)}; name it with --episode-lengths, --terminations or --timeouts"
         )
     terminated = None
     if "terminations" in marks and lengths is not None and lengths.dtype.kind in "iu" and lengths.ndim == 1:
