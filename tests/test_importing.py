@@ -359,6 +359,7 @@ def test_sensors_lags_and_changes_are_options(tmp_path: Path) -> None:
         ("lidar=a:b", "a:b are no columns"),
         ("lidar=0:3", "has the columns 0:3 of 2; expected at most 2"),
         ("lidar=1:1", "expected 0 <= start < stop"),
+        ("lidar=0:1:", "are no columns"),
         ("lidar=x..y", "the observations have no column 'x'"),
     ],
 )
@@ -424,6 +425,7 @@ def test_columns_of_a_table_are_named_one_by_one_or_by_what_they_begin_with(tmp_
         (("0.1,5,,0,slow", "0.1,5,,0,fast"), {}, "the labels of episode 1 change on the way"),
         (("obs_turn", "obs_speed"), {}, "has the column 'obs_speed' 2 times"),
         ((ROWS, ""), {}, "is empty; expected a first row"),
+        (("-0.5", "5" * 200_000), {}, "cannot be read: field larger than field limit"),
         ((ROWS[ROWS.index("\n") :], "\n"), {}, "expected rows, one a step"),
         (("fast", "f\0st"), {}, "NUL|cannot be read"),
     ],

@@ -113,4 +113,5 @@ def _values(source: Path, name: str, column: Any) -> np.ndarray:
         return np.asarray(rows)
     if kind.startswith(("struct", "map", "binary", "timestamp")):
         raise UserError(f"{source.name}: column {name} is of type {kind[:40]}; expected numbers")
-    return np.asarray(column.to_numpy())
+    values = np.asarray(column.to_numpy())
+    return values.astype(str) if values.dtype == object else values
