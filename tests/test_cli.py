@@ -115,7 +115,7 @@ def test_help_of_a_command_lists_few_options_and_it_takes_all_of_them(name: str,
     with pytest.raises(SystemExit):
         tyro.cli(with_unlisted(config), args=["--help"])
     shown = capsys.readouterr().out
-    positional = {"dataset", "datasets", "run", "settings", "episodes", "source"}
+    positional = {"dataset", "datasets", "run", "settings", "episodes", "sources"}
     names = {option.replace("_", "-") for option in known_options(config) - positional}
     assert names <= {option.removeprefix("--") for option in listed(shown)}
 
