@@ -149,6 +149,8 @@ def test_what_actions_are_can_be_said() -> None:
     quantities = from_arrays(states, [action.astype(int) for action in actions], choices=False)
     assert not quantities.action_space.discrete
     assert from_arrays(states, [action % 2 for action in actions], choices=True).action_space.choices == (2,)
+    with pytest.warns(UserWarning, match="count as quantities, being of 1,000 kinds and more"):
+        assert not from_arrays(states, [1000 * np.arange(4)] * 3).action_space.discrete
     with pytest.raises(UserError, match="are to be choices, but are no whole numbers"):
         from_arrays(states, [action / 3 for action in actions], choices=True)
 

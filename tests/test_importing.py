@@ -150,7 +150,7 @@ def test_episodes_of_one_action_without_final_observation_are_left_out_and_count
 def test_arrays_without_episode_ends_are_refused(tmp_path: Path) -> None:
     arrays = make_arrays(LENGTHS, final=False)
     del arrays["episode_lengths"], arrays["labels"]
-    with pytest.raises(UserError, match="does not say where episodes end"):
+    with pytest.raises(UserError, match=r"does not say where episodes end.*it has.*--episode-lengths"):
         do_import(tmp_path, arrays)
 
 
@@ -245,8 +245,9 @@ def test_arrays_of_groups_are_taken_by_their_path(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "arrays.h5", "w") as file:
         for key, values in make_arrays(LENGTHS, final=True).items():
             file[f"train/{key}"] = values.astype("S") if values.dtype.kind == "U" else values
-    names = {key: f"train/{key}" for key in ("observations", "actions", "episode_lengths", "labels")}
-    import_arrays(ImportConfig(sources=(tmp_path / "arrays.h5",), out="other/arrays-v0", root=tmp_path, **names))
+    config = ImportConfig(sources=(tmp_path / "arrays.h5",), out="other/arrays-v0", root=tmp_path)
+    names: dict = {key: f"train/{key}" for key in ("observations", "actions", "episode_lengths", "labels")}
+    import_arrays(replace(config, **names))
     assert load_dataset("other/arrays-v0", tmp_path).lengths.tolist() == LENGTHS
 
 
@@ -358,6 +359,7 @@ def test_sensors_lags_and_changes_are_options(tmp_path: Path) -> None:
         ("lidar=a:b", "a:b are no columns"),
         ("lidar=0:3", "has the columns 0:3 of 2; expected at most 2"),
         ("lidar=1:1", "expected 0 <= start < stop"),
+        ("lidar=0:1:", "are no columns"),
         ("lidar=x..y", "the observations have no column 'x'"),
     ],
 )
@@ -423,6 +425,7 @@ def test_columns_of_a_table_are_named_one_by_one_or_by_what_they_begin_with(tmp_
         (("0.1,5,,0,slow", "0.1,5,,0,fast"), {}, "the labels of episode 1 change on the way"),
         (("obs_turn", "obs_speed"), {}, "has the column 'obs_speed' 2 times"),
         ((ROWS, ""), {}, "is empty; expected a first row"),
+        (("-0.5", "5" * 200_000), {}, "cannot be read: field larger than field limit"),
         ((ROWS[ROWS.index("\n") :], "\n"), {}, "expected rows, one a step"),
         (("fast", "f\0st"), {}, "NUL|cannot be read"),
     ],

@@ -16,6 +16,8 @@ from mode_imitation.errors import UserError
 Layout = Literal["list", "stacked", "flat"]
 OF_STATES = ("positions", "headings")
 OF_STEPS = ("rewards", "costs", "disturbed")
+MANY = 1000
+"""Whole numbers that lie so far apart are hardly choices."""
 NAMED = 5
 """Episodes or columns that a message names before it counts the rest."""
 ROWS = "expected one row of numbers a step"
@@ -174,14 +176,17 @@ def as_dataset(
 ) -> tuple[TrajectoryDataset, list[str]]:
     """Episodes of arrays, and what was left out or changed on the way, a line each; errors as in `from_arrays`."""
     notes = list(given.notes)
-    whole = all(part.dtype.kind in "iub" for part in given.actions)
-    discrete = whole if options.choices is None else options.choices
-    if discrete and not all(np.array_equal(part, np.round(part)) for part in given.actions):
+    keep = _kept(given, options, notes)
+    actions = [given.actions[index] for index in keep]
+    whole = all(part.dtype.kind in "iub" for part in actions)
+    few = whole and max(int(part.max()) for part in actions) - min(int(part.min()) for part in actions) < MANY
+    discrete = few if options.choices is None else options.choices
+    if discrete and not all(np.array_equal(part, np.round(part)) for part in actions):
         raise UserError("actions are to be choices, but are no whole numbers; leave choices out")
     if options.choices is None and whole:
-        notes.append("actions are whole numbers and count as choices; give them as float where they are quantities")
-    keep = _kept(given, options, notes)
-    space = _choices_of([given.actions[index] for index in keep]) if discrete else None
+        others = "choices (no: choices=False, --no-choices)" if few else f"quantities, being of {MANY:,} kinds and more"
+        notes.append(f"actions are whole numbers and count as {others}")
+    space = _choices_of(actions) if discrete else None
     starts = np.asarray(space.starts) if space else 0
     _tell_lost_precision([given.observations[index] for index in keep], notes)
     episodes = []
@@ -260,11 +265,11 @@ def _layout_of(observations: Any, lengths: Any) -> Layout:
     if isinstance(observations, list | tuple):
         return "list"
     ndim = np.ndim(observations)
-    # Rows one after another that have two axes each are images, and no stack.
-    if ndim == 3 and (
-        lengths is None or len(observations) not in (np.sum(lengths), np.sum(lengths) + np.size(lengths))
-    ):
-        return "stacked"
+    if ndim == 3:
+        n_rows, n_episodes = len(observations), np.size(lengths)
+        # Rows one after another that have two axes each are images, and no stack.
+        if lengths is None or n_rows == n_episodes or n_rows - np.sum(lengths) not in (0, n_episodes):
+            return "stacked"
     if ndim in (1, 2) and lengths is not None:
         return "flat"
     shape = np.shape(observations)

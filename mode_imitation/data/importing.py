@@ -1,5 +1,6 @@
 """Other people's arrays and tables as a dataset: names become fields, `arrays` does the rest."""
 
+import csv
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,8 @@ def import_arrays(config: ImportConfig) -> ImportResult:
     given = append(parts)
     columns = plans[0]["observations"] if len(plans[0]["observations"]) == given.observations[0].shape[1] else []
     sensors = dict(_sensor(text, columns) for text in config.sensor)
+    if len(sensors) < len(config.sensor):
+        raise UserError(f"--sensor names {', '.join(sensors)} in {len(config.sensor)} options; expected each once")
     choices = config.choices if config.choices or config.no_choices else None
     options = ArrayOptions(config.lags, config.drop_short, config.drop_nan, choices)
     dataset, notes = as_dataset(given, options, sensors=sensors, name=config.out, env_id=config.env)
@@ -112,13 +115,14 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
     """What of the file is what, and its episodes."""
     if not source.is_file():
         raise UserError(f"there is no file {source}; expected a {', '.join(SUFFIXES)} file")
-    if source.suffix not in SUFFIXES:
+    suffix = source.suffix.lower()
+    if suffix not in SUFFIXES:
         raise UserError(f"{source.name} is no {', '.join(SUFFIXES)} file; save the arrays with numpy.savez, say")
-    table = source.suffix in TABLES
+    table = suffix in TABLES
     words = [name for key in ("episode", "labels") for name in (getattr(config, key), *OTHER_NAMES[key])]
     opened = {".npz": open_npz, ".csv": lambda path: open_csv(path, words), ".parquet": open_parquet}
     try:
-        with opened.get(source.suffix, open_hdf5)(source) as file:
+        with opened.get(suffix, open_hdf5)(source) as file:
             plan = _plan(source, config, file.names, table)
             names = list(dict.fromkeys(name for listed in plan.values() for name in listed))
             check_memory(source, file.needs(names))
@@ -126,11 +130,11 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
             unused = [name for name in file.names if name not in names]
     except UserError:
         raise
-    except (*UNREADABLE, KeyError, MemoryError, NotImplementedError, UnicodeError, SyntaxError) as error:
+    except (*UNREADABLE, csv.Error, KeyError, MemoryError, NotImplementedError, UnicodeError, SyntaxError) as error:
         reason = " ".join(str(error).split())[:120]
         raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
     try:
-        part = _episodes(source, config, {key: _joined(read, listed) for key, listed in plan.items() if listed})
+        part = _episodes(config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed})
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if table:
@@ -166,8 +170,8 @@ def _plan(source: Path, config: ImportConfig, present: Sequence[str], table: boo
             name = missing or name
         marked = any(mark in plan for mark in MARKS)
         if not names and (key in PREFIXES or getattr(config, key) != default or (key == "episode" and not marked)):
-            what = f"column {name!r}, and none that begins so," if table and key in PREFIXES else f"array {name!r}"
-            what = f"column {name!r}" if table and key not in PREFIXES else what
+            what = f"{'column' if table else 'array'} {name!r}"
+            what += ", and none that begins so," if table and key in PREFIXES else ""
             raise UserError(
                 f"{source.name} has no {what} for the {key}{_near(name, present)}; it has {_listed(present, SHOWN)}; "
                 f"name it with --{key.replace('_', '-')}"
@@ -199,8 +203,8 @@ def _listed(names: Sequence[str], shown: int = NAMED) -> str:
     return ", ".join(names[:shown]) + more if names else "none"
 
 
-def _episodes(source: Path, config: ImportConfig, arrays: dict[str, np.ndarray]) -> Arrays:
-    """Cut what was read where episodes end."""
+def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> Arrays:
+    """Cut what was read where episodes end; `unused` is what else the file has."""
     states = arrays["observations"]
     for key in ("observations", "actions"):
         if key in arrays and not arrays[key].shape[:1] > (0,):
@@ -217,8 +221,9 @@ def _episodes(source: Path, config: ImportConfig, arrays: dict[str, np.ndarray])
         lengths = _until_marks(ended)
     elif lengths is None and not stacked:
         raise UserError(
-            f"it does not say where episodes end; expected {config.episode_lengths} (E,), or {config.terminations} "
-            f"and {config.timeouts} (one mark an action), or arrays (E, T, ..)"
+            f"it does not say where episodes end; expected {config.episode_lengths} (E,), or {config.terminations} or "
+            f"{config.timeouts} (one mark an action), or arrays (E, T, ..); beside what was named it has "
+            f"{_listed(unused)}; name it with --episode-lengths, --terminations or --timeouts"
         )
     terminated = None
     if "terminations" in marks and lengths is not None and lengths.dtype.kind in "iu" and lengths.ndim == 1:

@@ -15,6 +15,8 @@ from mode_imitation.errors import UserError
 
 NUMBER = 8
 """Bytes of a number."""
+SAMPLE = 2**16
+"""Characters of a table from which the number of its rows is told before it is read."""
 WORDS = {"": float("nan"), "true": 1.0, "false": 0.0}
 """Cells that are no number and yet stand for one."""
 
@@ -23,7 +25,8 @@ WORDS = {"": float("nan"), "true": 1.0, "false": 0.0}
 def open_csv(source: Path, text: Sequence[str]) -> Iterator[Contents]:
     """Args: text: columns that are words; whole numbers in all rows of another come as int64, others as float64."""
     with source.open(encoding="utf-8-sig", newline="") as file:
-        first = file.readline()
+        first, some = file.readline(), file.read(SAMPLE)
+        n_rows = source.stat().st_size * max(some.count("\n"), 1) // max(len(some), 1)
         file.seek(0)
         rows = csv.reader(file, delimiter=max(",;\t", key=first.count))
         header = [name.strip() for name in next(rows, [])]
@@ -64,8 +67,7 @@ def open_csv(source: Path, text: Sequence[str]) -> Iterator[Contents]:
                 columns[name] = np.asarray(values).astype(np.int64 if name in whole else np.float64, copy=False)
             return columns
 
-        # A number takes at least two bytes of the file.
-        yield Contents(header, lambda _: source.stat().st_size * NUMBER // 2, read)
+        yield Contents(header, lambda names: NUMBER * len(names) * n_rows, read)
 
 
 @contextmanager
@@ -111,4 +113,5 @@ def _values(source: Path, name: str, column: Any) -> np.ndarray:
         return np.asarray(rows)
     if kind.startswith(("struct", "map", "binary", "timestamp")):
         raise UserError(f"{source.name}: column {name} is of type {kind[:40]}; expected numbers")
-    return np.asarray(column.to_numpy())
+    values = np.asarray(column.to_numpy())
+    return values.astype(str) if values.dtype == object else values
