@@ -143,7 +143,7 @@ def _padded(nbytes: int) -> int:
 
 
 class SharedArrays(WorldArrays):
-    """The same for several processes, and what a step is told; in memory without a name, which goes with its last user."""
+    """The same for several processes, and what a step is told; its memory has no name and goes with its last user."""
 
     actions: np.ndarray
     chosen: np.ndarray
