@@ -107,7 +107,8 @@ class NavigationVectorEnv(VectorEnv):
                 reach together, by the same formulas (from 8 worlds on; see `free_motion`): each step is the library's
                 to rounding, and since the robot's servo amplifies that, an episode is soon another one, as likely. Its
                 `tasks` are up to date, and may be changed, when they are asked for, until the next step. Both: batched
-                path, mujoco >= 3.4; who moves things in `tasks` does so within `simulation.sleep.awake(task.model)`.
+                path, mujoco >= 3.4; who moves things in `tasks` does so within
+                `mode_imitation.worlds.safety.sleep.awake(task.model)`.
             autoreset_mode: what follows an episode's end, as gymnasium defines it.
 
         Raises:
