@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from experts.drives import ROBOTS, make_drive
+from experts.lidar import GoalSight
 from experts.odometry import Odometry
 from experts.protocol import ExpertSetting
-from experts.sight import GoalSight
 
 
 class AgileGoalSeekingExpert:

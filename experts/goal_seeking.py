@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from experts.drives import ROBOTS, make_drive
+from experts.lidar import GoalSight
 from experts.protocol import ExpertSetting
-from experts.sight import GoalSight
 
 TURN_BACK_RADIUS = 1.5
 """Metres. With nothing in range the way back is not known; a wide circle ends where the arena was last seen."""
@@ -32,3 +32,13 @@ class GoalSeekingExpert:
         offset, anything = self.sight.look(observations)
         seek = self.drive.seek(observations, offset, self.top_speed)
         return np.where(anything[:, None], seek, self.drive.circle(observations, TURN_BACK_RADIUS))
+
+
+class SlowGoalSeekingExpert(GoalSeekingExpert):
+    """Seeks goals at about half the speed: a second expert that is hard to tell from the first."""
+
+    name = "slow_goal_seeking"
+
+    def __init__(self, setting: ExpertSetting) -> None:
+        super().__init__(setting)
+        self.top_speed = 0.7 if setting.robot == "Point" else 0.4

@@ -16,10 +16,10 @@ from mode_imitation.user_code import blamed_on, find
 
 NAMES = {
     "goal_seeking": "experts.goal_seeking:GoalSeekingExpert",
-    "forward_moving": "experts.forward_moving:ForwardMovingExpert",
-    "circling": "experts.circling:CirclingExpert",
-    "backward_moving": "experts.backward_moving:BackwardMovingExpert",
-    "slow_goal_seeking": "experts.slow_goal_seeking:SlowGoalSeekingExpert",
+    "forward_moving": "experts.steady_moving:ForwardMovingExpert",
+    "circling": "experts.steady_moving:CirclingExpert",
+    "backward_moving": "experts.steady_moving:BackwardMovingExpert",
+    "slow_goal_seeking": "experts.goal_seeking:SlowGoalSeekingExpert",
     "agile_goal_seeking": "experts.agile_goal_seeking:AgileGoalSeekingExpert",
     "hazard_avoiding": "experts.hazard_avoiding:HazardAvoidingExpert",
 }

@@ -20,6 +20,7 @@ from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import fit as fit_into_folder
 from mode_imitation.training.preparation import Codes
 from mode_imitation.training.run_folder import Run, load_run
+from mode_imitation.training.sources import source_of
 
 Datasets = TrajectoryDataset | str | os.PathLike | Sequence[TrajectoryDataset | str | os.PathLike]
 
@@ -105,9 +106,8 @@ def fit(
     Raises:
         UserError: the data or the settings do not fit.
     """
-    dataset = join(
-        [_loaded(entry) for entry in ([data] if isinstance(data, TrajectoryDataset | str | os.PathLike) else data)]
-    )
+    entries = [data] if isinstance(data, TrajectoryDataset | str | os.PathLike) else list(data)
+    dataset = join([_loaded(entry) for entry in entries])
     known = TrainConfig.__dataclass_fields__
     for name in settings:
         if name not in known:
@@ -116,7 +116,10 @@ def fit(
         settings.setdefault("start", "given")
     chosen = TrainConfig.from_dict((config or TrainConfig()).to_dict() | settings)
     if out is not None:
-        run = fit_into_folder(dataset, chosen, Path(out), codes=given, overwrite=overwrite, resume=resume)
+        source = source_of([entry.name if isinstance(entry, TrajectoryDataset) else entry for entry in entries])
+        run = fit_into_folder(
+            dataset, chosen, Path(out), codes=given, overwrite=overwrite, resume=resume, source=source
+        )
         return FittedRun(run, kept=True)
     folder = tempfile.mkdtemp(prefix="mode-imitation-")
     try:

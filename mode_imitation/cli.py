@@ -35,7 +35,9 @@ COMMANDS = {
     "demo": Command("demo", "DemoCommand", "the main job, end to end: two experts, discover, train, report, pictures"),
     "experts": Command("experts", "ExpertsCommand", "measure the scripted experts, or your own, on held-out layouts"),
     "generate": Command("generate", "GenerateCommand", "let experts drive, and record a dataset"),
-    "import": Command("import_arrays", "ImportCommand", "turn arrays (.npz, HDF5) into a dataset"),
+    "import": Command(
+        "import_arrays", "ImportCommand", "turn arrays (.npz, HDF5) or tables (CSV, Parquet) into a dataset"
+    ),
     "info": Command("info", "InfoCommand", "what a dataset holds, as a table and a picture"),
     "verify": Command("verify", "VerifyCommand", "check a dataset against its checksums"),
     "train": Command("train", "TrainCommand", "discover modes and train one policy conditioned on them"),

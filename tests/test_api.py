@@ -1,6 +1,8 @@
 """What a user does from Python, in the lines of the README."""
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,14 @@ import numpy as np
 import pytest
 
 import mode_imitation as mi
+from mode_imitation import api
+from mode_imitation.data.arrays import join
+from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
+from mode_imitation.reports.config import ModesConfig
+from mode_imitation.reports.report import make_report
+from mode_imitation.training.run_folder import read_info
 from tests.synthetic import two_laws
 
 QUICK: dict[str, Any] = {
@@ -118,3 +126,84 @@ def test_mistakes_are_one_clear_line(run: mi.FittedRun, pendulum: mi.TrajectoryD
         mi.rollout("Pendulum-v1", run.policy.steer(mode=0), seeds=[])
     with pytest.raises(UserError, match="CartPole"):
         mi.rollout("CartPole-v1", run.policy.steer(mode=0))
+
+
+def test_a_run_that_is_not_kept_is_the_same_and_leaves_no_folder(
+    run: mi.FittedRun, pendulum: mi.TrajectoryDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.tempfile, "tempdir", str(tmp_path))
+    again, kept = (mi.fit(pendulum, codes=3, out=out, **QUICK) for out in (None, tmp_path / "kept"))
+    assert not list(tmp_path.glob("mode-imitation-*"))
+    assert "not kept; give fit(out=...)" in repr(again)
+    assert str(tmp_path / "kept") in repr(kept)
+    assert run.policy is not run.policy  # one may be steered without the other
+    state = pendulum.episodes[0].observations[0]
+    policies = [run.policy, again.policy, kept.policy, mi.load_policy(tmp_path / "kept")]
+    actions = [policy.steer(mode=0).act(state) for policy in policies]
+    for action in actions[1:]:
+        np.testing.assert_array_equal(action, actions[0])
+
+
+def test_codes_of_episodes_are_gone_on_from(pendulum: mi.TrajectoryDataset) -> None:
+    given = np.array([0, 1] * 4)
+    run = mi.fit(pendulum, given=given, rounds=0, codes=2, **QUICK)
+    trained = run.assignment != -1
+    same = run.assignment[trained] == given[trained]
+    assert same.all() or not same.any()  # modes are numbered by their shares
+    assert run.info["config"]["start"] == "given"
+
+
+def test_datasets_of_names_and_of_memory_train_together_and_are_found_again(
+    pendulum: mi.TrajectoryDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINARI_DATASETS_PATH", raising=False)
+    halves = {"some/plus-v0": pendulum.episodes[::2], "some/minus-v0": pendulum.episodes[1::2]}
+    for name, episodes in halves.items():
+        write_dataset(name, list(episodes), root=Path("data"))
+    entries = ["some/plus-v0", mi.load_dataset("some/minus-v0")]
+    run = mi.fit(entries, out="run", **QUICK)
+    assert len(run.assignment) == 8
+    assert run.info["source"] == {"root": str(tmp_path / "data"), "datasets": list(halves)}
+    monkeypatch.chdir(tmp_path.parent)
+    assert make_report(ModesConfig(run=tmp_path / "run")).data["clustering"] is not None
+    shutil.rmtree(tmp_path / "data")
+    report = make_report(ModesConfig(run=tmp_path / "run"))
+    assert any("there is no dataset some/plus-v0" in line for line in report.data["left_out"])
+    assert read_info(tmp_path / "run") == run.info
+
+
+def test_joined_episodes_keep_their_order_and_only_a_common_environment_is_named(
+    pendulum: mi.TrajectoryDataset,
+) -> None:
+    one = dataclasses.replace(pendulum, name="some/one-v0", env_id="Some-v0")
+    other = dataclasses.replace(two_laws(n_each=2, seed=1), name="some/other-v0", env_id="Some-v0")
+    both = join([one, other])
+    assert both.episodes == (*one.episodes, *other.episodes)
+    assert both.name == "some/one-v0 + some/other-v0"
+    assert both.env_id == "Some-v0"
+    assert both.checksum not in (one.checksum, other.checksum, join([other, one]).checksum)
+    assert join([one, dataclasses.replace(other, env_id="Other-v0")]).env_id is None
+    assert join([one]) is one
+    with pytest.raises(UserError, match="there is no dataset to train on"):
+        join([])
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"sensors": {"sight": Sensor(0, 2, "ring")}}, "sensors"),
+        ({"action_space": ActionSpace(1, (3,))}, "action space"),
+    ],
+)
+def test_datasets_that_mean_different_things_are_not_joined(
+    pendulum: mi.TrajectoryDataset, change: dict[str, Any], what: str
+) -> None:
+    other = dataclasses.replace(pendulum, name="some/other-v0", **change)
+    with pytest.raises(UserError, match=f"differ in their {what} "):
+        join([pendulum, other])
+
+
+def test_actions_with_other_bounds_are_the_same_actions(pendulum: mi.TrajectoryDataset) -> None:
+    bounded = dataclasses.replace(pendulum, action_space=ActionSpace(1, low=(-1.0,), high=(1.0,)))
+    assert len(join([bounded, pendulum])) == 16

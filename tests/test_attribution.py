@@ -41,6 +41,7 @@ from mode_imitation.reports.attribution_scores import (
 )
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import write_info
+from tests.small_models import CHOICES, NUMBERS, draw_actions, draw_observations, make_model
 from tests.tiny_runs import N_CODES, SENSORS, SLICES, random_dataset, random_episode, random_model, save_run
 
 STEPS = 320
@@ -135,6 +136,26 @@ def test_the_densities_are_the_policys_under_each_modes_context() -> None:
         mean, log_sigma = MODEL.predict(MODEL.features.rows(observations), context)[:, 0].chunk(2, dim=-1)
         expected = torch.distributions.Normal(mean, log_sigma.exp()).log_prob(torch.from_numpy(episode.actions)).sum(-1)
         np.testing.assert_allclose(found[:, column], expected.numpy(), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["gaussian", "mixture", "categorical"])
+@pytest.mark.parametrize("memory", [0, 8])
+def test_the_densities_are_those_of_any_head_after_all_that_was_seen_before(head: str, memory: int) -> None:
+    model = make_model(head=head, action_space=CHOICES if head == "categorical" else NUMBERS, memory=memory).eval()
+    observations, actions = draw_observations(model.config, 7), draw_actions(model.config, 6)
+    found = log_densities(model, Episode(observations=observations.numpy(), actions=actions.numpy()))
+    assert np.ptp(found, axis=1).min() > 1e-3
+    model.requires_grad_(False)
+    for column, mode in enumerate(modes_of(model)):
+        context, state = torch.eye(model.config.n_codes)[[mode]], None
+        for step in range(6):
+            row = model.features.rows(observations[[step]])
+            if memory:
+                parameters, state = model.actor.recall(row[:, None], context[:, None], state)
+            else:
+                parameters = model.actor(row, context)
+            expected = float(model.log_prob(parameters[:, 0], actions[[step]]).sum())
+            assert found[step, column] == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
 
 def test_the_level_lets_through_the_share_of_blocks_that_was_asked_for() -> None:

@@ -3,15 +3,18 @@
 import json
 import re
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tyro
 
 from mode_imitation.cli import COMMANDS, main, one_line, parse
 from mode_imitation.commands.train import TrainCommand
 from mode_imitation.config_file import as_arguments, expand_config_file
 from mode_imitation.errors import UserError
+from mode_imitation.options import known_options, with_unlisted
 from mode_imitation.training.config import TrainConfig
 
 
@@ -22,6 +25,11 @@ def failing(capsys: pytest.CaptureFixture, *arguments: str) -> str:
     assert captured.err.count("\n") == 1
     assert captured.err.startswith("mode-imitation: error: ")
     return captured.err
+
+
+def listed(shown: str) -> list[str]:
+    """The options in a command's help, which is framed where a terminal can."""
+    return re.findall(r"^[ │] (--[a-z][a-z-]*)", shown, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -80,18 +88,14 @@ def test_train_asks_for_what_it_needs_and_resume_for_nothing_else(
     assert failing(capsys, "train", *words.split()).startswith(f"mode-imitation: error: {said}")
 
 
-def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
-    tmp_path: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_settings_that_help_does_not_list_are_taken_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])
     shown = capsys.readouterr().out
     assert "--codes" in shown
     for name in ("--judge-iterations", "--objective", "--context"):
         assert name not in shown
-    settings = shown[shown.index(" settings options ") :]
-    assert 10 < len(re.findall(r"^[ │]+--[a-z]", settings, flags=re.MULTILINE)) <= 15  # framed where a terminal can
-    assert "all others of mode_imitation/training/config.py" in re.sub(r"[│\s]+", " ", settings)
+    assert "all others of mode_imitation/training/config.py" in re.sub(r"[│\s]+", " ", shown)
     path = tmp_path / "settings.yaml"
     path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
     words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]
@@ -100,6 +104,20 @@ def test_help_lists_the_usual_settings_and_the_others_are_taken_too(
     assert command == TrainCommand(datasets=("a/b-v0", "c/d-v0"), out=Path("run"), settings=expected)
     assert type(command) is TrainCommand
     assert type(command.settings) is TrainConfig
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_command_lists_few_options_and_it_takes_all_of_them(name: str, capsys: pytest.CaptureFixture) -> None:
+    config = getattr(import_module(f"mode_imitation.commands.{COMMANDS[name].module}"), COMMANDS[name].config)
+    with pytest.raises(SystemExit):
+        main([name, "--help"])
+    assert 1 <= len(listed(capsys.readouterr().out)) <= 17
+    with pytest.raises(SystemExit):
+        tyro.cli(with_unlisted(config), args=["--help"])
+    shown = capsys.readouterr().out
+    positional = {"dataset", "datasets", "run", "settings", "episodes", "sources"}
+    names = {option.replace("_", "-") for option in known_options(config) - positional}
+    assert names <= {option.removeprefix("--") for option in listed(shown)}
 
 
 def test_help_breaks_lines_where_they_end(capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -130,6 +130,16 @@ def test_a_dataset_that_minari_made_reads_with_what_it_has(tmp_path: Path, monke
     assert all(word in lines for word in ("expert", "goal", "arena", "positions"))
 
 
+def test_the_lidars_of_a_dataset_that_0_1_wrote_are_rings(folder: Path) -> None:
+    path = folder / "data" / "metadata.json"
+    metadata = json.loads(path.read_text())
+    del metadata["sensor_kinds"]  # which 0.1 did not write
+    path.write_text(json.dumps(metadata))
+    (folder / "SHA256SUMS").unlink()
+    assert load_dataset(str(folder)).sensors == SENSORS
+    assert {part.kind for part in SENSORS.values()} == {"plain", "ring"}
+
+
 def test_both_readers_agree(folder: Path) -> None:
     for fast, slow in zip(load_dataset(folder).episodes, read_through_minari(NAME, folder / "data"), strict=True):
         assert_same_episode(fast, slow)

@@ -59,7 +59,7 @@ def test_of_two_imports_into_one_name_one_wins_and_its_dataset_is_right(tmp_path
     for number, lengths in enumerate(([4, 2, 5] * 5, [9, 9] * 5)):
         arrays: dict = make_arrays(lengths, final=True)
         np.savez(tmp_path / f"{number}.npz", **arrays)
-        source = ImportConfig(source=tmp_path / f"{number}.npz", out=NAME, root=tmp_path / f"alone-{number}")
+        source = ImportConfig(sources=(tmp_path / f"{number}.npz",), out=NAME, root=tmp_path / f"alone-{number}")
         checksums.append(load_dataset(import_arrays(source).folder).checksum)
         commands.append(
             ["import", str(tmp_path / f"{number}.npz"), "--out", NAME, "--overwrite"][: 5 if overwrite else 4]
@@ -193,7 +193,7 @@ def test_overwriting_a_dataset_refuses_where_a_file_is_none_of_its_own(
     writers = {
         "write": lambda: write_dataset(NAME, [make_episode(5)], root=tmp_path, overwrite=True),
         "import": lambda: import_arrays(
-            ImportConfig(source=tmp_path / "arrays.npz", out=NAME, root=tmp_path, overwrite=True)
+            ImportConfig(sources=(tmp_path / "arrays.npz",), out=NAME, root=tmp_path, overwrite=True)
         ),
         "generate": lambda: generate(replace(SMALL, out=NAME, root=tmp_path, overwrite=True)),
     }

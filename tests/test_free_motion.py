@@ -10,8 +10,7 @@ import pytest
 
 from mode_imitation.worlds.safety import make_vec
 from mode_imitation.worlds.safety.batched_layout import AGENT, VASE, Layout
-from mode_imitation.worlds.safety.free_motion import FreeRobot
-from mode_imitation.worlds.safety.free_worlds import free_robot, only_vases_touch, reach_of
+from mode_imitation.worlds.safety.free_motion import FreeRobot, free_robot, only_vases_touch, reach_of
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.shim import import_mujoco
 from mode_imitation.worlds.safety.sleep import can_sleep

@@ -12,8 +12,8 @@ from mode_imitation.errors import UserError
 from mode_imitation.worlds.safety import light_models, make_vec, report_equality, substeps
 from mode_imitation.worlds.safety.batched_worlds import is_batchable
 from mode_imitation.worlds.safety.equality import LIDAR_TOLERANCE, TaskEquality
-from mode_imitation.worlds.safety.lidar import pseudo_lidar
 from mode_imitation.worlds.safety.light_models import build_task
+from mode_imitation.worlds.safety.observation import pseudo_lidar
 from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS
 
 POINT = "SafetyPointGoal1-v0"

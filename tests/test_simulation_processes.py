@@ -19,8 +19,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.worlds.rollout import ExpertController, rollout
 from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec, process_worlds, world_choice
 from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
-from mode_imitation.worlds.safety.shared_arrays import SharedArrays
-from mode_imitation.worlds.safety.world_arrays import ArraySizes, WorldArrays
+from mode_imitation.worlds.safety.world_arrays import ArraySizes, SharedArrays, WorldArrays
 from mode_imitation.worlds.safety.world_group import Ear
 from tests.running import is_running
 

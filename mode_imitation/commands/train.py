@@ -98,9 +98,9 @@ def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
 
     try:
         env = make_vec(dataset.env_id, 1)
-    except UserError as error:
+    except UserError:
         # Data of another simulator trains as well as ours.
-        print(f"no pictures in the log: {error}")
+        print(f"no pictures in the log: {dataset.env_id} is no world of Safety Gymnasium; `modes` draws them")
         return None
     simulated = env.single_observation_space.shape, env.single_action_space.shape
     env.close()

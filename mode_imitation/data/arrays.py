@@ -3,10 +3,11 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from mode_imitation.config_checks import Count, Within, check_fields
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import ActionSpace, Sensor
@@ -15,8 +16,15 @@ from mode_imitation.errors import UserError
 Layout = Literal["list", "stacked", "flat"]
 OF_STATES = ("positions", "headings")
 OF_STEPS = ("rewards", "costs", "disturbed")
+MANY = 1000
+"""Whole numbers that lie so far apart are hardly choices."""
 NAMED = 5
 """Episodes or columns that a message names before it counts the rest."""
+ROWS = "expected one row of numbers a step"
+IMAGES = (
+    "several axes a step, as images have; expected vectors of numbers: encode them first, or reshape them where every "
+    "number is a quantity of its own"
+)
 KEPT = 0.5
 """Share of a column's different values below which float32 is said to lose them."""
 
@@ -25,14 +33,17 @@ KEPT = 0.5
 class ArrayOptions:
     """How arrays become episodes."""
 
-    lags: int = 0
+    lags: Annotated[int, Within(0)] = 0
     """Earlier observations that are shown beside each, for data without speeds; before the first, that one."""
-    drop_short: int = 1
+    drop_short: Count = 1
     """Episodes of fewer steps are left out."""
     drop_nan: bool = False
     """Leave episodes with NaN or infinity out, instead of refusing them."""
     choices: bool | None = None
     """Whether actions are choices by number; None: where they are whole numbers."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass
@@ -105,6 +116,8 @@ def by_episode(
     """Cut arrays of any layout into episodes; arguments and errors as in `from_arrays`."""
     layout = _layout_of(observations, lengths)
     counts = None if lengths is None else _lengths(lengths)
+    if layout == "flat" and counts is not None and np.ndim(actions) and counts.sum() != len(actions):
+        raise UserError(f"lengths add up to {counts.sum():,}, but actions has {len(actions):,} rows; expected as many")
     states = _cut("observations", observations, layout, counts, of_states=True)
     if isinstance(actions, str):
         if actions != "difference":
@@ -122,15 +135,35 @@ def by_episode(
         for key, values in extra.items()
         if values is not None
     }
+    for key, parts in more.items():
+        columns = 2 if key == "positions" else 1
+        if len(parts) != len(states) or any(part.shape[1] != columns for part in parts):
+            raise UserError(
+                f"{key} has shape {np.shape(extra[key])}; expected {columns} column{'s' * (columns > 1)}, for each of "
+                f"{len(states)} episodes"
+            )
     found = Arrays(states, done, more)
-    _match_rows(found)
     for key, values in (("labels", labels), ("terminated", terminated)):
         if values is not None:
             listed = np.asarray(values).reshape(-1).tolist()
             if len(listed) != len(states):
                 raise UserError(f"{key} has {len(listed)} entries for {len(states)} episodes; expected as many")
             setattr(found, key, [_label(entry) for entry in listed] if key == "labels" else [bool(x) for x in listed])
+    _match_rows(found)
     return found
+
+
+def append(parts: Sequence[Arrays]) -> Arrays:
+    """The episodes of several files, in order; all of them have the same fields."""
+    first = parts[0]
+    return Arrays(
+        [one for part in parts for one in part.observations],
+        [one for part in parts for one in part.actions],
+        {key: [one for part in parts for one in part.more[key]] for key in first.more},
+        [one for part in parts for one in part.labels or ()] if first.labels else None,
+        [one for part in parts for one in part.terminated or [False] * len(part.actions)],
+        [note for part in parts for note in part.notes],
+    )
 
 
 def as_dataset(
@@ -143,14 +176,17 @@ def as_dataset(
 ) -> tuple[TrajectoryDataset, list[str]]:
     """Episodes of arrays, and what was left out or changed on the way, a line each; errors as in `from_arrays`."""
     notes = list(given.notes)
-    whole = all(part.dtype.kind in "iub" for part in given.actions)
-    discrete = whole if options.choices is None else options.choices
-    if discrete and not all(np.array_equal(part, np.round(part)) for part in given.actions):
+    keep = _kept(given, options, notes)
+    actions = [given.actions[index] for index in keep]
+    whole = all(part.dtype.kind in "iub" for part in actions)
+    few = whole and max(int(part.max()) for part in actions) - min(int(part.min()) for part in actions) < MANY
+    discrete = few if options.choices is None else options.choices
+    if discrete and not all(np.array_equal(part, np.round(part)) for part in actions):
         raise UserError("actions are to be choices, but are no whole numbers; leave choices out")
     if options.choices is None and whole:
-        notes.append("actions are whole numbers and count as choices; give them as float where they are quantities")
-    keep = _kept(given, options, notes)
-    space = _choices_of([given.actions[index] for index in keep]) if discrete else None
+        others = "choices (no: choices=False, --no-choices)" if few else f"quantities, being of {MANY:,} kinds and more"
+        notes.append(f"actions are whole numbers and count as {others}")
+    space = _choices_of(actions) if discrete else None
     starts = np.asarray(space.starts) if space else 0
     _tell_lost_precision([given.observations[index] for index in keep], notes)
     episodes = []
@@ -176,8 +212,13 @@ def as_dataset(
             )
         )
     shown = dict(sensors) if sensors else None
+    size = given.observations[keep[0]].shape[1]
+    for key, sensor in (shown or {}).items():
+        if sensor.stop > size:
+            raise UserError(
+                f"sensor {key} has the columns {sensor.start}:{sensor.stop} of {size}; expected at most {size}"
+            )
     if shown and options.lags:
-        size = given.observations[0].shape[1]
         for lag in range(1, options.lags + 1):
             for key, sensor in dict(sensors or {}).items():
                 shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
@@ -225,7 +266,10 @@ def _layout_of(observations: Any, lengths: Any) -> Layout:
         return "list"
     ndim = np.ndim(observations)
     if ndim == 3:
-        return "stacked"
+        n_rows, n_episodes = len(observations), np.size(lengths)
+        # Rows one after another that have two axes each are images, and no stack.
+        if lengths is None or n_rows == n_episodes or n_rows - np.sum(lengths) not in (0, n_episodes):
+            return "stacked"
     if ndim in (1, 2) and lengths is not None:
         return "flat"
     shape = np.shape(observations)
@@ -234,10 +278,7 @@ def _layout_of(observations: Any, lengths: Any) -> Layout:
             f"observations have shape {shape} and no lengths say where episodes end; give lengths (E,), a list of "
             "arrays, or (E, T, obs_dim)"
         )
-    raise UserError(
-        f"observations have shape {shape}, several axes a step, as images have; expected vectors of numbers: "
-        "encode them first, or reshape them where every number is a quantity of its own"
-    )
+    raise UserError(f"observations have shape {shape}, {IMAGES}" if shape else f"observations are one number; {ROWS}")
 
 
 def _lengths(lengths: Any) -> np.ndarray:
@@ -286,16 +327,13 @@ def _matrix(key: str, values: Any) -> np.ndarray:
     try:
         array = np.asarray(values)
     except ValueError:
-        raise UserError(f"{key} is ragged; expected one row of numbers a step") from None
+        raise UserError(f"{key} is ragged; {ROWS}") from None
     if array.dtype.kind not in "fiub":
         raise UserError(f"{key} is of type {array.dtype}; expected numbers")
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        raise UserError(
-            f"{key} has shape {array.shape}, several axes a step, as images have; expected vectors of numbers: encode "
-            "them first, or reshape them where every number is a quantity of its own"
-        )
+        raise UserError(f"{key} has shape {array.shape}, {IMAGES}" if array.ndim else f"{key} is one number: {ROWS}")
     if not array.shape[1]:
         raise UserError(f"{key} has shape {array.shape}; expected at least one number a step")
     return array
@@ -318,10 +356,11 @@ def _match_rows(found: Arrays) -> None:
                 raise UserError(f"{key} of episode {index} has {len(parts[index])} rows; expected {size}")
             parts[index] = parts[index][:size]
         found.actions[index] = actions[:steps]
+        if found.terminated and len(actions) > steps:
+            # The termination goes with the action that led to it.
+            found.terminated[index] = False
     if dropped:
-        found.notes.append(
-            f"the last action of {dropped} episode{'s' * (dropped != 1)} was left out: no observation follows it"
-        )
+        found.notes.append(f"the last action of {_counted(dropped)} left out: no observation follows it")
 
 
 def _kept(given: Arrays, options: ArrayOptions, notes: list[str]) -> list[int]:
@@ -330,23 +369,24 @@ def _kept(given: Arrays, options: ArrayOptions, notes: list[str]) -> list[int]:
     every = range(len(given.observations))
     long = [index for index in every if len(given.actions[index]) >= shortest]
     if len(long) < len(every):
-        notes.append(f"{len(every) - len(long)} episodes of fewer than {shortest} steps were left out")
-    bad = {}
+        notes.append(f"{_counted(len(every) - len(long))} of fewer than {shortest} transitions left out")
+    bad: dict[int, str] = {}
     for index in long:
         parts = {"observations": given.observations[index], "actions": given.actions[index]}
         parts |= {key: values[index] for key, values in given.more.items()}
         for key, values in parts.items():
-            if not np.isfinite(values).all() or np.abs(values.astype(np.float64)).max(initial=0) > np.finfo("f4").max:
-                bad[index] = key
+            wrong = ~(np.abs(values.astype(np.float64)) <= np.finfo("f4").max)  # NaN, too
+            if wrong.any():
+                bad[index] = f"{key} at step {np.argmax(wrong.any(axis=1))}"
                 break
     if bad and not options.drop_nan:
         listed = ", ".join(map(str, list(bad)[:NAMED])) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
         raise UserError(
-            f"episode{'s' * (len(bad) != 1)} {listed} hold NaN, infinity or numbers beyond float32, first in the "
+            f"{_counted(len(bad))} with NaN, infinity or numbers beyond float32: {listed}, the first in the "
             f"{next(iter(bad.values()))}; repair them, or leave them out (drop_nan, --drop-nan)"
         )
     if bad:
-        notes.append(f"{len(bad)} episodes with NaN, infinity or numbers beyond float32 were left out")
+        notes.append(f"{_counted(len(bad))} with NaN, infinity or numbers beyond float32 left out")
     keep = [index for index in long if index not in bad]
     if not keep:
         raise UserError("no episode is left; expected at least one of finite numbers that is long enough")
@@ -390,7 +430,14 @@ def _lagged(observations: np.ndarray, lags: int) -> np.ndarray:
 
 
 def _label(value: Any) -> str:
-    return value.decode() if isinstance(value, bytes) else str(value)
+    label = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    if "\0" in label:
+        raise UserError(f"the label {label!r} holds a NUL character, which HDF5 cannot keep; rename it")
+    return label
+
+
+def _counted(episodes: int) -> str:
+    return f"{episodes:,} episode{'s' * (episodes != 1)}"
 
 
 def _short(value: Any) -> str:

@@ -5,14 +5,21 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
+from tyro.conf import FlagCreatePairsOff, Suppress
+
+from mode_imitation.config_checks import Count, Within, check_fields
+from mode_imitation.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImportConfig:
-    """Which arrays of a file are what. A key left alone is taken where the file has it."""
+    """Which arrays or columns are what. A name left alone is taken where the file has it.
 
-    source: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FILE")]
-    """The file with the arrays: .npz, .h5 or .hdf5."""
+    E episodes of T steps; arrays lie one after another, (sum of T, ..), or stacked, (E, T, ..).
+    """
+
+    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE [FILE ...]")]
+    """Files of arrays (.npz, .h5, .hdf5) or tables of one row a step (.csv, .parquet); several are appended."""
     out: str
     """Name of the new dataset, namespace/name-vN, "mine/driving-v0" say."""
     root: Path | None = None
@@ -20,25 +27,50 @@ class ImportConfig:
     overwrite: bool = False
     """Replace a dataset of that name; refused where anything else lies in its folder."""
     observations: str = "observations"
-    """Key of the observations, (sum of T, obs_dim), or with one row more an episode where the last one is kept."""
+    """Name of the observations; in a table x,y,vx or a prefix, left alone every column that begins with "obs". They
+    may have a row more an episode: what follows the last action."""
     actions: str = "actions"
-    """Key of the actions, (sum of T, act_dim)."""
+    """Name of the actions; in a table columns or a prefix, left alone "action". "difference": what an observation
+    changes by until the next."""
+    episode: str = "episode"
+    """Column of a table that says which episode a row is of."""
     episode_lengths: str = "episode_lengths"
-    """Key of the number of actions of each episode, (E,). Where there is none, episodes end where terminations or
+    """Name of the number of actions of each episode, (E,); where there is none, episodes end where terminals or
     timeouts are true."""
-    terminations: str = "terminals"
-    """Key of the marks of an episode that ended by itself, (sum of T,); also found as "terminations"."""
-    timeouts: str = "timeouts"
-    """Key of the marks of an episode that was cut, (sum of T,); also found as "truncations"."""
-    rewards: str = "rewards"
-    """Key of the rewards, (sum of T,)."""
-    costs: str = "costs"
-    """Key of the costs, (sum of T,)."""
     positions: str = "positions"
-    """Key of the agent's positions, as many rows as observations, 2 columns; metres."""
-    headings: str = "headings"
-    """Key of the agent's headings, as many as observations; radians."""
+    """Name of the agent's positions, 2 columns in metres, as many rows as observations; in a table x,y."""
     labels: str = "labels"
-    """Key of the experts' names or numbers, (E,); for evaluation only."""
+    """Name of the experts' names or numbers, (E,), or one a step; for evaluation only."""
+    sensor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """NAME=START:STOP or NAME=START:STOP:KIND (plain, ring, token): which columns of the observations are what; of a
+    table also NAME=FIRST..LAST."""
+    lags: Annotated[int, Within(0)] = 0
+    """Earlier observations to show beside each, for data without speeds."""
+    drop_short: Count = 1
+    """Leave out episodes of fewer steps."""
+    drop_nan: bool = False
+    """Leave out episodes with NaN or infinity instead of refusing them."""
+    choices: FlagCreatePairsOff[bool] = False
+    """Actions are choices by number (--no-choices: quantities); left out, where they are whole numbers."""
     env: str | None = None
-    """The environment that the data comes from, where one is known: rollouts and reports need it."""
+    """The environment that the data comes from, where one is known: rollouts and reports need it. Rarer arrays have
+    options, too: --rewards, --costs, --headings, --terminations, --timeouts."""
+    no_choices: Suppress[FlagCreatePairsOff[bool]] = False
+    """Actions are quantities, whole numbers or not."""
+    rewards: Suppress[str] = "rewards"
+    """Name of the rewards, one a step."""
+    costs: Suppress[str] = "costs"
+    """Name of the costs, one a step."""
+    headings: Suppress[str] = "headings"
+    """Name of the agent's headings, radians, as many as observations."""
+    terminations: Suppress[str] = "terminals"
+    """Name of the marks of an episode that ended by itself, one a step."""
+    timeouts: Suppress[str] = "timeouts"
+    """Name of the marks of an episode that was cut, one a step."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.sources:
+            raise UserError("no file is named; expected `mode-imitation import FILE --out NAME`")
+        if self.choices and self.no_choices:
+            raise UserError("--choices and --no-choices were both given; expected one of them")

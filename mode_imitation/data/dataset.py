@@ -297,8 +297,10 @@ class Spaces:
 
 
 def _sensors(name: str, metadata: dict[str, Any]) -> dict[str, Sensor] | None:
-    slices, kinds = metadata.get("observation_slices"), metadata.get("sensor_kinds") or {}
+    slices, kinds = metadata.get("observation_slices"), metadata.get("sensor_kinds")
     try:
+        if kinds is None:  # written by 0.1, whose only rings were safety-gymnasium's lidars
+            kinds = {key: "ring" for key in slices or () if str(key).endswith("_lidar")}
         return slices and {str(key): Sensor(*ends, kind=kinds.get(key, "plain")) for key, ends in slices.items()}
     except (AttributeError, TypeError) as error:
         raise UserError(

@@ -1,24 +1,44 @@
-"""Other people's arrays, .npz or HDF5, as a dataset."""
+"""Other people's arrays and tables as a dataset: names become fields, `arrays` does the rest."""
 
+import csv
+import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-import h5py
 import numpy as np
-from numpy.lib.format import MAGIC_PREFIX
 
+from mode_imitation.data.array_files import check_memory, open_hdf5, open_npz
+from mode_imitation.data.arrays import NAMED, ArrayOptions, Arrays, append, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
-from mode_imitation.data.episodes import Episode
-from mode_imitation.data.patient_file import WaitingSignals
+from mode_imitation.data.spaces import Sensor
 from mode_imitation.data.staging import check_new_dataset
 from mode_imitation.data.storage import UNREADABLE
+from mode_imitation.data.tables import open_csv, open_parquet
 from mode_imitation.data.writer import write_dataset
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, near_matches
 
-OTHER_NAMES = {"terminals": "terminations", "timeouts": "truncations"}
+TABLES = (".csv", ".parquet")
+SUFFIXES = (".npz", ".h5", ".hdf5", *TABLES)
+OF_STEPS = ("rewards", "costs")
+OF_STATES = ("positions", "headings")
+MARKS = ("terminations", "timeouts")
+OTHER_NAMES = {
+    "terminations": ("terminations",),
+    "timeouts": ("truncations",),
+    "rewards": ("reward",),
+    "costs": ("cost",),
+    "headings": ("heading",),
+    "labels": ("label",),
+    "episode": ("episode_index", "episode_id"),
+}
+"""What is taken, too, where a name was left alone."""
+TAKEN = {item.default for item in fields(ImportConfig)}
+"""Names that are right as they are, and no misspelling of another."""
+PREFIXES = {"observations": "obs", "actions": "action"}
+SHOWN = 12
+"""Names of a file that a message lists."""
 
 
 @dataclass(frozen=True)
@@ -33,218 +53,246 @@ class ImportResult:
 
 
 def import_arrays(config: ImportConfig) -> ImportResult:
-    """Turn a file of arrays into a dataset.
+    """Turn files of arrays, or tables, into a dataset.
 
     Observations may have one row an action, or one row more an episode (the observation after the last action). In
     the first case the last action of every episode is dropped, since nobody knows what it led to.
 
     Raises:
-        UserError: the file cannot be read, an array is missing, has a wrong shape, holds Python objects, NaN or
-            infinity, or the dataset exists.
+        UserError: a file cannot be read or is larger than the memory, an array is missing, has a wrong shape, is a
+            link, holds Python objects, NaN or infinity, or the dataset exists.
     """
     check_new_dataset(config.out, config.root, overwrite=config.overwrite)
-    arrays = _read_arrays(config)
-    observations = _matrix(config.observations, arrays["observations"])
-    actions = _matrix(config.actions, arrays["actions"])
-    ends, terminated = _episode_ends(config, arrays, len(actions))
-    lengths = np.diff(ends, prepend=0)
-    has_final = _has_final_observations(config, len(observations), len(actions), len(lengths))
-    notes = [f"no {key}" for key in ("rewards", "costs", "positions", "headings", "labels") if key not in arrays]
-    if not has_final:
-        if (lengths < 2).any():
+    plans, parts = [], []
+    for source in config.sources:
+        plan, part = _read(source, config)
+        if plans and plan != plans[0]:
+            key = next(key for key in [*plans[0], *plan] if plan.get(key) != plans[0].get(key))
             raise UserError(
-                f"{config.source.name}: episode {int(np.argmax(lengths < 2))} has 1 action and no final observation, "
-                "so no transition; remove it or add final observations"
+                f"{source.name} has {_listed(plan.get(key, []))} for the {key}, {config.sources[0].name} has "
+                f"{_listed(plans[0].get(key, []))}; files that are appended agree in their names"
             )
-        notes.append(
-            f"the last action of each of {len(lengths)} episodes was dropped: no observation follows it "
-            f"({config.observations} has one row an action)"
-        )
-    for key in ("rewards", "costs"):
-        _check_rows(config, key, arrays, len(actions))
-    for key in ("positions", "headings"):
-        _check_rows(config, key, arrays, len(observations))
-    _check_rows(config, "labels", arrays, len(lengths))
-    episodes = list(_cut(arrays | {"observations": observations, "actions": actions}, ends, terminated, has_final))
+        plans.append(plan)
+        parts.append(part)
+    given = append(parts)
+    columns = plans[0]["observations"] if len(plans[0]["observations"]) == given.observations[0].shape[1] else []
+    sensors = dict(_sensor(text, columns) for text in config.sensor)
+    if len(sensors) < len(config.sensor):
+        raise UserError(f"--sensor names {', '.join(sensors)} in {len(config.sensor)} options; expected each once")
+    choices = config.choices if config.choices or config.no_choices else None
+    options = ArrayOptions(config.lags, config.drop_short, config.drop_nan, choices)
+    dataset, notes = as_dataset(given, options, sensors=sensors, name=config.out, env_id=config.env)
     folder = write_dataset(
         config.out,
-        episodes,
+        dataset.episodes,
         root=config.root,
         overwrite=config.overwrite,
         env_id=config.env,
+        sensors=dataset.sensors,
+        action_space=dataset.action_space if dataset.action_space.discrete else None,
         command=_command(config),
-        metadata={"imported_from": config.source.name},
+        metadata={"imported_from": ", ".join(source.name for source in config.sources)},
     )
-    return ImportResult(folder, len(episodes), sum(map(len, episodes)), tuple(notes))
+    missing = [key for key in (*OF_STEPS, *OF_STATES, "labels") if key not in plans[0]]
+    if missing:
+        notes.insert(0, f"no {', '.join(missing)}")
+    return ImportResult(folder, len(dataset), int(dataset.lengths.sum()), tuple(dict.fromkeys(notes)))
 
 
 def _command(config: ImportConfig) -> str:
     """What to type to make the dataset again; leaves out what only says where things lie."""
-    words = ["mode-imitation", "import", shlex.quote(config.source.name)]
+    words = ["mode-imitation", "import", *(shlex.quote(source.name) for source in config.sources)]
     for item in fields(ImportConfig):
         value = getattr(config, item.name)
-        if item.name not in ("source", "root", "overwrite") and value != item.default:
-            words += [f"--{item.name.replace('_', '-')}", shlex.quote(str(value))]
+        if item.name in ("sources", "root", "overwrite") or value == item.default:
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            words += [f"--{item.name.replace('_', '-')}", *([] if one is True else [shlex.quote(str(one))])]
     return " ".join(words)
 
 
-def _cut(arrays: dict[str, np.ndarray], ends: np.ndarray, terminated: np.ndarray, has_final: bool) -> Iterator[Episode]:
-    start = 0
-    for index, end in enumerate(ends):
-        # With final observations, episode i's rows are shifted by the i final rows before it.
-        shift, last = (index, end) if has_final else (0, end - 1)
-        of_steps = slice(start, last)
-        of_states = slice(start + shift, last + shift + 1)
-        yield Episode(
-            observations=arrays["observations"][of_states],
-            actions=arrays["actions"][of_steps],
-            rewards=_part(arrays, "rewards", of_steps),
-            costs=_part(arrays, "costs", of_steps),
-            positions=_part(arrays, "positions", of_states),
-            headings=_part(arrays, "headings", of_states),
-            # Where the last action is dropped, so is the termination that it led to.
-            terminated=bool(terminated[index]) and has_final,
-            expert=_label(arrays["labels"][index]) if "labels" in arrays else None,
-        )
-        start = end
-
-
-def _part(arrays: dict[str, np.ndarray], key: str, rows: slice) -> np.ndarray | None:
-    return arrays[key][rows] if key in arrays else None
-
-
-def _label(value: Any) -> str:
-    label = value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-    if "\0" in label:
-        raise UserError(f"the label {label!r} holds a NUL character, which HDF5 cannot keep; rename it")
-    return label
-
-
-def _episode_ends(config: ImportConfig, arrays: dict[str, np.ndarray], n_actions: int) -> tuple[np.ndarray, np.ndarray]:
-    """First action after each episode, (E,), and whether each episode ended by itself, (E,) bool."""
-    source = config.source.name
-    marks = np.zeros(n_actions, dtype=bool)
-    for key in ("terminations", "timeouts"):
-        _check_rows(config, key, arrays, n_actions)
-        if key in arrays:
-            marks |= arrays[key].reshape(-1).astype(bool)
-    if "episode_lengths" in arrays:
-        lengths = arrays["episode_lengths"]
-        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
-            raise UserError(f"{source}: {config.episode_lengths} must be whole numbers of at least 1, one an episode")
-        ends = np.cumsum(lengths, dtype=np.int64)
-        if lengths.sum() != n_actions:
-            raise UserError(
-                f"{source}: {config.episode_lengths} add up to {lengths.sum():,}, "
-                f"but {config.actions} has {n_actions:,} rows; expected the same number"
-            )
-    elif "terminations" in arrays or "timeouts" in arrays:
-        ends = np.flatnonzero(marks) + 1
-        # What follows the last mark is an episode that was never finished; D4RL files end so.
-        ends = ends if len(ends) and ends[-1] == n_actions else np.append(ends, n_actions)
-    else:
-        raise UserError(
-            f"{source} does not say where episodes end; expected {config.episode_lengths} (E,), or "
-            f"{config.terminations} and {config.timeouts} (one mark an action)"
-        )
-    terminations = arrays.get("terminations", np.zeros(n_actions, dtype=bool)).reshape(-1).astype(bool)
-    return ends, terminations[ends - 1]
-
-
-def _has_final_observations(config: ImportConfig, rows: int, n_actions: int, n_episodes: int) -> bool:
-    if rows in (n_actions, n_actions + n_episodes):
-        return rows != n_actions
-    raise UserError(
-        f"{config.source.name}: {config.observations} has {rows:,} rows for {n_actions:,} actions in {n_episodes:,} "
-        f"episodes; expected {n_actions:,}, or {n_actions + n_episodes:,} with the final observation of each episode"
-    )
-
-
-def _check_rows(config: ImportConfig, key: str, arrays: dict[str, np.ndarray], rows: int) -> None:
-    if key not in arrays:
-        return
-    values, name = arrays[key], getattr(config, key)
-    if values.ndim and len(values) != rows:
-        raise UserError(f"{config.source.name}: {name} has {len(values):,} rows; expected {rows:,}")
-    columns = 2 if key == "positions" else 1
-    if values.size != rows * columns:
-        raise UserError(f"{config.source.name}: {name} has shape {values.shape}; expected ({rows:,}, {columns})")
-    if key != "labels" and values.dtype.kind not in "fiub":
-        raise UserError(f"{config.source.name}: {name} is of type {values.dtype}; expected numbers")
-    arrays[key] = values.reshape(rows, 2) if columns == 2 else values.reshape(rows)
-
-
-def _matrix(name: str, values: np.ndarray) -> np.ndarray:
-    if values.ndim == 0 or values.dtype.kind not in "fiu":
-        raise UserError(f"{name} has shape {values.shape} and type {values.dtype}; expected numbers, one row a step")
-    if not len(values):
-        raise UserError(f"{name} is empty; expected one row a step")
-    if not values.size:
-        raise UserError(f"{name} has shape {values.shape}; expected at least one number a step")
-    return values.reshape(len(values), -1)
-
-
-def _read_arrays(config: ImportConfig) -> dict[str, np.ndarray]:
-    """The arrays that are there, by our names."""
-    keys = [
-        *("observations", "actions", "episode_lengths", "terminations", "timeouts"),
-        *("rewards", "costs", "positions", "headings", "labels"),
-    ]
-    wanted = {key: getattr(config, key) for key in keys}
-    defaults = {item: ImportConfig.__dataclass_fields__[item].default for item in keys}
-    source = config.source
+def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arrays]:
+    """What of the file is what, and its episodes."""
     if not source.is_file():
-        raise UserError(f"there is no file {source}; expected a .npz, .h5 or .hdf5 file with arrays")
-    if source.suffix not in (".npz", ".h5", ".hdf5"):
-        raise UserError(f"{source.name} is no .npz, .h5 or .hdf5 file; save the arrays with numpy.savez, say")
+        raise UserError(f"there is no file {source}; expected a {', '.join(SUFFIXES)} file")
+    suffix = source.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{source.name} is no {', '.join(SUFFIXES)} file; save the arrays with numpy.savez, say")
+    table = suffix in TABLES
+    words = [name for key in ("episode", "labels") for name in (getattr(config, key), *OTHER_NAMES[key])]
+    opened = {".npz": open_npz, ".csv": lambda path: open_csv(path, words), ".parquet": open_parquet}
     try:
-        found, present = (_read_npz if source.suffix == ".npz" else _read_hdf5)(source, list(wanted.values()))
+        with opened.get(suffix, open_hdf5)(source) as file:
+            plan = _plan(source, config, file.names, table)
+            names = list(dict.fromkeys(name for listed in plan.values() for name in listed))
+            check_memory(source, file.needs(names))
+            read = file.read(names)
+            unused = [name for name in file.names if name not in names]
     except UserError:
         raise
-    except (*UNREADABLE, KeyError, MemoryError) as error:
-        # numpy takes what is no archive for a pickle, and advises to unpickle it.
-        reason = "it is no archive of arrays" if "pickle" in str(error) else " ".join(str(error).split())[:120]
+    except (*UNREADABLE, csv.Error, KeyError, MemoryError, NotImplementedError, UnicodeError, SyntaxError) as error:
+        reason = " ".join(str(error).split())[:120]
         raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
-    arrays = {key: found[name] for key, name in wanted.items() if name in found}
-    for key, name in wanted.items():
-        required = key in ("observations", "actions") or name != defaults[key]
-        if required and key not in arrays:
-            raise UserError(f"{source.name} has no array {name!r} for the {key}; it has {', '.join(present) or 'none'}")
-    return arrays
+    try:
+        part = _episodes(config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed})
+    except UserError as error:
+        raise UserError(f"{source.name}: {error}") from None
+    if table:
+        actions = _listed(plan["actions"]) if plan["actions"] else "what they change by"
+        part.notes.append(f"observations are {_listed(plan['observations'])}; actions {actions}")
+    if unused:
+        part.notes.append(f"not used: {_listed(unused)}")
+    return plan, part
 
 
-def _read_npz(source: Path, names: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    found = {}
-    with source.open("rb") as handle:
-        if handle.read(len(MAGIC_PREFIX)) == MAGIC_PREFIX:
-            raise UserError(f"{source.name} is one array without a name; expected several, saved with numpy.savez")
-    # Opened here: np.load leaves its own handle open where the file is no zip archive.
-    with source.open("rb") as handle, np.load(handle, allow_pickle=False) as file:
-        for name in names:
-            alias = name if name in file else OTHER_NAMES.get(name, name)
-            if alias not in file:
-                continue
-            try:
-                found[name] = file[alias]
-            except ValueError as error:
-                if "allow_pickle" not in str(error):
-                    raise
-                raise UserError(
-                    f"{source.name}: {alias} holds Python objects, which are never unpickled; expected numbers "
-                    "(arrays of unequal length: concatenate them and add episode_lengths)"
-                ) from None
-            if not isinstance(found[name], np.ndarray):
-                raise UserError(f"{source.name}: {alias} is a file, not an array; save the arrays with numpy.savez")
-        return found, list(file.files)
+def _joined(read: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:
+    return read[names[0]] if len(names) == 1 else np.column_stack([read[name] for name in names])
 
 
-def _read_hdf5(source: Path, names: list[str]) -> tuple[dict[str, np.ndarray], list[str]]:
-    found = {}
-    with h5py.File(source, "r") as file:
-        for name in names:
-            with WaitingSignals():
-                item = file.get(name, file.get(OTHER_NAMES.get(name, name)))
-                if isinstance(item, h5py.Dataset):
-                    found[name] = np.asarray(item[()])
-        with WaitingSignals():
-            return found, list(file)
+def _plan(source: Path, config: ImportConfig, present: Sequence[str], table: bool) -> dict[str, list[str]]:
+    """Our names -> those of the arrays or columns that are there.
+
+    Raises:
+        UserError: one that is needed, or was named by the user, is not there.
+    """
+    plan = {}
+    ends = "episode" if table else "episode_lengths"
+    for key in ("observations", "actions", *OF_STEPS, *OF_STATES, *MARKS, "labels", ends):
+        name, default = getattr(config, key), ImportConfig.__dataclass_fields__[key].default
+        if key == "actions" and name == "difference":
+            plan[key] = []
+            continue
+        others = OTHER_NAMES.get(key, ()) if name == default else ()
+        names = next(([one] for one in (name, *others) if one in present), [])
+        if table and not names and (key in PREFIXES or key == "positions"):
+            wanted = PREFIXES[key] if name == default and key in PREFIXES else name
+            names, missing = _columns(wanted, present, prefixes=key in PREFIXES)
+            name = missing or name
+        marked = any(mark in plan for mark in MARKS)
+        if not names and (key in PREFIXES or getattr(config, key) != default or (key == "episode" and not marked)):
+            what = f"{'column' if table else 'array'} {name!r}"
+            what += ", and none that begins so," if table and key in PREFIXES else ""
+            raise UserError(
+                f"{source.name} has no {what} for the {key}{_near(name, present)}; it has {_listed(present, SHOWN)}; "
+                f"name it with --{key.replace('_', '-')}"
+            )
+        if names:
+            plan[key] = names
+    return plan
+
+
+def _columns(wanted: str, present: Sequence[str], *, prefixes: bool) -> tuple[list[str], str | None]:
+    """Columns of "x,y,vx" or of what they begin with, and None; or none, and the first that is not there."""
+    found = []
+    for part in (part.strip() for part in wanted.split(",")):
+        names = [part] if part in present else [one for one in present if prefixes and part and one.startswith(part)]
+        if not names:
+            return [], part
+        found += names
+    return found, None
+
+
+def _near(name: str, present: Sequence[str]) -> str:
+    free = [one for one in present if one not in TAKEN]
+    alike = [one for one in free if one[:3].lower() == name[:3].lower()]
+    return f", did you mean {alike[0]!r}?" if alike else near_matches(name, free)
+
+
+def _listed(names: Sequence[str], shown: int = NAMED) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more if names else "none"
+
+
+def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> Arrays:
+    """Cut what was read where episodes end; `unused` is what else the file has."""
+    states = arrays["observations"]
+    for key in ("observations", "actions"):
+        if key in arrays and not arrays[key].shape[:1] > (0,):
+            raise UserError(f"{key} has shape {arrays[key].shape}; expected rows, one a step")
+    stacked = states.ndim == 3 and all(arrays[mark].ndim > 1 for mark in MARKS if mark in arrays)
+    actions = arrays.get("actions", "difference")
+    rows = (states if isinstance(actions, str) else actions).shape[: 2 if stacked else 1]
+    marks = {mark: _marks(getattr(config, mark), arrays[mark], rows) for mark in MARKS if mark in arrays}
+    lengths = arrays.get("episode_lengths")
+    if "episode" in arrays:
+        lengths = _runs(arrays["episode"])
+    elif lengths is None and marks:
+        ended = np.any(list(marks.values()), axis=0)
+        lengths = _until_marks(ended)
+    elif lengths is None and not stacked:
+        raise UserError(
+            f"it does not say where episodes end; expected {config.episode_lengths} (E,), or {config.terminations} or "
+            f"{config.timeouts} (one mark an action), or arrays (E, T, ..); beside what was named it has "
+            f"{_listed(unused)}; name it with --episode-lengths, --terminations or --timeouts"
+        )
+    terminated = None
+    if "terminations" in marks and lengths is not None and lengths.dtype.kind in "iu" and lengths.ndim == 1:
+        last = np.cumsum(lengths, dtype=np.int64) - 1 if not stacked else np.asarray(lengths, dtype=np.int64) - 1
+        if len(last) and last.max() < rows[-1] and (not stacked or len(last) == rows[0]):
+            terminated = marks["terminations"][(np.arange(len(last)), last) if stacked else last]
+    labels = arrays.get("labels")
+    if labels is not None and lengths is not None and not stacked and len(lengths) < labels.size == np.sum(lengths):
+        labels = _of_episodes(labels.reshape(-1), np.asarray(lengths))
+    extra = {key: arrays.get(key) for key in (*OF_STEPS, *OF_STATES)}
+    return by_episode(states, actions, lengths, extra, labels=labels, terminated=terminated)
+
+
+def _marks(key: str, values: np.ndarray, rows: tuple[int, ...]) -> np.ndarray:
+    if values.dtype.kind not in "fiub":
+        raise UserError(f"{key} is of type {values.dtype}; expected numbers")
+    if values.size != np.prod(rows):
+        raise UserError(f"{key} has shape {values.shape}; expected one mark an action, {rows}")
+    return values.reshape(rows).astype(bool)
+
+
+def _until_marks(ended: np.ndarray) -> np.ndarray:
+    """Marks (S,) or (E, T) -> lengths (E,)."""
+    if ended.ndim == 2:
+        return np.where(ended.any(axis=1), ended.argmax(axis=1) + 1, ended.shape[1])
+    ends = np.flatnonzero(ended) + 1
+    # What follows the last mark is an episode that was never finished; D4RL files end so.
+    return np.diff(ends if len(ends) and ends[-1] == len(ended) else np.append(ends, len(ended)), prepend=0)
+
+
+def _runs(episode: np.ndarray) -> np.ndarray:
+    """Lengths of the runs of one value.
+
+    Raises:
+        UserError: a value comes again after another one.
+    """
+    starts = np.flatnonzero(np.append(True, episode[1:] != episode[:-1]))
+    names, counts = np.unique(episode[starts], return_counts=True)
+    if (counts > 1).any():
+        raise UserError(
+            f"the rows of episode {names[counts > 1][0]} are not together; sort them by episode and time, first to last"
+        )
+    return np.diff(np.append(starts, len(episode)))
+
+
+def _of_episodes(labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    """One label a step -> one an episode."""
+    firsts = np.cumsum(lengths) - lengths
+    same = labels == np.repeat(labels[firsts], lengths)
+    if not same.all():
+        index = int(np.searchsorted(firsts, np.argmin(same), side="right")) - 1
+        raise UserError(f"the labels of episode {index} change on the way; expected one an episode")
+    return labels[firsts]
+
+
+def _sensor(text: str, columns: Sequence[str]) -> tuple[str, Sensor]:
+    """Name and sensor of "lidar=3:19:ring" or, of a table, "lidar=bin_0..bin_15:ring"."""
+    match = re.fullmatch(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?", text)
+    if match is None:
+        raise UserError(f"--sensor {text} cannot be read; expected NAME=START:STOP or NAME=START:STOP:ring")
+    name, first, between, last, kind = match.groups()
+    if between == ":":
+        if not (first.isdigit() and last.isdigit()):
+            raise UserError(
+                f"--sensor {text}: {first}:{last} are no columns; expected NAME=START:STOP or NAME=START:STOP:KIND, "
+                "with the kind ring or token, say"
+            )
+        return name, Sensor(int(first), int(last), kind or "plain")
+    for column in (first, last):
+        if column not in columns:
+            raise UserError(f"--sensor {text}: the observations have no column {column!r}{_near(column, columns)}")
+    return name, Sensor(columns.index(first), columns.index(last) + 1, kind or "plain")

@@ -1,5 +1,6 @@
 """Where a run's data came from, as run.json tells it: so that the run goes on, and is judged, on the same."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,19 @@ from mode_imitation.errors import UserError
 DAMAGED = "the run's record does not say what it was trained on: its source is damaged; name the dataset"
 
 
-def source_of(datasets: Sequence[str], root: Path | None) -> dict[str, Any]:
-    """What run.json says of the datasets, names or paths.
-
-    Raises:
-        UserError: one is missing.
-    """
+def source_of(datasets: Sequence[str | os.PathLike], root: Path | None = None) -> dict[str, Any]:
+    """What run.json says of the datasets, names or paths; names as they are of what is in memory only."""
     base = resolve_root(root).resolve()
-    return {"root": str(base), "datasets": [_as_recorded(name, base) for name in datasets]}
+    return {"root": str(base), "datasets": [_as_recorded(os.fspath(name), base) for name in datasets]}
 
 
 def _as_recorded(name: str, root: Path) -> str:
     """A name below the root, where the dataset lies there: then it is found where the root has moved to, too. Else its
     path, from the system's root, so that it is found from any folder."""
-    folder = data_folder(name, root).resolve()
+    try:
+        folder = data_folder(name, root).resolve()
+    except UserError:
+        return name
     folder = folder.parent if folder.name == "data" else folder
     return folder.relative_to(root).as_posix() if folder.is_relative_to(root) else str(folder)
 

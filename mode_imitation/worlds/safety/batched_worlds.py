@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.worlds.safety.batched_layout import AGENT, VASE, Layout
-from mode_imitation.worlds.safety.free_worlds import FreeWorlds
+from mode_imitation.worlds.safety.free_motion import FreeWorlds
 from mode_imitation.worlds.safety.library_worlds import close_builders
-from mode_imitation.worlds.safety.lidar import pseudo_lidar
 from mode_imitation.worlds.safety.light_models import build_task
+from mode_imitation.worlds.safety.observation import pseudo_lidar
 from mode_imitation.worlds.safety.shim import import_mujoco
 from mode_imitation.worlds.safety.sleep import allow_sleep, awake
 from mode_imitation.worlds.safety.substeps import fastest_exact

@@ -16,9 +16,15 @@ import numpy as np
 
 from mode_imitation.errors import UserError
 from mode_imitation.processes import send, start_process, stop_processes
-from mode_imitation.worlds.safety.shared_arrays import SharedArrays, map_shared, open_shared
 from mode_imitation.worlds.safety.tasks import Physics, TaskName
-from mode_imitation.worlds.safety.world_arrays import ArraySizes, WorldArrays, Worlds
+from mode_imitation.worlds.safety.world_arrays import (
+    ArraySizes,
+    SharedArrays,
+    WorldArrays,
+    Worlds,
+    map_shared,
+    open_shared,
+)
 from mode_imitation.worlds.safety.world_group import MODULE, STEP, Ear, make_group, obey
 
 

@@ -16,65 +16,57 @@ from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.observation import sensors_of
 from mode_imitation.worlds.safety.tasks import Physics, parse_env_id
-from mode_imitation.worlds.safety.vector_checks import checked_actions, checked_seeds, chosen_worlds
 from mode_imitation.worlds.safety.world_choice import Path, check_count, make_worlds
 from mode_imitation.worlds.safety.world_choice import cores as cores
 
+LARGEST_SEED = 2**32 - 1
+"""The library seeds numpy's RandomState, which takes 32 bits."""
 
-def make_vec(
-    env_id: str,
-    num_envs: int,
-    *,
-    path: Path = "auto",
-    threads: int | None = None,
-    processes: int | None = 1,
-    max_episode_steps: int | None = None,
-    physics: Physics = "exact",
-    autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
-) -> "NavigationVectorEnv":
-    """N worlds of one navigation task, stepped together.
 
-    Args:
-        env_id: a navigation task, SafetyPointGoal1-v0 say.
-        num_envs: worlds, at least 1.
-        path: "batched" computes observations, rewards and costs of all worlds at once (PointGoal and CarGoal only);
-            "library" steps the library's own code world by world; "auto" takes the first where there is one. The two
-            agree exactly, but for 1e-15 in the lidar.
-        threads: threads over the worlds of the batched path; physics runs outside the interpreter lock. None for one a
-            core that no other of our processes uses, as long as each has 4 worlds.
-        processes: processes over groups of worlds, this one included: some 1.5 s to start, then as fast as threads or
-            faster, and the only way to step the library path on several cores. None for one a core, as long as each
-            has 2 worlds. With more than one there is no `tasks`; nothing else differs, and what the worlds show is
-            the same to the bit.
-        max_episode_steps: steps after which an episode is truncated; None for the task's own.
-        physics: "exact" is the library's to the last bit. "sleeping" lets vases sleep that nobody touches, for about
-            twice the speed: until the robot touches one the same actions move it as before, to the last bit, and what
-            the lidar sees of a vase differs by some 1e-9; from then on an episode is as likely as the exact one, but
-            another one. "fast" does so too, and integrates Point robots that are out of every vase's reach together,
-            by the same formulas (from 8 worlds on; see `free_motion`): each step is the library's to rounding, and
-            since the robot's servo amplifies that, an episode is soon another one, as likely. Its `tasks` are up to
-            date, and may be changed, when they are asked for, until the next step. Both: batched path, mujoco >= 3.4;
-            who moves things in `tasks` does so within `simulation.sleep.awake(task.model)`.
-        autoreset_mode: what follows an episode's end, as gymnasium defines it.
+def chosen_worlds(options: dict[str, Any] | None, n_worlds: int) -> np.ndarray:
+    """(M,) worlds that the options of a reset name; all of them where they name none."""
+    mask = (options or {}).get("reset_mask")
+    if mask is None:
+        return np.arange(n_worlds)
+    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (n_worlds,) or not mask.any():
+        found = f"{mask.dtype} array of shape {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        raise UserError(f"reset_mask is a {found}; expected a bool array of shape ({n_worlds},) with at least one True")
+    return np.flatnonzero(mask)
 
-    Raises:
-        UserError: unknown task, a count below 1, a path or physics that the task does not have, vases that cannot
-            sleep, or no simulator.
-    """
-    return NavigationVectorEnv(
-        env_id,
-        num_envs,
-        path=path,
-        threads=threads,
-        processes=processes,
-        max_episode_steps=max_episode_steps,
-        physics=physics,
-        autoreset_mode=autoreset_mode,
-    )
+
+def checked_seeds(seed: int | Sequence[int | None] | None, n_worlds: int) -> list[int | None]:
+    """One seed a world."""
+    if seed is None:
+        return [None] * n_worlds
+    seeds = [seed + world for world in range(n_worlds)] if isinstance(seed, int | np.integer) else list(seed)
+    if len(seeds) != n_worlds:
+        raise UserError(f"{len(seeds)} seeds for {n_worlds} worlds; expected one seed a world, or a single int")
+    for one in seeds:
+        if one is not None and not (isinstance(one, int | np.integer) and 0 <= one <= LARGEST_SEED):
+            raise UserError(f"seed {one!r}; expected an int from 0 to {LARGEST_SEED}, or None")
+    return [None if one is None else int(one) for one in seeds]
+
+
+def checked_actions(actions: Any, expected: tuple[int, ...], worlds: np.ndarray) -> np.ndarray:
+    """Actions as an array of the expected shape, finite in these worlds (M,)."""
+    try:
+        actions = np.asarray(actions, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise UserError(f"actions are not an array of numbers; expected one of shape {expected}") from None
+    if actions.shape != expected:
+        raise UserError(f"actions have shape {actions.shape}; expected {expected}, one row a world")
+    if not np.isfinite(actions).all():
+        bad = [world for world in worlds.tolist() if not np.isfinite(actions[world]).all()]
+        if bad:
+            raise UserError(
+                f"the action of world {bad[0]} is {actions[bad[0]].tolist()}; expected finite numbers; "
+                f"no world has stepped"
+            )
+    return actions
 
 
 class NavigationVectorEnv(VectorEnv):
-    """See `make_vec`.
+    """N worlds of one navigation task, stepped together; `make_vec` is its other name.
 
     Infos of `reset` and `step` hold, for every world: "cost" (N,), "goal_met" (N,) bool, "position" (N, 2) in metres,
     "heading" (N,) in radians counterclockwise from +x, "goal_position" (N, 2), NaN in tasks without a goal. Beside
@@ -86,13 +78,43 @@ class NavigationVectorEnv(VectorEnv):
         env_id: str,
         num_envs: int,
         *,
-        path: Path,
-        threads: int | None,
-        processes: int | None,
-        max_episode_steps: int | None,
-        physics: Physics,
-        autoreset_mode: AutoresetMode,
+        path: Path = "auto",
+        threads: int | None = None,
+        processes: int | None = 1,
+        max_episode_steps: int | None = None,
+        physics: Physics = "exact",
+        autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
     ) -> None:
+        """N worlds of one navigation task, stepped together.
+
+        Args:
+            env_id: a navigation task, SafetyPointGoal1-v0 say.
+            num_envs: worlds, at least 1.
+            path: "batched" computes observations, rewards and costs of all worlds at once (PointGoal and CarGoal only);
+                "library" steps the library's own code world by world; "auto" takes the first where there is one. The
+                two agree exactly, but for 1e-15 in the lidar.
+            threads: threads over the worlds of the batched path; physics runs outside the interpreter lock. None for
+                one a core that no other of our processes uses, as long as each has 4 worlds.
+            processes: processes over groups of worlds, this one included: some 1.5 s to start, then as fast as threads
+                or faster, and the only way to step the library path on several cores. None for one a core, as long as
+                each has 2 worlds. With more than one there is no `tasks`; nothing else differs, and what the worlds
+                show is the same to the bit.
+            max_episode_steps: steps after which an episode is truncated; None for the task's own.
+            physics: "exact" is the library's to the last bit. "sleeping" lets vases sleep that nobody touches, for
+                about twice the speed: until the robot touches one the same actions move it as before, to the last bit,
+                and what the lidar sees of a vase differs by some 1e-9; from then on an episode is as likely as the
+                exact one, but another one. "fast" does so too, and integrates Point robots that are out of every vase's
+                reach together, by the same formulas (from 8 worlds on; see `free_motion`): each step is the library's
+                to rounding, and since the robot's servo amplifies that, an episode is soon another one, as likely. Its
+                `tasks` are up to date, and may be changed, when they are asked for, until the next step. Both: batched
+                path, mujoco >= 3.4; who moves things in `tasks` does so within
+                `mode_imitation.worlds.safety.sleep.awake(task.model)`.
+            autoreset_mode: what follows an episode's end, as gymnasium defines it.
+
+        Raises:
+            UserError: unknown task, a count below 1, a path or physics that the task does not have, vases that cannot
+                sleep, or no simulator.
+        """
         name = parse_env_id(env_id)
         check_count("num_envs", num_envs)
         for what, count in (("threads", threads), ("processes", processes)):
@@ -315,3 +337,7 @@ class NavigationVectorEnv(VectorEnv):
         missing = worlds[~self._started[worlds]]
         if len(missing):
             raise UserError(f"world {missing[0]} has no episode yet; expected a reset before; call reset(seed=...)")
+
+
+make_vec = NavigationVectorEnv
+"""As gymnasium's function of that name makes it from the id `mode_imitation/<env_id>`."""

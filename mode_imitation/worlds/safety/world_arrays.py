@@ -1,5 +1,8 @@
 """What N worlds show after a reset or a step, as arrays that a stepping path fills in place."""
 
+import mmap
+import os
+import tempfile
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -137,3 +140,35 @@ def _count(task: Any, kind: str) -> int:
 
 def _padded(nbytes: int) -> int:
     return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+class SharedArrays(WorldArrays):
+    """The same for several processes, and what a step is told; its memory has no name and goes with its last user."""
+
+    actions: np.ndarray
+    chosen: np.ndarray
+    """(N,) bool, worlds that are to step."""
+
+    @classmethod
+    def fields(cls, sizes: ArraySizes) -> dict[str, tuple[tuple[int, ...], type]]:
+        """Shape and type of every array, by name."""
+        return super().fields(sizes) | {
+            "actions": ((sizes.n_worlds, sizes.act_dim), float),
+            "chosen": ((sizes.n_worlds,), bool),
+        }
+
+
+def open_shared(sizes: ArraySizes) -> int:
+    """A file descriptor of new memory for the arrays, full of zeros; a child process may inherit it."""
+    if hasattr(os, "memfd_create"):
+        handle = os.memfd_create("worlds")
+    else:
+        handle, name = tempfile.mkstemp()
+        os.unlink(name)
+    os.ftruncate(handle, SharedArrays.nbytes(sizes))
+    return handle
+
+
+def map_shared(sizes: ArraySizes, handle: int) -> SharedArrays:
+    """The arrays in the memory behind a file descriptor, which can be closed then."""
+    return SharedArrays(sizes, mmap.mmap(handle, SharedArrays.nbytes(sizes)))

@@ -18,9 +18,8 @@ import numpy as np
 from mode_imitation.processes import open_replies
 from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
 from mode_imitation.worlds.safety.library_worlds import LibraryWorlds
-from mode_imitation.worlds.safety.shared_arrays import SharedArrays, map_shared
 from mode_imitation.worlds.safety.tasks import Physics, parse_env_id
-from mode_imitation.worlds.safety.world_arrays import ArraySizes, WorldArrays, Worlds
+from mode_imitation.worlds.safety.world_arrays import ArraySizes, SharedArrays, WorldArrays, Worlds, map_shared
 
 MODULE = "mode_imitation.worlds.safety.world_group"
 STEP = "step"
