@@ -44,20 +44,31 @@ def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> No
 OPTIONS_OF_OTHERS = {"--no-deps"}  # pip's
 
 
-def test_options_in_the_readmes_sentences_are_taken_by_a_command() -> None:
+@pytest.mark.parametrize("name", ["README", "guides.md", "extending.md"])
+def test_options_in_sentences_are_taken_by_a_command(name: str) -> None:
+    page = README if name == "README" else PAGES[name]
     configs = [getattr(import_module(f"mode_imitation.commands.{c.module}"), c.config) for c in COMMANDS.values()]
     known = {"help", "version"}.union(*map(known_options, [*configs, BenchmarkConfig, OriginalConfig]))
     taken = {f"--{no}{name.replace('_', '-')}" for name in known for no in ("", "no-")} | OPTIONS_OF_OTHERS
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", README, flags=re.DOTALL))
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
     ours = [words for words in map(str.split, spans) if words[0] in COMMANDS or words[0].startswith("--")]
     named = {word.split("=")[0] for words in ours for word in words if word.startswith("--")}
     assert named
     assert named - taken == set()
 
 
-@pytest.mark.parametrize("code", blocks("python"))
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_shown_at_work(name: str) -> None:
+    assert any(line.split()[1] == name for line in commands("mode-imitation")) or f"make {name}" in README
+
+
+def test_the_readme_has_less_than_200_lines() -> None:
+    assert len(README.splitlines()) < 200
+
+
+@pytest.mark.parametrize("code", [*blocks("python"), *blocks("python", DOCS)])
 def test_python_compiles(code: str) -> None:
-    compile(code, "README.md", "exec")
+    compile(code, "README.md or docs", "exec")
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", README))))
