@@ -180,6 +180,18 @@ def dress(ax: Axes) -> None:
     ax.grid(False)
 
 
+def draw_heat(ax: Axes, values: np.ndarray) -> None:
+    """(rows, columns) of 0 to 1 as squares from white to dark with pale gaps, no frame; NaN stays white."""
+    dress(ax)
+    ax.imshow(values, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="#d5d9de", linewidth=0.8)
+    ax.tick_params(which="both", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+
+
 def ticks(most: int, *, integer: bool = False) -> MaxNLocator:
     """At most `most` intervals between ticks at round numbers."""
     return MaxNLocator(most, steps=[1, 2, 2.5, 5, 10], integer=integer)

@@ -26,9 +26,6 @@ from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.versions import platform_name, versions
 
-COLUMNS = 4
-"""Bird's-eye panels in a row."""
-
 
 @dataclass(frozen=True)
 class AttributionReport:
@@ -137,8 +134,7 @@ def write_attribution(report: AttributionReport, folder: Path, *, birdseye: int 
             )
             for index in _one_of_each(report.dataset, birdseye)
         ]
-        rows = [panels[first : first + COLUMNS] for first in range(0, len(panels), COLUMNS)]
-        files.append(save_figure(plot_panels(rows, title=title), paths))
+        files.append(save_figure(plot_panels(panels, title=title), paths))
     else:
         paths.unlink(missing_ok=True)  # of an earlier attribution, which this one replaces
     write_json(folder / f"{stem}.json", report.data)

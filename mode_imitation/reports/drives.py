@@ -62,8 +62,7 @@ class Drives:
         from mode_imitation.plots import Panel, plot_panels, save_figure
 
         panels = [Panel(title=f"seed {episode.layout_seed}", episode=episode) for episode in self.episodes[:DRAWN]]
-        rows = [panels[first : first + 4] for first in range(0, len(panels), 4)]
-        return save_figure(plot_panels(rows, title=self.what), Path(path))
+        return save_figure(plot_panels(panels, title=self.what), Path(path))
 
 
 def rollout(

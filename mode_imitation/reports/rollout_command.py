@@ -257,8 +257,7 @@ def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
         )
         for drive in drives[:DRAWN]
     ]
-    rows = [panels[first : first + 4] for first in range(0, len(panels), 4)]
-    return save_figure(plot_panels(rows, title=steering.what.partition(": ")[0]), path)
+    return save_figure(plot_panels(panels, title=steering.what.partition(": ")[0]), path)
 
 
 def command_of(config: RolloutConfig) -> str:
