@@ -23,8 +23,7 @@ from mode_imitation.reports.guarantees import check_confidence
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.report_data import as_data, held_out, typical_episodes
-from mode_imitation.reports.report_work import Report, Work
+from mode_imitation.reports.report_data import Report, Work, as_data, held_out, typical_episodes
 from mode_imitation.reports.requirements import parse_requirements
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
