@@ -48,10 +48,8 @@ def plot_mode_bars(
     columns = min(len(shown), 3)
     lines = -(-len(shown) // columns)
     height = lines * max(0.65 + 0.27 * len(rows), 1.2) + (0.35 if title else 0)
-    figure = look.new_figure(2.2 + 2.6 * columns, height)
+    figure = look.new_figure(2.2 + 2.6 * columns, height, title=title)
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
         y = _bar_places(rows)
         for ax, metric in zip(axes.flat, shown, strict=False):

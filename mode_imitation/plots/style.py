@@ -101,17 +101,20 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, *, layout: str | None = "compressed") -> Figure:
+def new_figure(width: float, height: float, *, layout: str | None = "compressed", title: str | None = None) -> Figure:
     """A figure in the project's style that pyplot does not know of, so nothing has to be closed.
 
     Args:
         width, height: inches.
         layout: Matplotlib's layout engine: "compressed" leaves room for titles and legends of equal-aspect axes too;
             "constrained", or None.
+        title: over the figure.
     """
     with style():
         figure = Figure(figsize=(width, height), dpi=100, layout=layout)  # pyright: ignore[reportArgumentType]
         FigureCanvasAgg(figure)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         return figure
 
 

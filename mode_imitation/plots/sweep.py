@@ -51,10 +51,10 @@ def plot_choice(
         if np.isfinite(values).any():
             shown.append((name, values, pattern, low_is_dark))
     width, height = max(2.4, 0.66 * len(codes) + 0.8) * len(shown), 0.4 * len(strides) + 1.0
-    figure = look.new_figure(max(width, LEAST_WIDTH), height + (0.35 if title else 0), layout="constrained")
+    figure = look.new_figure(
+        max(width, LEAST_WIDTH), height + (0.35 if title else 0), layout="constrained", title=title
+    )
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(1, len(shown), squeeze=False)[0]
         for ax, (name, values, pattern, low_is_dark) in zip(axes, shown, strict=True):
             heat_map(ax, values, pattern, low_is_dark=low_is_dark)
