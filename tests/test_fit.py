@@ -365,6 +365,12 @@ def test_data_that_are_disturbed_throughout_leave_no_folder_behind(tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+def test_attention_over_rings_needs_a_ring_and_leaves_no_folder_behind(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="ring is attention, but no sensor of the data is of kind ring"):
+        fit(two_laws(), small(ring="attention"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_that_diverges_says_so_before_it_saves_its_weights(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"training diverged.*learning_rate below 1e"):
         fit(two_laws(), small(learning_rate=1e30), tmp_path / "run")

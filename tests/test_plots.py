@@ -174,8 +174,10 @@ def test_panels_do_not_overlap_and_the_legend_stays_in_the_figure() -> None:
             assert not any(box.overlaps(other) for other in boxes[:i])
 
 
-def test_panels_accept_rows_by_name_and_refuse_nothing() -> None:
-    figure = plots.plot_panels({"modes": {"mode 0": an_episode()}, "experts": {"a": an_episode(), "b": an_episode()}})
+def test_panels_in_one_list_fill_rows_and_nothing_is_refused() -> None:
+    single = [panels.Panel(title=str(i), episode=an_episode()) for i in range(3)]
+    figure = plots.plot_panels(single, columns=2, row_labels=["modes", "experts"])
+    assert len({ax.get_position().y0 for ax in figure.axes}) == 2
     assert {"modes", "experts"} <= {text.get_text() for text in figure.texts}
     with pytest.raises(UserError, match="no episodes to draw"):
         plots.plot_panels({})

@@ -9,7 +9,7 @@ from matplotlib.patches import Rectangle
 
 from mode_imitation import plots
 from mode_imitation.errors import UserError
-from mode_imitation.plots import curves, style
+from mode_imitation.plots import style
 from tests.drawn_episodes import ADataset, an_axes, an_episode
 
 
@@ -101,31 +101,6 @@ def test_confusion_cells_hold_shares_of_the_expert_and_counts() -> None:
         plots.plot_confusion(an_axes(), np.zeros((2, 2)), ["a", "b", "c"])
 
 
-def test_shares_and_distances_write_their_numbers() -> None:
+def test_shares_write_their_numbers() -> None:
     shares = plots.plot_mode_shares(an_axes(), [0.75, 0.25, 0.0], descriptions=["turns", "rests", ""])
     assert [text.get_text() for text in shares.texts] == ["75%  turns", "25%  rests", "pruned"]
-    distances = plots.plot_code_distances(an_axes(), np.array([[0, 1.5], [1.5, 0]]))
-    assert [text.get_text() for text in distances.texts] == ["0", "1.5", "1.5", "0"]
-
-
-def test_curves_with_one_name_share_axes_and_values_that_are_not_finite_are_left_out() -> None:
-    steps = np.arange(10)
-    figure = plots.plot_curves(
-        {
-            "train/action_nll": (steps, np.where(steps == 3, np.nan, 1.0)),
-            "held_out/action_nll": (steps, steps),
-            "loss": (steps, steps),
-        },
-        marks={"refinement": 5},
-    )
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["action nll", "loss"]
-    lines = [line for line in figure.axes[0].lines if not str(line.get_label()).startswith("_")]
-    assert [(line.get_label(), len(np.asarray(line.get_xdata()))) for line in lines] == [("train", 9), ("held out", 10)]
-    with pytest.raises(UserError, match="no curves"):
-        plots.plot_curves({})
-    with pytest.raises(UserError, match="smoothing is 1"):
-        plots.plot_curves({"loss": (steps, steps)}, smoothing=1)
-
-
-def test_running_mean_of_a_constant_is_that_constant() -> None:
-    np.testing.assert_allclose(curves.running_mean(np.full(20, 3.0), 0.9), 3.0)

@@ -9,7 +9,7 @@ import pytest
 
 from mode_imitation.errors import UserError
 from mode_imitation.reports import report as report_module
-from mode_imitation.reports import report_modes
+from mode_imitation.reports import report_data
 from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.config import ModesConfig, RolloutConfig
 from mode_imitation.reports.motion import Motion
@@ -236,10 +236,10 @@ def test_a_ratio_to_an_expert_whose_return_may_be_nothing_is_left_out() -> None:
         return [Drive(random_episode(1), Motion(steps=1, goals=3, return_=value)) for value in returns.tolist()]
 
     mode, good, poor = drives(rng.normal(1, 0.5, 20)), drives(rng.normal(2, 1, 20)), drives(rng.normal(0.1, 1, 20))
-    found = report_modes._ratios(mode, good, seed=0)
+    found = report_data._ratios(mode, good, seed=0)
     assert found["goals"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 20}
     assert found["return"]["low"] < 0.5 < found["return"]["high"]
-    assert report_modes._ratios(mode, poor, seed=0) == {"goals": found["goals"], "return": None}
+    assert report_data._ratios(mode, poor, seed=0) == {"goals": found["goals"], "return": None}
 
 
 def test_layouts_that_training_saw_are_refused(tmp_path: Path) -> None:

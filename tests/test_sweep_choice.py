@@ -11,8 +11,16 @@ from sklearn.metrics import adjusted_rand_score
 
 from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.errors import UserError
-from mode_imitation.reports.sweep.criteria import Judge, in_order_of_appearance, stability
-from mode_imitation.reports.sweep.recommendation import Recommendation, Setting, gather, recommend, tolerance
+from mode_imitation.reports.sweep.choice import (
+    Judge,
+    Recommendation,
+    Setting,
+    gather,
+    in_order_of_appearance,
+    recommend,
+    stability,
+    tolerance,
+)
 from mode_imitation.training.config import TrainConfig
 from tests.synthetic import two_laws
 

@@ -8,8 +8,8 @@ from typing import Any
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
+from mode_imitation.reports.sweep.cells import prepare
 from mode_imitation.reports.sweep.config import SweepConfig
-from mode_imitation.reports.sweep.worker import prepare
 from tests.synthetic import two_laws
 
 NAME = "test/two-laws-v0"

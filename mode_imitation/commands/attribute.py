@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.reports.attribution_config import AttributeConfig as AttributeCommand
+from mode_imitation.reports.config import AttributeConfig as AttributeCommand
 
 __all__ = ["AttributeCommand", "print_attribution", "run"]
 

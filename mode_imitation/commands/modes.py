@@ -29,8 +29,13 @@ def run(config: ModesCommand) -> int:
 
 def print_report(data: Mapping[str, Any]) -> None:
     """Modes beside experts, how modes and labels agree, and what had to be left out."""
-    from mode_imitation.reports.report_sections import blend_rows, clauses_of, guarantee_rows, verdict_lines
-    from mode_imitation.reports.report_writer import summary_lines
+    from mode_imitation.reports.report_writer import (
+        blend_rows,
+        clauses_of,
+        guarantee_rows,
+        summary_lines,
+        verdict_lines,
+    )
 
     for line in [*summary_lines(data), *data["left_out"]]:
         print(line)

@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize
 from matplotlib.patches import Circle, FancyArrowPatch
-from matplotlib.ticker import FuncFormatter
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
@@ -37,9 +36,7 @@ def plot_birdseye(
     view: View = "arena",
     modes: np.ndarray | None = None,
     show_legend: bool = True,
-    show_colorbar: bool = False,
     show_scale: bool = True,
-    time_step: float | None = None,
     linewidth: float = 2.2,
 ) -> Axes:
     """Draw the episode's path over its scene, to scale.
@@ -56,9 +53,7 @@ def plot_birdseye(
         view: what to show; "arena" (square, somewhat wider than the arena), "all", or limits in metres.
         modes: (T,) int, the mode of each step; the path then wears the modes' colours, grey for none (negative).
         show_legend: below the axes, never on the path.
-        show_colorbar: time beside the axes, in steps, or in seconds where `time_step` is given.
         show_scale: a bar of known length in the lower left corner.
-        time_step: seconds per step.
         linewidth: of the path, points.
 
     Returns:
@@ -75,21 +70,20 @@ def plot_birdseye(
         prepare_axes(ax, limits, title=title)
         if episode.scene is not None:
             draw_scene(ax, episode.scene, n_goals_reached(episode))
-        path = draw_path(ax, episode, modes=modes, linewidth=linewidth)
-        draw_start(ax, positions[0], _heading(episode, 0), size=0.016 * (limits[2] - limits[0]))
+        draw_path(ax, episode, modes=modes, linewidth=linewidth)
+        heading = None if episode.headings is None else float(episode.headings[0])
+        draw_start(ax, positions[0], heading, size=0.016 * (limits[2] - limits[0]))
         ax.plot(*positions[-1], marker="o", ms=6, mfc=look.INK, mec="white", mew=1.2, ls="", zorder=8, gid="end")
         draw_way_out(ax, positions, limits, episode)
         if show_scale:
             draw_scale(ax, limits)
         if show_legend:
             add_legend(ax, [episode], modes=modes)
-        if show_colorbar and modes is None:
-            _add_colorbar(ax, path, time_step)
     return ax
 
 
-def draw_path(ax: Axes, episode: Episode, *, modes: np.ndarray | None = None, linewidth: float = 2.2) -> LineCollection:
-    """The path over a white casing, so that it stands out on discs; returns the coloured line."""
+def draw_path(ax: Axes, episode: Episode, *, modes: np.ndarray | None = None, linewidth: float = 2.2) -> None:
+    """The path over a white casing, so that it stands out on discs."""
     positions = positions_of(episode)
     segments = np.stack([positions[:-1], positions[1:]], axis=1)  # (T, 2, 2)
     disturbed = np.zeros(len(segments), bool) if episode.disturbed is None else np.asarray(episode.disturbed, bool)
@@ -107,7 +101,6 @@ def draw_path(ax: Axes, episode: Episode, *, modes: np.ndarray | None = None, li
         line = LineCollection(list(shown), colors=[look.mode_color(int(m)) for m in np.asarray(modes)[~disturbed]])
     line.set(linewidth=linewidth, capstyle="round", zorder=4, gid="path")
     ax.add_collection(line, autolim=False)
-    return line
 
 
 def draw_start(ax: Axes, position: np.ndarray, heading: float | None, *, size: float) -> None:
@@ -175,19 +168,6 @@ def way_out(positions: np.ndarray, limits: Limits, center: np.ndarray) -> WayOut
         fractions = np.where(step > 0, (high - a) / step, np.where(step < 0, (low - a) / step, np.inf))
     at = a + np.clip(fractions.min(), 0, 1) * step
     return WayOut(at, step / np.linalg.norm(step), float(distances[furthest]), bool(inside[furthest:].any()))
-
-
-def _heading(episode: Episode, step: int) -> float | None:
-    return None if episode.headings is None else float(episode.headings[step])
-
-
-def _add_colorbar(ax: Axes, path: LineCollection, time_step: float | None) -> None:
-    bar = ax.figure.colorbar(path, ax=ax, fraction=0.045, pad=0.03)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    bar.set_label("step" if time_step is None else "time (s)")
-    if time_step is not None:
-        bar.formatter = FuncFormatter(lambda step, _: f"{step * time_step:g}")
-        bar.update_ticks()
 
 
 def draw_way_out(ax: Axes, positions: np.ndarray, limits: Limits, episode: Episode) -> list[Artist]:

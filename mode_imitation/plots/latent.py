@@ -47,10 +47,8 @@ def plot_latent_map(
         title: over the figure.
     """
     n_panels = 1 + (labels is not None) + (path is not None)
-    figure = look.new_figure(3.6 * n_panels + 0.2, 3.9 + (0.3 if title else 0))
+    figure = look.new_figure(3.6 * n_panels + 0.2, 3.9 + (0.3 if title else 0), title=title)
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = list(figure.subplots(1, n_panels, squeeze=False, sharex=True, sharey=True)[0])
         limits = _limits(np.concatenate([points, entries[alive]]))
         for index, ax in enumerate(axes):

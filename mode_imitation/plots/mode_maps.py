@@ -60,10 +60,8 @@ def plot_mode_maps(
     top = max(float(share.max()) for share in shares) or 1.0
     columns = min(len(maps), 4)
     lines = -(-len(maps) // columns)
-    figure = look.new_figure(max(2.75 * columns, 3.6), 3.1 * lines + (0.35 if title else 0))
+    figure = look.new_figure(max(2.75 * columns, 3.6), 3.1 * lines + (0.35 if title else 0), title=title)
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.02, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(lines, columns, squeeze=False)
         for ax, one, share in zip(axes.flat, maps, shares, strict=False):
             prepare_axes(ax, limits, title=one.title)
@@ -116,11 +114,9 @@ def plot_reactions(
     columns = min(len(reactions), 4)
     lines = -(-len(reactions) // columns)
     height = lines * (0.95 + 0.22 * len(sensors)) + (0.35 if title else 0)
-    figure = look.new_figure(1.6 + 2.2 * columns, max(height, 1.6))
+    figure = look.new_figure(1.6 + 2.2 * columns, max(height, 1.6), title=title)
     top = max(values["sigmas"] for found in reactions.values() for values in found.values()) or 1.0
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
         y = np.arange(len(sensors))
         for ax, (mode, found) in zip(axes.flat, reactions.items(), strict=False):
@@ -156,14 +152,12 @@ def plot_blend(blend: Mapping[str, Any], *, title: str | None = None) -> Figure:
     """
     first, second = blend["modes"]
     shown = {name: rows for name, rows in blend["figures"].items() if rows is not None}
-    figure = look.new_figure(2.5 * max(len(shown), 1) + 0.3, 2.7)
+    figure = look.new_figure(2.5 * max(len(shown), 1) + 0.3, 2.7, title=title)
     units = {"speed": "speed (m/s)"}
     weights = np.asarray(blend["weights"])
     ends = [look.mode_color(first), look.mode_color(second)]
     shades = LinearSegmentedColormap.from_list("blend", ends)
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         for ax, (name, rows) in zip(figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True):
             mean, low, high = (np.array([row[key] for row in rows]) for key in ("mean", "low", "high"))
             ax.fill_between(weights, low, high, color="#dfe3e8", lw=0)

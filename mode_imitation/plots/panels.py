@@ -32,7 +32,7 @@ class Panel:
     """(T,) int, the mode commanded in each step, for a schedule."""
 
 
-Rows = Mapping[str, Episode] | Mapping[str, Mapping[str, Episode]] | Sequence[Sequence[Panel]]
+Rows = Mapping[str, Episode] | Sequence[Panel] | Sequence[Sequence[Panel]]
 
 
 def plot_panels(
@@ -49,12 +49,12 @@ def plot_panels(
     From above where all of them know their positions, else along the two widest directions of their states.
 
     Args:
-        rows: panels in rows; or {row label: {title: episode}}; or {title: episode}, which fills rows of `columns`.
+        rows: panels in rows; or panels or {title: episode}, which fill rows of `columns`.
         row_labels: to the left of each row, "modes" and "experts" say.
         title: over the figure.
         view: of every panel; limits are found over all the episodes.
         panel_size: width of a panel in inches.
-        columns: panels in a row, where `rows` is one mapping of episodes. Longer rows are wrapped too.
+        columns: panels in a row, where `rows` does not say it.
 
     Raises:
         UserError: there is nothing to draw, or an episode has neither positions nor observations.
@@ -159,19 +159,12 @@ def _shared_handles(panels: Sequence[Panel]) -> list[Any]:
 
 
 def _as_rows(rows: Rows, row_labels: Sequence[str] | None, columns: int) -> tuple[list[list[Panel]], list[str]]:
-    labels: list[str] = list(row_labels or [])
+    """The panels in rows, empty ones left out, and a label a row."""
     if isinstance(rows, Mapping):
-        if all(isinstance(value, Episode) for value in rows.values()):
-            panels = [Panel(title=name, episode=episode) for name, episode in rows.items()]  # pyright: ignore
-            grid = [panels[i : i + columns] for i in range(0, len(panels), columns)]
-            return grid, [*labels, *[""] * len(grid)][: len(grid)]
-        labels = labels or list(rows)
-        grid = [
-            [Panel(title=name, episode=episode) for name, episode in row.items()]  # pyright: ignore
-            for row in rows.values()
-        ]
-    else:
-        grid = [list(row) for row in rows]
-    labels = [*labels, *[""] * len(grid)][: len(grid)]
-    kept = [(row, label) for row, label in zip(grid, labels, strict=True) if row]
+        rows = [Panel(title=name, episode=episode) for name, episode in rows.items()]
+    single = [row for row in rows if isinstance(row, Panel)]
+    grid = [list(row) for row in rows if not isinstance(row, Panel)]
+    grid += [single[first : first + columns] for first in range(0, len(single), columns)]
+    labels = [*(row_labels or []), *[""] * len(grid)]
+    kept = [(row, label) for row, label in zip(grid, labels, strict=False) if row]
     return [row for row, _ in kept], [label for _, label in kept]

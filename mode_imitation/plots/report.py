@@ -5,13 +5,10 @@ from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-
-_SHADES = LinearSegmentedColormap.from_list("mode_imitation_shades", ["#ffffff", "#dbe5f0", "#7fa3c7", "#1f4e79"])
 
 
 def mode_colors(report: Mapping[str, Any]) -> dict[int, str]:
@@ -51,10 +48,8 @@ def plot_mode_bars(
     columns = min(len(shown), 3)
     lines = -(-len(shown) // columns)
     height = lines * max(0.65 + 0.27 * len(rows), 1.2) + (0.35 if title else 0)
-    figure = look.new_figure(2.2 + 2.6 * columns, height)
+    figure = look.new_figure(2.2 + 2.6 * columns, height, title=title)
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
         y = _bar_places(rows)
         for ax, metric in zip(axes.flat, shown, strict=False):
@@ -100,9 +95,9 @@ def plot_confusion(
     totals = counts.sum(axis=0 if normalize == "expert" else 1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     with look.style():
-        _heat_map(ax, shares, vmax=1.0)
+        look.draw_heat(ax, shares)
         for (i, j), share in np.ndenumerate(shares):
-            ink = look.ink_on(_SHADES(share)[:3])
+            ink = look.ink_on(look.SHADES(share)[:3])
             if counts[i, j]:
                 _write_cell(ax, j, i, _percent(share), f"{counts[i, j]:,.0f}", ink)
         long = max(map(len, experts)) > 11 and len(experts) > 3
@@ -116,29 +111,6 @@ def plot_confusion(
         ax.set_yticks(range(len(modes)), [f"mode {mode}" for mode in modes], color=look.INK)
         per = "each expert's" if normalize == "expert" else "each mode's"
         ax.set_xlabel(f"share of {per} {unit}", color=look.FAINT, fontsize=8.5)
-        ax.set_title(title or "", loc="left")
-    return ax
-
-
-def plot_code_distances(ax: Axes, distances: np.ndarray, *, title: str | None = None) -> Axes:
-    """How far the codebook's entries lie from one another.
-
-    Args:
-        ax: where to draw.
-        distances: (K, K).
-        title: over the axes.
-    """
-    distances = np.asarray(distances, dtype=np.float64)
-    with look.style():
-        top = float(distances.max()) or 1.0
-        _heat_map(ax, distances, vmax=top)
-        for (i, j), distance in np.ndenumerate(distances):
-            ink = look.ink_on(_SHADES(distance / top)[:3])
-            ax.text(j, i, f"{distance:.2g}", ha="center", va="center", color=ink, fontsize=8.5)
-        names = [f"{mode}" for mode in range(len(distances))]
-        ax.set_xticks(range(len(names)), names, color=look.INK)
-        ax.set_yticks(range(len(names)), names, color=look.INK)
-        ax.set(xlabel="mode", ylabel="mode")
         ax.set_title(title or "", loc="left")
     return ax
 
@@ -263,15 +235,3 @@ def _write_cell(ax: Axes, x: float, y: float, large: str, small: str, ink: str) 
     common: dict[str, Any] = {"xy": (x, y), "textcoords": "offset points", "ha": "center", "va": "center", "color": ink}
     ax.annotate(large, xytext=(0, 4), fontsize=9.5, fontweight="bold", **common)
     ax.annotate(small, xytext=(0, -7), fontsize=7, **common)
-
-
-def _heat_map(ax: Axes, values: np.ndarray, *, vmax: float) -> None:
-    """Squares with white gaps, no frame."""
-    look.dress(ax)
-    ax.imshow(values, cmap=_SHADES, vmin=0, vmax=vmax, aspect="auto")
-    ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
-    ax.grid(which="minor", color="#e6e8eb", linewidth=1)
-    ax.tick_params(which="both", length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)

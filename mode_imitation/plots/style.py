@@ -101,17 +101,20 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float, *, layout: str | None = "compressed") -> Figure:
+def new_figure(width: float, height: float, *, layout: str | None = "compressed", title: str | None = None) -> Figure:
     """A figure in the project's style that pyplot does not know of, so nothing has to be closed.
 
     Args:
         width, height: inches.
         layout: Matplotlib's layout engine: "compressed" leaves room for titles and legends of equal-aspect axes too;
             "constrained", or None.
+        title: over the figure.
     """
     with style():
         figure = Figure(figsize=(width, height), dpi=100, layout=layout)  # pyright: ignore[reportArgumentType]
         FigureCanvasAgg(figure)
+        if title:
+            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         return figure
 
 
@@ -178,6 +181,18 @@ def dress(ax: Axes) -> None:
     ax.tick_params(color=RULE, labelcolor=FAINT, labelsize=8)
     ax.set_axisbelow(True)
     ax.grid(False)
+
+
+def draw_heat(ax: Axes, values: np.ndarray) -> None:
+    """(rows, columns) of 0 to 1 as squares from white to dark with pale gaps, no frame; NaN stays white."""
+    dress(ax)
+    ax.imshow(values, cmap=SHADES, vmin=0, vmax=1, aspect="auto")
+    ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
+    ax.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
+    ax.grid(which="minor", color="#d5d9de", linewidth=0.8)
+    ax.tick_params(which="both", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(False)
 
 
 def ticks(most: int, *, integer: bool = False) -> MaxNLocator:

@@ -51,10 +51,10 @@ def plot_choice(
         if np.isfinite(values).any():
             shown.append((name, values, pattern, low_is_dark))
     width, height = max(2.4, 0.66 * len(codes) + 0.8) * len(shown), 0.4 * len(strides) + 1.0
-    figure = look.new_figure(max(width, LEAST_WIDTH), height + (0.35 if title else 0), layout="constrained")
+    figure = look.new_figure(
+        max(width, LEAST_WIDTH), height + (0.35 if title else 0), layout="constrained", title=title
+    )
     with look.style():
-        if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
         axes = figure.subplots(1, len(shown), squeeze=False)[0]
         for ax, (name, values, pattern, low_is_dark) in zip(axes, shown, strict=True):
             heat_map(ax, values, pattern, low_is_dark=low_is_dark)
@@ -71,20 +71,13 @@ def plot_choice(
 
 def heat_map(ax: Axes, values: np.ndarray, pattern: str | None, *, low_is_dark: bool = False) -> None:
     """Squares with pale gaps; with a pattern each is written into, and the colours span the values."""
-    look.dress(ax)
     low, high = (np.nanmin(values), np.nanmax(values)) if pattern else (0.0, 1.0)
     depth = (values - low) / (high - low) if high > low else np.zeros(values.shape)
     if pattern:
         depth = 0.75 * (1 - depth if low_is_dark and high > low else depth)
-    ax.imshow(depth, cmap=look.SHADES, vmin=0, vmax=1, aspect="auto")
+    look.draw_heat(ax, depth)
     if pattern:
         for (i, j), value in np.ndenumerate(values):
             known = bool(np.isfinite(value))
             text, ink = (pattern.format(value), look.ink_on(look.SHADES(depth[i, j])[:3])) if known else ("-", look.INK)
             ax.text(j, i, text, ha="center", va="center", fontsize=8, color=ink)
-    ax.set_xticks(np.arange(values.shape[1] + 1) - 0.5, minor=True)
-    ax.set_yticks(np.arange(values.shape[0] + 1) - 0.5, minor=True)
-    ax.grid(which="minor", color="#d5d9de", linewidth=0.8)
-    ax.tick_params(which="both", length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(False)

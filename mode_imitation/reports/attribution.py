@@ -140,7 +140,7 @@ def attribute_episodes(
         evidence = np.zeros((len(group), lengths.max(), len(states)))
         for row, episode in enumerate(group):
             densities = np.maximum(log_densities(model, episode), floor) - calibration.level  # (T, M)
-            densities[~_usable(episode)] = 0.0
+            densities[~usable_steps(episode)] = 0.0
             evidence[row, : len(episode), :-1] = densities / calibration.correlation_steps
         posterior = forward_backward(evidence, transitions, start, lengths).probabilities
         paths = viterbi(evidence, transitions, start, lengths)
@@ -252,7 +252,7 @@ def correlation_time(groups: Sequence[tuple[int, np.ndarray]]) -> float:
 def _own_densities(model: "ModeModel", episode: Episode, expected_steps: float) -> list[tuple[int, np.ndarray]]:
     """Mode and (n,) log densities under it of each stretch that one mode explains best, undisturbed steps only."""
     modes = modes_of(model)
-    densities = log_densities(model, episode)[_usable(episode)]  # (n, M)
+    densities = log_densities(model, episode)[usable_steps(episode)]  # (n, M)
     if not len(densities):
         return []
     guarded = np.clip(densities - np.median(densities.max(axis=1)), -SURPRISE, None)
@@ -272,7 +272,7 @@ def _block_means(densities: np.ndarray) -> list[float]:
     return whole.reshape(-1, BLOCK).mean(axis=1).tolist()
 
 
-def _usable(episode: Episode) -> np.ndarray:
+def usable_steps(episode: Episode) -> np.ndarray:
     """(T,) bool, the steps that were not disturbed."""
     return np.ones(len(episode), dtype=bool) if episode.disturbed is None else ~episode.disturbed
 

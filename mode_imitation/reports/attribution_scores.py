@@ -12,7 +12,7 @@ import numpy as np
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import in_sight
-from mode_imitation.reports.attribution import NONE, Attribution
+from mode_imitation.reports.attribution import NONE, Attribution, usable_steps
 from mode_imitation.reports.clustering import has_lidar
 from mode_imitation.reports.switches import switch_scores
 
@@ -38,16 +38,6 @@ def match_modes(episodes: Sequence[Episode], states: Sequence[np.ndarray]) -> di
                 of_mode = votes.setdefault(mode, {})
                 of_mode[name] = of_mode.get(name, 0) + count
     return {mode: max(counts, key=lambda name: counts[name]) for mode, counts in sorted(votes.items())}
-
-
-def true_modes(episode: Episode, experts: Mapping[int, str]) -> np.ndarray | None:
-    """(T,) int64, the mode of the expert that drove each step (the first, where several match it); NONE for experts
-    that no mode matches; None where nobody is named."""
-    names = episode.expert_of_step
-    if names is None:
-        return None
-    mode_of = {name: mode for mode, name in sorted(experts.items(), reverse=True)}
-    return np.array([mode_of.get(str(name), NONE) for name in names], dtype=np.int64)
 
 
 def attribution_scores(
@@ -99,7 +89,10 @@ def attribution_scores(
                 "seen_in_training": str(name) in known,
                 "steps": int((who == name).sum()),
                 "right": float(every[who == name].mean()),
-                "shares": {str(state): count / int((who == name).sum()) for state, count in _of(where[who == name])},
+                "shares": {
+                    "none" if state == str(NONE) else state: count / int((who == name).sum())
+                    for state, count in _counts(where[who == name]).items()
+                },
             }
             for name in np.unique(who)
         },
@@ -131,16 +124,6 @@ def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
     return {"error": error, "classes": classes}
 
 
-def usable_steps(episode: Episode) -> np.ndarray:
-    """(T,) bool, the steps that were not disturbed."""
-    return np.ones(len(episode), dtype=bool) if episode.disturbed is None else ~episode.disturbed
-
-
-def _counts(names: np.ndarray) -> dict[str, int]:
-    values, counts = np.unique(names, return_counts=True)
-    return dict(zip(map(str, values), counts.tolist(), strict=True))
-
-
-def _of(states: np.ndarray) -> list[tuple[str, int]]:
-    values, counts = np.unique(states, return_counts=True)
-    return [("none" if state == NONE else str(state), count) for state, count in zip(values, counts, strict=True)]
+def _counts(values: np.ndarray) -> dict[str, int]:
+    found, counts = np.unique(values, return_counts=True)
+    return dict(zip(map(str, found), counts.tolist(), strict=True))

@@ -1,6 +1,6 @@
 """Modes and experts from the same held-out seeds (layouts, in worlds that have one), all in one batch of worlds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,17 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.expert_cache import ExpertCache
-from mode_imitation.reports.motion import DRIVING_DIRECTION, Motion, measure
+from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, measure
+from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy
 
 if TYPE_CHECKING:
     from gymnasium.vector import VectorEnv
 
     from mode_imitation.worlds.protocol import World
+
+UNKNOWN_LENGTH = 1000
+"""Steps of an episode where neither the user nor the environment says how long one is."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,22 @@ def as_drive(episode: Episode, world: "World") -> Drive:
     return Drive(
         episode, measure(episode, time_step=world.time_step or 1.0, driving_direction=direction, in_arena=seen)
     )
+
+
+def figures_of(
+    drives: Sequence[Drive],
+    names: Sequence[str] = FIGURES,
+    own: Mapping[str, Callable[[Episode], float]] | None = None,
+    *,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Mean and interval of every figure that all of the drives have, and of functions of an episode by their names."""
+    columns = {name: column([drive.motion for drive in drives], name) for name in names}
+    columns |= {
+        name: np.array([function(drive.episode) for drive in drives], dtype=float)
+        for name, function in (own or {}).items()
+    }
+    return {name: bootstrap(values, seed=seed) for name, values in columns.items() if values is not None}
 
 
 def check_env(policy: Policy, env: "World | VectorEnv") -> None:

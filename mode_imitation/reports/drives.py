@@ -11,18 +11,15 @@ from mode_imitation.atomic import write_json, write_text
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
-from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy
+from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, Drive, PolicyController, drive_policy, figures_of
 from mode_imitation.reports.markdown import cell, table
-from mode_imitation.reports.motion import FIGURES, column
-from mode_imitation.reports.statistics import Interval, bootstrap
+from mode_imitation.reports.statistics import Interval
 from mode_imitation.steering.policy import Policy
 from mode_imitation.versions import versions
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import WorldSpec
 
-UNKNOWN_LENGTH = 1000
-"""Steps of an episode where neither the user nor the environment says how long one is."""
 DRAWN = 8
 """Episodes in a picture."""
 WORLDS = 64
@@ -62,8 +59,7 @@ class Drives:
         from mode_imitation.plots import Panel, plot_panels, save_figure
 
         panels = [Panel(title=f"seed {episode.layout_seed}", episode=episode) for episode in self.episodes[:DRAWN]]
-        rows = [panels[first : first + 4] for first in range(0, len(panels), 4)]
-        return save_figure(plot_panels(rows, title=self.what), Path(path))
+        return save_figure(plot_panels(panels, title=self.what), Path(path))
 
 
 def rollout(
@@ -109,11 +105,7 @@ def rollout(
         policy.steer(context=context).begin()
         if not isinstance(env, VectorEnv):  # what the caller opened stays open
             world.close()
-    columns = {name: column([drive.motion for drive in drives], name) for name in FIGURES}
-    found = {name: bootstrap(values) for name, values in columns.items() if values is not None}
-    for function in figures:
-        name = getattr(function, "__name__", "figure")
-        found[name] = bootstrap([float(function(drive.episode)) for drive in drives])
+    found = figures_of(drives, own={getattr(function, "__name__", "figure"): function for function in figures})
     modes = [mode for mode in policy.modes if np.allclose(policy.mode_contexts(mode), context)]
     what = f"mode {modes[0]}" if modes else f"context {', '.join(f'{weight:.3g}' for weight in context)}"
     return Drives(what, world.env_id, drives, found)

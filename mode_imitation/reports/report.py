@@ -15,7 +15,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
-from mode_imitation.reports.closed_loop import check_env, run_experts, run_modes
+from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, check_env, run_experts, run_modes
 from mode_imitation.reports.clustering import compare_with_labels, has_lidar, sort_dataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
@@ -23,8 +23,7 @@ from mode_imitation.reports.guarantees import check_confidence
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.report_data import as_data, held_out, typical_episodes
-from mode_imitation.reports.report_work import Report, Work
+from mode_imitation.reports.report_data import Report, Work, as_data, held_out, typical_episodes
 from mode_imitation.reports.requirements import parse_requirements
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "cache_folder", "make_report", "simulator_missing"]
 
-UNKNOWN_LENGTH = 1000
-"""Steps of an episode where neither the user nor the environment says how long one is."""
 DRIVEN = "how the modes drive (goals, cost, return, motion)"
 
 MOST_BLEND_LAYOUTS = 20

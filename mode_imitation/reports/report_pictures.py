@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.reports.motion import Motion
-from mode_imitation.reports.report_work import Report
+from mode_imitation.reports.report_data import Report
 
 MARKDOWN = "report.md"
 PICTURES = {

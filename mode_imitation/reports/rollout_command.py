@@ -11,10 +11,16 @@ from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_seed
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
-from mode_imitation.reports.closed_loop import Drive, PolicyController, check_env, drive_policy
+from mode_imitation.reports.closed_loop import (
+    UNKNOWN_LENGTH,
+    Drive,
+    PolicyController,
+    check_env,
+    drive_policy,
+    figures_of,
+)
 from mode_imitation.reports.config import RolloutConfig
 from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, parse_seeds
-from mode_imitation.reports.motion import column
 from mode_imitation.reports.own_figures import own_figures
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy, parse_context
@@ -25,8 +31,6 @@ if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import World
 
 FIGURES = ("goals", "return", "steps", "success", "cost", "straightness", "speed", "turn_rate", "approach")
-UNKNOWN_LENGTH = 1000
-"""Steps of an episode where neither the user nor the environment says how long one is."""
 DEFAULT_LAYOUTS = 10
 DRAWN = 8
 """Rollouts in the picture, at most."""
@@ -114,10 +118,7 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
         with progress("driving", len(layouts) * max(n_steps, 1), "steps") as shown:
             drives = drive_policy(controller, env, layouts, n_steps, progress=shown)
         drives = [replace(drive, episode=replace(drive.episode, expert=steering.label)) for drive in drives]
-        figures = figures_of(drives, seed=config.seed)
-        for figure in own:
-            values = [figure(drive.episode) for drive in drives]
-            figures[figure.name] = bootstrap(values, seed=config.seed)
+        figures = figures_of(drives, FIGURES, {figure.name: figure for figure in own}, seed=config.seed)
         written = _write(config, env, steering, drives)
     finally:
         env.close()
@@ -197,12 +198,6 @@ def environment_of(run: "Run", env_id: str | None) -> str:
     return str(found)
 
 
-def figures_of(drives: list[Drive], *, seed: int = 0) -> dict[str, Interval]:
-    """Mean and interval of every figure that all of the drives have."""
-    columns = {figure: column([drive.motion for drive in drives], figure) for figure in FIGURES}
-    return {name: bootstrap(values, seed=seed) for name, values in columns.items() if values is not None}
-
-
 def segments_of(schedule: Schedule, drives: list[Drive], *, seed: int = 0) -> list[Segment]:
     """Goals reached in each stretch of a schedule; a stretch that lies after the episodes' end is left out."""
     met = [drive.episode.goals_met for drive in drives]
@@ -257,8 +252,7 @@ def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
         )
         for drive in drives[:DRAWN]
     ]
-    rows = [panels[first : first + 4] for first in range(0, len(panels), 4)]
-    return save_figure(plot_panels(rows, title=steering.what.partition(": ")[0]), path)
+    return save_figure(plot_panels(panels, title=steering.what.partition(": ")[0]), path)
 
 
 def command_of(config: RolloutConfig) -> str:

@@ -12,7 +12,7 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import in_sight
 from mode_imitation.data.windows import segment_lengths
-from mode_imitation.reports.attribution_scores import usable_steps
+from mode_imitation.reports.attribution import usable_steps
 from mode_imitation.reports.clustering import SortedDataset, has_lidar
 from mode_imitation.reports.switches import switch_line, switch_scores
 

@@ -88,7 +88,15 @@ class TrainConfig(DiscoveryConfig):
             space: of the actions.
             sensors: by name, as the dataset declares them.
             token_sizes: how many things each token sensor names, in order.
+
+        Raises:
+            UserError: `ring` is attention where there is no ring to attend to.
         """
+        if self.ring == "attention" and not of_kind(sensors, "ring"):
+            raise UserError(
+                "ring is attention, but no sensor of the data is of kind ring, as lidars are; leave it out, "
+                "or declare one (import --sensor NAME=START:STOP:ring)"
+            )
         tokens = zip(of_kind(sensors, "token"), token_sizes, strict=True)
         fitting = "categorical" if space.discrete else "gaussian"
         return ModelConfig(

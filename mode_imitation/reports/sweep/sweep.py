@@ -15,11 +15,9 @@ from mode_imitation.data.storage import resolve_root
 from mode_imitation.errors import UserError
 from mode_imitation.processes import one_line, run_tasks
 from mode_imitation.progress import progress
-from mode_imitation.reports.sweep.cells import CELLS, cell_file, check_out, code_digest, read_cell, write_cell
+from mode_imitation.reports.sweep.cells import CELLS, MODULE, cell_file, check_out, code_digest, read_cell, write_cell
+from mode_imitation.reports.sweep.choice import Recommendation, Setting, check_enough_episodes, gather, recommend
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, Cell, SweepConfig
-from mode_imitation.reports.sweep.criteria import check_enough_episodes
-from mode_imitation.reports.sweep.recommendation import Recommendation, Setting, gather, recommend
-from mode_imitation.reports.sweep.worker import MODULE
 
 Run = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Generator[tuple[int, Any]]]
 CODES_STEP = 16

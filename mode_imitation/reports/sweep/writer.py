@@ -9,7 +9,7 @@ from mode_imitation.atomic import write_json, write_text
 from mode_imitation.reports.markdown import table
 from mode_imitation.reports.metrics import clustering_scores
 from mode_imitation.reports.sweep.cells import FORMAT, SUMMARY
-from mode_imitation.reports.sweep.recommendation import Setting
+from mode_imitation.reports.sweep.choice import Setting
 from mode_imitation.reports.sweep.sweep import Sweep
 from mode_imitation.reports.turns import take_turns
 from mode_imitation.versions import platform_name, versions
