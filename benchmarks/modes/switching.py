@@ -68,7 +68,7 @@ class SwitchingExperts:
         self.experts, self.schedule, self.rngs, self.action_noise = list(experts), schedule, list(rngs), action_noise
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
-        """Begin N episodes, see simulation.rollout.Controller."""
+        """Begin N episodes, see worlds.rollout.Controller."""
         self.group = [self.rngs[episode] for episode in episodes]
         for expert in self.experts:
             expert.reset(observations, self.group)
