@@ -134,6 +134,9 @@ def report(run: FittedRun, *drives: Drives) -> Page:
     Args:
         run: from `fit`.
         drives: from `rollout`, any number.
+
+    Returns:
+        A page; its `save(folder)` writes it, with a picture of each of the drives.
     """
     summary = run.info["summary"]
     of = "held_out" if "held_out" in run.scores else "train"

@@ -44,6 +44,8 @@ class Steps(NamedTuple):
 
 
 class Objective(NamedTuple):
+    """The combined objective of one batch."""
+
     total: Tensor
     """Scalar, to be minimised."""
     parts: dict[str, Tensor]
