@@ -1,5 +1,6 @@
 """One restrained, colour-blind-safe look for every picture, and how pictures reach the disk."""
 
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -101,6 +102,10 @@ def style() -> Iterator[None]:
         yield
 
 
+TITLE_LETTER = 0.105
+"""Inches that a letter of a figure's title takes on average."""
+
+
 def new_figure(width: float, height: float, *, layout: str | None = "compressed", title: str | None = None) -> Figure:
     """A figure in the project's style that pyplot does not know of, so nothing has to be closed.
 
@@ -108,13 +113,14 @@ def new_figure(width: float, height: float, *, layout: str | None = "compressed"
         width, height: inches.
         layout: Matplotlib's layout engine: "compressed" leaves room for titles and legends of equal-aspect axes too;
             "constrained", or None.
-        title: over the figure.
+        title: over the figure, in as many lines as its width asks for.
     """
     with style():
         figure = Figure(figsize=(width, height), dpi=100, layout=layout)  # pyright: ignore[reportArgumentType]
         FigureCanvasAgg(figure)
         if title:
-            figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+            lines = textwrap.fill(title, max(20, int(width / TITLE_LETTER)))
+            figure.suptitle(lines, x=0.01, ha="left", fontsize=12, fontweight="bold")
         return figure
 
 
