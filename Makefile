@@ -43,8 +43,10 @@ demo: setup
 test: setup
 	$(RUN) pytest
 
+# Neither the build nor a reader's browser asks another server for anything.
 docs: setup
-	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+	@! grep -rEl '<(script|img|iframe|link)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
 
 lint: setup
 	$(RUN) ruff check .
