@@ -33,12 +33,14 @@ class Drives:
     what: str
     """Who drove: "mode 1"."""
     env_id: str
+    """Where."""
     drives: list[Drive]
     figures: dict[str, Interval]
     """Mean and 95% interval over the episodes, of what the world tells: return, length, success, cost, goals, ..."""
 
     @property
     def episodes(self) -> list[Episode]:
+        """One for each seed, in their order."""
         return [drive.episode for drive in self.drives]
 
     def __len__(self) -> int:
