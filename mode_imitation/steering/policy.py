@@ -73,7 +73,6 @@ class Policy:
         self.action_space = model.config.action_space
         self.act_dim: int = self.action_space.size
         self.modes: list[int] = np.flatnonzero(model.alive.cpu().numpy()).tolist()
-        """The codes in use, which `steer(mode=...)` takes."""
         self.chunk, self.carried = model.config.chunk, max(1, model.config.chunk // 2)
         """How many actions are predicted at once, and how many of them are carried out."""
         self._stateful = bool(model.config.memory) or self.carried > 1
