@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
-Result = TypeVar("Result")
+Part, Result = TypeVar("Part"), TypeVar("Result")
 
 
 @contextmanager
@@ -29,17 +28,18 @@ def n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def side_by_side(
-    work: Callable[[Tensor], Result], parts: Sequence[Tensor], n_threads: int | None = None
-) -> list[Result]:
-    """What the work makes of each part, a thread for each but the first; the same bits whatever their number.
+def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part], n_threads: int | None = None) -> list[Result]:
+    """What the work makes of each part, several at a time; the same bits whatever the number of threads.
 
     Args:
         work: must not write to what the parts share.
-        parts: on a GPU they are done one after the other.
-        n_threads: None: one a core.
+        parts: the first is done by the thread that calls.
+        n_threads: None: OMP_NUM_THREADS where it is set, else one a core.
     """
-    if min(n_threads or n_cores(), len(parts)) < 2 or parts[0].is_cuda:
+    if n_threads is None:
+        asked = os.environ.get("OMP_NUM_THREADS", "")
+        n_threads = min(n_cores(), int(asked)) if asked.isdecimal() else n_cores()
+    if min(n_threads, len(parts)) < 2:
         return [work(part) for part in parts]
     others = [_threads().submit(work, part) for part in parts[1:]]
     try:
@@ -51,4 +51,4 @@ def side_by_side(
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_cores(), "half of a batch", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(n_cores(), "side-by-side", initializer=torch.set_num_threads, initargs=(1,))

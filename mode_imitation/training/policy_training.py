@@ -57,6 +57,7 @@ class PolicyTraining:
         moving = config.context == "assignment"  # else contexts are distances to codes that must stay where they are
         model.codebook.entries.requires_grad_(moving)
         self.of_actor = list(model.actor.parameters())
+        self.n_threads = config.workers if data.device.type == "cpu" else 1
         trained = [weights for weights in model.parameters() if weights.requires_grad]
         self.optimiser = adam(trained, config.learning_rate)
 
@@ -69,7 +70,7 @@ class PolicyTraining:
             agreement, reconstruction = self.agreement()
             (AGREEMENT_WEIGHT * agreement + self.config.reconstruction * reconstruction).backward()
         # Halves of a batch, side by side where there are two cores; one after the other they give the same bits.
-        halves = side_by_side(self.gradients, self.draw().chunk(2), self.config.workers)
+        halves = side_by_side(self.gradients, self.draw().chunk(2), self.n_threads)
         for weights, *gradients in zip(self.of_actor, *(gradients for _, gradients in halves), strict=True):
             weights.grad = sum(gradients) / len(halves)  # type: ignore[assignment]
         self.optimiser.step()
@@ -78,7 +79,7 @@ class PolicyTraining:
     def gradients(self, batch: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
         """A batch's NLL, and the gradient of each of the actor's weights."""
         nll = self.action_nll(batch)
-        return nll.detach(), torch.autograd.grad(nll, self.of_actor)
+        return nll.detach(), torch.autograd.grad(nll, self.of_actor, materialize_grads=True)
 
     def draw(self) -> Tensor:
         """A fresh batch: steps, or for an actor with a memory the first step of each sequence."""
