@@ -5,7 +5,6 @@ Whatever the number of processes, a restart is the same function of data and set
 
 import contextlib
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +19,7 @@ from mode_imitation.discovery.switches import BLIND_ROUNDS, MOST_SIGHTED
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
+from mode_imitation.model.threads import n_cores
 from mode_imitation.processes import run_tasks
 from mode_imitation.progress import progress
 from mode_imitation.training.config import TrainConfig
@@ -70,7 +70,7 @@ class RestartPlan:
 
 def units(config: TrainConfig) -> dict[str, float]:
     """About how long each piece of a stage takes, in ms: it makes the stages' progress one number."""
-    policy = 30 if config.ring == "attention" else 4
+    policy = 45 if config.ring == "attention" else 6
     judging = 2.5 * config.judge_iterations
     return {"start": 9, "reassign": judging, "switches": 1.5 * judging, "policy": policy}
 
@@ -127,7 +127,7 @@ NOTES = {
 def n_workers(config: TrainConfig) -> int:
     """Restarts that run side by side: all in this process on a GPU, which they would only share."""
     on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else max(1, min(config.workers or _cores(), config.restarts))
+    return 1 if on_gpu else max(1, min(config.workers or n_cores(), config.restarts))
 
 
 def run_restarts(
@@ -174,10 +174,6 @@ def _is_done(plan: RestartPlan, restart: int) -> bool:
 
 def _score(state: State) -> float:
     return math.inf if state.score is None else state.score
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _settled(states: list[State]) -> bool:
