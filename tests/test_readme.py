@@ -46,12 +46,13 @@ def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> No
 OPTIONS_OF_OTHERS = {"--no-deps"}  # pip's
 
 
-@pytest.mark.parametrize("page", sorted(BOTH.keys() - OF_RELEASE_0_1))
-def test_options_in_sentences_are_taken_by_a_command(page: str) -> None:
+@pytest.mark.parametrize("name", ["README", *sorted(PAGES.keys() - OF_RELEASE_0_1)])
+def test_options_in_sentences_are_taken_by_a_command(name: str) -> None:
+    page = README if name == "README" else PAGES[name]
     configs = [getattr(import_module(f"mode_imitation.commands.{c.module}"), c.config) for c in COMMANDS.values()]
     known = {"help", "version"}.union(*map(known_options, [*configs, BenchmarkConfig, OriginalConfig]))
     taken = {f"--{no}{name.replace('_', '-')}" for name in known for no in ("", "no-")} | OPTIONS_OF_OTHERS
-    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", BOTH[page], flags=re.DOTALL))
+    spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
     ours = [words for words in map(str.split, spans) if words[0] in COMMANDS or words[0].startswith("--")]
     named = {word.split("=")[0] for words in ours for word in words if word.startswith("--")}
     assert named - taken == set()
