@@ -1,10 +1,14 @@
 """Episodes, datasets and axes that the tests of pictures share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import BboxBase
 
 from mode_imitation import plots
 from mode_imitation.data.episodes import Episode, Scene
@@ -45,6 +49,21 @@ def an_axes() -> Axes:
 
 def named(ax: Axes, gid: str) -> list[Any]:
     return [artist for artist in ax.get_children() if artist.get_gid() == gid]
+
+
+def assert_within(figure: Figure, boxes: Sequence[BboxBase]) -> None:
+    """Nothing of a drawn figure is cut off; half a pixel is rounding."""
+    for box in boxes:
+        assert min(box.x0, box.y0) >= -0.5
+        assert box.x1 <= figure.bbox.x1 + 0.5
+        assert box.y1 <= figure.bbox.y1 + 0.5
+
+
+def text_boxes(figure: Figure) -> list[BboxBase]:
+    """Extents of all the texts of a figure, drawn first, that are not empty."""
+    plots.figure_to_array(figure)
+    texts: list[Any] = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    return [text.get_window_extent() for text in texts if text.get_text().strip()]
 
 
 @dataclass

@@ -6,10 +6,8 @@ from matplotlib.collections import QuadMesh
 
 from mode_imitation import plots
 from mode_imitation.errors import UserError
-from mode_imitation.plots.birdseye import draw_way_out
 from mode_imitation.plots.mode_maps import BINS
-from mode_imitation.plots.scene import draw_scale, prepare_axes
-from tests.drawn_episodes import an_episode, named
+from tests.drawn_episodes import named
 
 ARENA = (-1.5, -1.5, 1.5, 1.5)
 
@@ -26,7 +24,7 @@ def test_a_map_holds_the_share_of_time_in_every_cell_and_says_what_lies_beyond()
     low, high = ax.get_xlim()
     row, column = (int((value - low) / (high - low) * BINS) for value in (y, x))
     assert shares[row, column] >= 0.01
-    assert ax.get_xlabel() == "2 episodes · 25% of the time beyond this view"
+    assert ax.get_xlabel() == "2 episodes · 25% of the time outside"
     assert low < ARENA[0] < ARENA[2] < high
 
 
@@ -95,17 +93,3 @@ def test_a_blend_shows_every_figure_that_is_known_with_its_interval() -> None:
     band = ax.collections[0].get_paths()[0].vertices
     assert {3.5, 5.5, 4.5} <= set(np.asarray(band)[:, 1].tolist())
     assert [label.get_text() for label in ax.get_xticklabels()] == ["mode 0", "half", "mode 2"]
-
-
-@pytest.mark.parametrize("x", np.linspace(-1.7, -0.6, 6))
-def test_how_far_a_path_went_out_is_not_written_over_the_scale(x: float) -> None:
-    limits = (-2.0, -2.0, 2.0, 2.0)
-    ax = plots.new_figure(2.7, 2.7, layout=None).add_axes((0, 0, 1, 1))
-    prepare_axes(ax, limits)
-    draw_scale(ax, limits)
-    bar = ax.texts[-1], *ax.lines
-    downwards = np.column_stack([np.full(60, x), np.linspace(0.0, -9.0, 60)])
-    _, label = draw_way_out(ax, downwards, limits, an_episode())
-    renderer = ax.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    box = label.get_window_extent(renderer)
-    assert not any(box.overlaps(thing.get_window_extent(renderer)) for thing in bar)

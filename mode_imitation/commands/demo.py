@@ -122,7 +122,7 @@ def modes(config: DemoCommand) -> "Report":
 
 def animate(report: "Report", config: DemoCommand) -> None:
     """Stage 4: one policy switched from mode to mode, as a picture and as an animation."""
-    from mode_imitation.plots import animate_birdseye
+    from mode_imitation.plots import animate_birdseye, mode_color
     from mode_imitation.progress import progress
     from mode_imitation.reports.config import RolloutConfig
     from mode_imitation.reports.rollout_command import rollout_run
@@ -145,15 +145,13 @@ def animate(report: "Report", config: DemoCommand) -> None:
             overwrite=True,
         )
     )
-    single = {
-        f"mode {mode}": rollout_run(
-            RolloutConfig(run=config.out / "run", mode=mode, seeds="1000000000", steps=config.steps)
-        )
-        for mode in policy.modes
-    }
-    episodes = {title: result.drives[0].episode for title, result in single.items()}
+    episodes, colors = {}, {}
+    for entry in report.data["modes"]:
+        mode, title = entry["mode"], f"mode {entry['mode']}: {entry['description']}"
+        driven = rollout_run(RolloutConfig(run=config.out / "run", mode=mode, seeds="1000000000", steps=config.steps))
+        episodes[title], colors[title] = driven.drives[0].episode, mode_color(mode)
     with progress("animating", 1 - (-config.steps // 5), "pictures") as shown:
-        animate_birdseye(episodes, config.out / "modes.gif", progress=shown)
+        animate_birdseye(episodes, config.out / "modes.gif", colors=colors, progress=shown)
 
 
 def conclude(report: "Report", config: DemoCommand, seconds: float) -> None:

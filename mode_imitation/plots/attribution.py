@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.legend import legend_columns
+from mode_imitation.plots.layout import columns_that_fit
 
 WIDTH = 9.6
 """Inches."""
@@ -52,12 +52,15 @@ def plot_attribution(
     chosen = [strips[index] for index in np.unique(np.linspace(0, len(strips) - 1, MOST_STRIPS).round().astype(int))]
     shades = expert_shades(strips, matches or {})
     legends = [_mode_handles(chosen), _expert_handles(chosen, shades)]
-    columns = [legend_columns(handles, WIDTH - 0.3) for handles in legends]
+    columns = [columns_that_fit(handles, WIDTH - 0.3) for handles in legends]
     rows = [-(-len(handles) // count) for handles, count in zip(legends, columns, strict=True)]
-    legend = 0.12 + LEGEND_ROW * sum(rows)
-    left, right, bottom, top = 0.1 + 0.072 * max(len(strip.label) for strip in chosen), 0.2, 0.48, 0.12
-    heading = 0.34 if title else 0.0
-    height = heading + legend + top + ROW * len(chosen) + bottom
+    heading = look.wrapped(title, WIDTH - 0.2, 11) if title else ""
+    above = [
+        0.16 + 0.18 * (heading.count("\n") + 1) if heading else 0.0
+    ]  # where each legend begins, inches from the top
+    above += [above[0] + LEGEND_ROW * rows[0]]
+    left, right, bottom = 0.2 + max(look.text_width(strip.label, 8) for strip in chosen), 0.2, 0.48
+    height = above[1] + LEGEND_ROW * rows[1] + 0.24 + ROW * len(chosen) + bottom
     figure = look.new_figure(WIDTH, height, layout=None)
     with look.style():
         box = (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, ROW * len(chosen) / height)
@@ -69,17 +72,11 @@ def plot_attribution(
         ax.set_yticks(np.arange(len(chosen)) + 0.5 * (STRIP + TRUTH) + 0.04, [strip.label for strip in chosen])
         ax.tick_params(axis="y", length=0, labelsize=8, labelcolor=look.INK)
         ax.spines["left"].set_visible(False)
-        if title:
-            figure.text(0.012, 1 - 0.2 / height, title, fontsize=11, fontweight="bold", va="center")
+        figure.text(0.012, 1 - 0.08 / height, heading, fontsize=11, fontweight="bold", va="top")
         for index, handles in enumerate(legends):
+            place = {"loc": "upper left", "bbox_to_anchor": (0.005, 1 - above[index] / height)}
             figure.legend(
-                handles=handles,
-                loc="upper left",
-                bbox_to_anchor=(0.005, 1 - (heading + LEGEND_ROW * sum(rows[:index])) / height),
-                ncols=columns[index],
-                handlelength=1.2,
-                columnspacing=1.4,
-                borderpad=0.2,
+                handles=handles, ncols=columns[index], handlelength=1.2, columnspacing=1.4, borderpad=0.2, **place
             )
     return figure
 
@@ -97,17 +94,15 @@ def expert_shades(strips: Sequence[Strip], matches: Mapping[int, str]) -> dict[s
 
 
 def _draw_strip(ax: Axes, strip: Strip, row: int, shades: Mapping[str, str]) -> None:
+    def paint(colors: np.ndarray, top: float, bottom: float) -> None:  # (T, 3) as a band of one unit a step
+        ax.imshow(colors[None], extent=(0, len(colors), bottom, top), aspect="auto", interpolation="nearest")
+
     sure = strip.probability[:, None]
     colors = np.array([to_rgb(look.mode_color(int(state))) for state in strip.states])
-    _paint(ax, sure * colors + (1 - sure), row, row + STRIP)
+    paint(sure * colors + (1 - sure), row, row + STRIP)
     if strip.experts is not None:
         truth = np.array([to_rgb(shades[str(name)]) for name in strip.experts])
-        _paint(ax, truth, row + STRIP + 0.04, row + STRIP + 0.04 + TRUTH)
-
-
-def _paint(ax: Axes, colors: np.ndarray, top: float, bottom: float) -> None:
-    """(T, 3) colours as a band of one unit a step."""
-    ax.imshow(colors[None], extent=(0, len(colors), bottom, top), aspect="auto", interpolation="nearest")
+        paint(truth, row + STRIP + 0.04, row + STRIP + 0.04 + TRUTH)
 
 
 def _mode_handles(strips: Sequence[Strip]) -> list[Patch]:

@@ -18,11 +18,8 @@ def mode_colors(report: Mapping[str, Any]) -> dict[int, str]:
 
 def expert_colors(report: Mapping[str, Any]) -> dict[str, str]:
     """The colour of each expert beside the modes: that of the first mode that matches it, grey where none does."""
-    colors: dict[str, str] = {}
-    for entry in report["modes"]:
-        if entry.get("expert") is not None:
-            colors.setdefault(entry["expert"], look.mode_color(int(entry["mode"])))
-    return {name: colors.get(name, look.UNLABELLED) for name in report.get("experts") or {}}
+    matched = {entry.get("expert"): look.mode_color(int(entry["mode"])) for entry in reversed(report["modes"])}
+    return {name: matched.get(name, look.UNLABELLED) for name in report.get("experts") or {}}
 
 
 def plot_mode_bars(
@@ -39,28 +36,25 @@ def plot_mode_bars(
     Raises:
         UserError: the report has neither modes nor experts, or none of the metrics.
     """
-    rows = _bar_rows(report)
-    if not rows:
+    labels, colors, values, places = _bar_rows(report)
+    if not labels:
         raise UserError("the report has neither modes nor experts; run the evaluation first")
-    shown = [metric for metric in metrics if any(_interval(values, metric) for _, _, _, values in rows)]
+    found = {metric: [_interval(row, metric) for row in values] for metric in metrics}
+    shown = {metric: rows for metric, rows in found.items() if any(rows)}
     if not shown:
         raise UserError(f"the report has none of {', '.join(metrics)}; run the evaluation with a simulator installed")
-    columns = min(len(shown), 3)
-    lines = -(-len(shown) // columns)
-    height = lines * max(0.65 + 0.27 * len(rows), 1.2) + (0.35 if title else 0)
-    figure = look.new_figure(2.2 + 2.6 * columns, height, title=title)
+    experts = [row is not None and "mode" not in row for row in values]
     with look.style():
-        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
-        y = _bar_places(rows)
-        for ax, metric in zip(axes.flat, shown, strict=False):
-            _draw_bars(ax, rows, y, metric)
-        for ax in axes.flat[len(shown) :]:
-            ax.remove()
-        for ax in axes[:, 0]:
-            ax.set_yticks(y, [label for label, _, _, _ in rows], fontsize=8.5)
-            for tick, (_, is_expert, _, _) in zip(ax.get_yticklabels(), rows, strict=True):
+        height = max(0.55 + 0.27 * len(labels), 1.2)
+        figure, axes = look.small_axes(len(shown), 2.7, height, columns=3, title=title, margin=1.6, sharey=True)
+        for ax, (metric, rows) in zip(axes, shown.items(), strict=True):
+            numbers = np.array([row or (np.nan,) * 3 for row in rows])  # (rows, 3): mean, low, high
+            texts = [_figure(row[0]) if row else "not known" for row in rows]
+            look.draw_bars(ax, places, numbers[:, 0], texts, colors, intervals=numbers[:, 1:], pale=experts)  # type: ignore[arg-type]
+            ax.set_title(look.figure_name(metric), loc="left")
+            ax.set_yticks(places, labels, fontsize=8.5)
+            for tick, is_expert in zip(ax.get_yticklabels(), experts, strict=False):
                 tick.set(color=look.INK, fontweight="bold" if is_expert else "normal")
-        axes[0, 0].set_ylim(y[-1] + 0.6, -0.6)
     return figure
 
 
@@ -97,21 +91,19 @@ def plot_confusion(
     with look.style():
         look.draw_heat(ax, shares)
         for (i, j), share in np.ndenumerate(shares):
-            ink = look.ink_on(look.SHADES(share)[:3])
             if counts[i, j]:
-                _write_cell(ax, j, i, _percent(share), f"{counts[i, j]:,.0f}", ink)
+                # Two lines about the middle of a cell, apart by points, whatever the size of the cell.
+                looks: dict[str, Any] = {"ha": "center", "va": "center", "color": look.ink_on(look.SHADES(share)[:3])}
+                looks |= {"xy": (j, i), "textcoords": "offset points"}
+                ax.annotate(_percent(share), xytext=(0, 4), fontsize=9.5, fontweight="bold", **looks)
+                ax.annotate(f"{counts[i, j]:,.0f}", xytext=(0, -7), fontsize=7, **looks)
         long = max(map(len, experts)) > 11 and len(experts) > 3
-        ax.set_xticks(
-            range(len(experts)),
-            [name.replace("_", " " if long else "_") for name in experts],
-            color=look.INK,
-            rotation=28 if long else 0,
-            ha="right" if long else "center",
-        )
+        names = [name.replace("_", " ") for name in experts] if long else experts
+        turned = {"rotation": 28 * long, "ha": "right" if long else "center"}
+        ax.set_xticks(range(len(experts)), names, color=look.INK, **turned)
         ax.set_yticks(range(len(modes)), [f"mode {mode}" for mode in modes], color=look.INK)
-        per = "each expert's" if normalize == "expert" else "each mode's"
-        ax.set_xlabel(f"share of {per} {unit}", color=look.FAINT, fontsize=8.5)
-        ax.set_title(title or "", loc="left")
+        look.caption(ax, f"share of each {normalize}'s {unit}")
+        ax.set_title(title or "", loc="left", color=look.INK)
     return ax
 
 
@@ -123,84 +115,51 @@ def plot_mode_shares(
     Args:
         ax: where to draw.
         shares: (K,) summing to 1.
-        descriptions: K sentences, written behind the bars.
+        descriptions: K sentences, written beside the bars.
         title: over the axes.
     """
+    told = descriptions or [""] * len(shares)
+    texts = [
+        f"{share:.0%}  {text}".rstrip() if share > 0 else "pruned" for share, text in zip(shares, told, strict=True)
+    ]
+    y = np.arange(len(shares))
     with look.style():
-        look.dress(ax)
-        y = np.arange(len(shares))
-        ax.barh(y, shares, color=[look.mode_color(mode) for mode in range(len(shares))], height=0.62)
-        for mode, share in enumerate(shares):
-            text = f"{share:.0%}" if share > 0 else "pruned"
-            if descriptions is not None and share > 0:
-                text += f"  {descriptions[mode]}"
-            ax.text(share + 0.012, mode, text, va="center", fontsize=8.5, color=look.INK if share > 0 else look.FAINT)
+        colors = [look.mode_color(mode) for mode in range(len(shares))]
+        look.draw_bars(ax, y, shares, [""] * len(shares), colors)
+        for mode, text in enumerate(texts):  # beside the axis, which ends at 100%
+            place = ax.get_yaxis_transform()
+            ink = look.INK if shares[mode] > 0 else look.FAINT
+            ax.text(1.03, mode, text, transform=place, va="center", fontsize=8.5, color=ink)
         ax.set_yticks(y, [f"mode {mode}" for mode in range(len(shares))], color=look.INK)
-        ax.tick_params(axis="y", length=0)
-        ax.set_ylim(len(shares) - 0.4, -0.6)
-        longest = max((len(text) for text in descriptions), default=0) if descriptions is not None else 0
-        ax.set_xlim(0, max(max(shares) * (1.25 + 0.035 * longest), 0.1))
-        ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        ax.set_xticks([tick for tick in (0, 0.25, 0.5, 0.75, 1) if tick <= 1.1 * max(shares) or tick < 0.5])
-        ax.set_xlabel("share of the data", fontsize=8.5, color=look.FAINT)
-        ax.set_title(title or "", loc="left")
+        ax.set_xlim(0, 1)
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+        look.caption(ax, "share of the data")
+        ax.set_title(title or "", loc="left", color=look.INK)
     return ax
 
 
-_Row = tuple[str, bool, str, Mapping[str, Any]]
-"""Label, whether it is an expert, its colour, its metrics."""
-
-
-def _bar_rows(report: Mapping[str, Any]) -> list[_Row]:
+def _bar_rows(report: Mapping[str, Any]) -> tuple[list[str], list[str], list[Mapping[str, Any]], np.ndarray]:
+    """Labels, colours and values of every expert and of the modes below it, and their heights: a gap before experts."""
     experts = report.get("experts") or {}
-    colors, shades = mode_colors(report), expert_colors(report)
-    rows: list[_Row] = []
+    shades = expert_colors(report)
+    labels, colors, values, heights = [], [], [], [-1.0]
 
-    def add_modes(name: str | None) -> None:
+    def add(label: str, color: str, row: Mapping[str, Any], gap: float) -> None:
+        labels.append(label)
+        colors.append(color)
+        values.append(row)
+        heights.append(heights[-1] + 1 + gap * (len(heights) > 1))
+
+    for name in [*experts, None]:
+        if name is not None:
+            add(name, shades[name], experts[name], 0.45)
         for entry in report["modes"]:
             expert = entry.get("expert")
-            if expert == name or (name is None and expert not in experts):
+            if (expert if expert in experts else None) == name:
                 share = entry.get("share")
                 label = f"mode {entry['mode']}" + (f" ({share:.0%} of data)" if share is not None else "")
-                rows.append((label, False, colors[int(entry["mode"])], entry))
-
-    for name, values in experts.items():
-        rows.append((name, True, shades[name], values))
-        add_modes(name)
-    add_modes(None)
-    return rows
-
-
-def _bar_places(rows: Sequence[_Row]) -> np.ndarray:
-    """(rows,) heights downwards, with a gap before each expert."""
-    gaps = np.cumsum([0.45 * (is_expert and i > 0) for i, (_, is_expert, _, _) in enumerate(rows)])
-    return np.arange(len(rows)) + gaps
-
-
-def _draw_bars(ax: Axes, rows: Sequence[_Row], y: np.ndarray, metric: str) -> None:
-    ends = [interval for _, _, _, values in rows if (interval := _interval(values, metric))]
-    top = max([abs(end) for interval in ends for end in interval] + [1e-9])
-    for place, (_, is_expert, color, values) in zip(y, rows, strict=True):
-        interval = _interval(values, metric)
-        if interval is None:
-            ax.text(0, place, " not known", va="center", fontsize=8, color=look.FAINT)
-            continue
-        mean, low, high = interval
-        fill: dict[str, Any] = (
-            {"color": look.lighter(color, 0.65), "edgecolor": color} if is_expert else {"color": color}
-        )
-        ax.barh(place, mean, height=0.72, lw=1.0, **fill)
-        ax.plot([low, high], [place, place], color=look.INK, lw=1.3, solid_capstyle="butt")
-        x, side = (max(high, 0) + 0.025 * top, "left") if mean >= 0 else (min(low, 0) - 0.025 * top, "right")
-        ax.text(x, place, _figure(mean), va="center", ha=side, fontsize=8, color=look.INK)
-    low = min([end for interval in ends for end in interval] + [0.0])
-    ax.set_xlim(1.35 * low if low < 0 else 0, 1.2 * top)
-    ax.axvline(0, color=look.RULE, lw=0.8)
-    ax.xaxis.set_major_locator(look.ticks(4))
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x")
-    ax.set_title(metric.replace("_", " "), loc="left")
+                add(label, look.mode_color(int(entry["mode"])), entry, 0.0)
+    return labels, colors, values, np.array(heights[1:])
 
 
 def _interval(values: Mapping[str, Any], metric: str) -> tuple[float, float, float] | None:
@@ -209,18 +168,15 @@ def _interval(values: Mapping[str, Any], metric: str) -> tuple[float, float, flo
     if not entry or entry.get("mean") is None:
         return None
     mean = float(entry["mean"])
-    ends = [float(entry[end]) if entry.get(end) is not None else mean for end in ("low", "high")]
-    return (mean, ends[0], ends[1]) if np.isfinite([mean, *ends]).all() else None
+    low, high = (mean if entry.get(end) is None else float(entry[end]) for end in ("low", "high"))
+    return (mean, low, high) if np.isfinite([mean, low, high]).all() else None
 
 
 def _figure(value: float) -> str:
     """As many digits as tell modes apart: 10.9, 0.05, but 0.998."""
     size = abs(value)
-    if size >= 100 or size == 0:
-        return f"{value:.0f}"
-    if size >= 2:
-        return f"{value:.1f}"
-    return f"{value:.3f}" if 0.98 < size < 1.02 else f"{value:.2f}"
+    digits = 0 if size >= 100 or size == 0 else 1 if size >= 2 else 3 if 0.98 < size < 1.02 else 2
+    return f"{value:.{digits}f}"
 
 
 def _percent(share: float) -> str:
@@ -228,10 +184,3 @@ def _percent(share: float) -> str:
     if 0.005 <= share <= 0.995 or share in (0, 1):
         return f"{share:.0%}"
     return "<0.1%" if share < 0.001 else ">99.9%" if share > 0.999 else f"{share:.1%}"
-
-
-def _write_cell(ax: Axes, x: float, y: float, large: str, small: str, ink: str) -> None:
-    """Two lines about the middle of a cell, apart by points, whatever the size of the cell."""
-    common: dict[str, Any] = {"xy": (x, y), "textcoords": "offset points", "ha": "center", "va": "center", "color": ink}
-    ax.annotate(large, xytext=(0, 4), fontsize=9.5, fontweight="bold", **common)
-    ax.annotate(small, xytext=(0, -7), fontsize=7, **common)

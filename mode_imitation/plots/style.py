@@ -1,8 +1,9 @@
 """One restrained, colour-blind-safe look for every picture, and how pictures reach the disk."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyArrowPatch
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
+from PIL import Image
 
 from mode_imitation.atomic import write_atomic
 from mode_imitation.errors import UserError
@@ -94,16 +99,15 @@ TIME_COLORS = LinearSegmentedColormap.from_list(
 # White for nothing, dark for much: the ground of every heat map.
 SHADES = LinearSegmentedColormap.from_list("mode_imitation_shades", ["#ffffff", "#dbe5f0", "#7fa3c7", "#1f4e79"])
 
+PADDING = 0.09
+"""Inches about axes and at a figure's edges."""
+
 
 @contextmanager
 def style() -> Iterator[None]:
     """The project's look inside the `with`; Matplotlib's settings are as before after it."""
     with mpl.rc_context(_SETTINGS):
         yield
-
-
-TITLE_LETTER = 0.105
-"""Inches that a letter of a figure's title takes on average."""
 
 
 def new_figure(width: float, height: float, *, layout: str | None = "compressed", title: str | None = None) -> Figure:
@@ -118,10 +122,55 @@ def new_figure(width: float, height: float, *, layout: str | None = "compressed"
     with style():
         figure = Figure(figsize=(width, height), dpi=100, layout=layout)  # pyright: ignore[reportArgumentType]
         FigureCanvasAgg(figure)
+        if engine := figure.get_layout_engine():
+            engine.set(w_pad=PADDING, h_pad=PADDING, wspace=0.02)  # pyright: ignore[reportCallIssue]
         if title:
-            lines = textwrap.fill(title, max(20, int(width / TITLE_LETTER)))
-            figure.suptitle(lines, x=0.01, ha="left", fontsize=12, fontweight="bold")
+            figure.suptitle(wrapped(title, width - 0.2, 12), x=0.1 / width, ha="left", fontsize=12, fontweight="bold")
         return figure
+
+
+def small_axes(
+    n: int,
+    width: float,
+    height: float,
+    *,
+    columns: int = 4,
+    title: str | None = None,
+    margin: float = 0.0,
+    **shared: Any,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with `n` axes in rows of at most `columns`, each about `width` x `height` inches.
+
+    Args:
+        n, width, height, columns: of the axes.
+        title: over the figure.
+        margin: inches more at the left, for names.
+        shared: `sharex`, `sharey` as `Figure.subplots` takes them.
+    """
+    columns = min(n, columns)
+    rows = -(-n // columns)
+    across = max(margin + columns * width, 4.5)  # one alone still has room for a title
+    lines = 0 if title is None else wrapped(title, across - 0.2, 12).count("\n") + 1
+    figure = new_figure(across, rows * height + 0.1 + 0.22 * lines, title=title)
+    axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
+    for ax in axes[n:]:
+        ax.remove()
+    return figure, axes[:n]
+
+
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Inches that a line takes in letters of so many points."""
+    font = FontProperties(family="DejaVu Sans", size=size, weight="bold" if bold else "normal")
+    return text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+def wrapped(text: str, width: float, size: float, *, bold: bool = True) -> str:
+    """The text in lines of at most `width` inches."""
+    for letters in range(len(text), 1, -1):
+        lines = textwrap.wrap(text, letters)
+        if all(text_width(line, size, bold=bold) <= width for line in lines):
+            return "\n".join(lines)
+    return text
 
 
 def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
@@ -139,9 +188,20 @@ def save_figure(figure: Figure, path: Path, *, dpi: int = 150) -> Path:
         raise UserError(f"cannot write a picture as {path.name!r}; end the name in .png, .pdf or .svg")
     # Dates and version strings would make equal pictures differ.
     metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(kind)
+    drawn = BytesIO()
     with style():
-        write_atomic(path, lambda temporary: figure.savefig(temporary, format=kind, dpi=dpi, metadata=metadata))
+        figure.savefig(drawn, format=kind, dpi=dpi, metadata=metadata)
+    if kind == "png":  # a third of the size
+        image = in_few_colors(Image.open(drawn).convert("RGB"), 256)
+        image.save(drawn := BytesIO(), format="PNG", optimize=True, dpi=(dpi, dpi))
+    write_atomic(path, lambda temporary: temporary.write_bytes(drawn.getvalue()))
     return path
+
+
+def in_few_colors(image: Image.Image, n: int) -> Image.Image:
+    """The image with a palette of at most `n` colours, without dithering."""
+    # Maximum coverage keeps the colours of thin lines; one step of k-means makes those of large areas exact.
+    return image.quantize(n, method=Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
 
 
 def figure_to_array(figure: Figure, *, dpi: int = 100) -> np.ndarray:
@@ -199,6 +259,74 @@ def draw_heat(ax: Axes, values: np.ndarray) -> None:
     ax.tick_params(which="both", length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)
+
+
+def draw_bars(
+    ax: Axes,
+    places: np.ndarray,
+    values: Sequence[float],
+    texts: Sequence[str],
+    colors: Sequence[str],
+    *,
+    intervals: Sequence[tuple[float, float]] | None = None,
+    pale: Sequence[bool] | None = None,
+) -> None:
+    """Horizontal bars from the top down, each with its number at the end and an interval over it; NaN has only a text.
+
+    Args:
+        ax: where to draw.
+        places: (N,) heights, downwards.
+        values, texts, colors: N each.
+        intervals: N (low, high).
+        pale: N, the bars that are drawn pale in a frame of their colour.
+    """
+    dress(ax)
+    numbers = np.nan_to_num(np.asarray(values, dtype=np.float64))
+    ends = np.column_stack([numbers, numbers]) if intervals is None else np.nan_to_num(np.asarray(intervals))
+    low, high = min(float(ends.min()), 0.0), max(float(ends.max()), 0.0)
+    span = high - low or 1.0
+    for index, (place, value, text, color) in enumerate(zip(places, numbers, texts, colors, strict=True)):
+        framed = pale is not None and pale[index]
+        fill = lighter(color, 0.65) if framed else color
+        ax.barh(place, value, height=0.7, facecolor=fill, edgecolor=color, lw=1.0 if framed else 0.0)
+        if intervals is not None:
+            ax.plot(ends[index], [place, place], color=INK, lw=1.3, solid_capstyle="butt")
+        x, side, gap = (ends[index, 0], "right", -4) if value < 0 else (ends[index, 1], "left", 4)
+        looks: Any = {"va": "center", "ha": side, "fontsize": 8, "color": INK}
+        ax.annotate(text, (x, place), (gap, 0), textcoords="offset points", **looks)
+    ax.set_xlim(low - 0.3 * span * (low < 0), high + 0.3 * span * (high > 0 or low == 0))
+    ax.set_ylim(float(places[-1]) + 0.6, float(places[0]) - 0.6)
+    ax.axvline(0, color=RULE, lw=0.8)
+    ax.xaxis.set_major_locator(ticks(4))
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", color=_SETTINGS["grid.color"], linewidth=0.8)
+
+
+def figure_name(name: str) -> str:
+    """What a figure of episodes is called over a picture, with its unit."""
+    return {"speed": "speed (m/s)"}.get(name, name.replace("_", " "))
+
+
+def caption(ax: Axes, text: str) -> None:
+    """A faint line, or several, at the left below axes."""
+    ax.set_xlabel(text, fontsize=8.5, color=FAINT, labelpad=3, loc="left")
+
+
+def draw_arrow(ax: Axes, tail: Any, head: Any, *, color: Any = INK, size: float = 13, **looks: Any) -> FancyArrowPatch:
+    """An arrow between two points of the axes."""
+    arrow = FancyArrowPatch(
+        tuple(tail),
+        tuple(head),
+        arrowstyle="-|>",
+        mutation_scale=size,
+        shrinkA=0,
+        shrinkB=0,
+        color=color,
+        **{"lw": 1.6, **looks},
+    )
+    ax.add_artist(arrow)
+    return arrow
 
 
 def ticks(most: int, *, integer: bool = False) -> MaxNLocator:
