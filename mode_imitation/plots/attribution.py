@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,7 +16,6 @@ from mode_imitation.plots.layout import columns_that_fit
 
 WIDTH = 9.6
 """Inches."""
-LEGEND_ROW = 0.24
 ROW, STRIP, TRUTH = 0.3, 0.6, 0.22
 """Height of a row in inches; of the strip and of the truth under it as shares of a row."""
 MOST_STRIPS = 32
@@ -51,20 +51,9 @@ def plot_attribution(
         raise UserError("there are no episodes to draw; give at least one")
     chosen = [strips[index] for index in np.unique(np.linspace(0, len(strips) - 1, MOST_STRIPS).round().astype(int))]
     shades = expert_shades(strips, matches or {})
-    legends = [_mode_handles(chosen), _expert_handles(chosen, shades)]
-    columns = [columns_that_fit(handles, WIDTH - 0.3) for handles in legends]
-    rows = [-(-len(handles) // count) for handles, count in zip(legends, columns, strict=True)]
-    heading = look.wrapped(title, WIDTH - 0.2, 11) if title else ""
-    above = [
-        0.16 + 0.18 * (heading.count("\n") + 1) if heading else 0.0
-    ]  # where each legend begins, inches from the top
-    above += [above[0] + LEGEND_ROW * rows[0]]
-    left, right, bottom = 0.2 + max(look.text_width(strip.label, 8) for strip in chosen), 0.2, 0.48
-    height = above[1] + LEGEND_ROW * rows[1] + 0.24 + ROW * len(chosen) + bottom
-    figure = look.new_figure(WIDTH, height, layout=None)
+    figure = look.new_figure(WIDTH, 1.2 + ROW * len(chosen), layout="constrained", title=title)
     with look.style():
-        box = (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, ROW * len(chosen) / height)
-        ax = figure.add_axes(box)
+        ax = figure.subplots()
         for row, strip in enumerate(chosen):
             _draw_strip(ax, strip, row, shades)
         longest = max(len(strip.states) for strip in chosen)
@@ -72,12 +61,12 @@ def plot_attribution(
         ax.set_yticks(np.arange(len(chosen)) + 0.5 * (STRIP + TRUTH) + 0.04, [strip.label for strip in chosen])
         ax.tick_params(axis="y", length=0, labelsize=8, labelcolor=look.INK)
         ax.spines["left"].set_visible(False)
-        figure.text(0.012, 1 - 0.08 / height, heading, fontsize=11, fontweight="bold", va="top")
-        for index, handles in enumerate(legends):
-            place = {"loc": "upper left", "bbox_to_anchor": (0.005, 1 - above[index] / height)}
-            figure.legend(
-                handles=handles, ncols=columns[index], handlelength=1.2, columnspacing=1.4, borderpad=0.2, **place
-            )
+        modes, drivers = _mode_handles(chosen), _expert_handles(chosen, shades)
+        columns = columns_that_fit(modes, WIDTH - 0.5 - max(look.text_width(strip.label, 8) for strip in chosen))
+        ax.legend(handles=modes, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderpad=0, handlelength=1.2)
+        if drivers:
+            place: Any = "outside lower left"
+            figure.legend(handles=drivers, loc=place, ncols=columns_that_fit(drivers, WIDTH - 0.3), handlelength=1.2)
     return figure
 
 

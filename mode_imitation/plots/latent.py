@@ -114,7 +114,9 @@ def _draw_way(ax: Axes, path: np.ndarray, width: float) -> None:
     for index in np.argsort(-gaps)[:ARROWS]:  # on the longest stretches, where there is room for a head
         if gaps[index] > 0.03 * width:
             head = path[index] + 0.6 * (path[index + 1] - path[index])
-            look.draw_arrow(ax, path[index], head, color=look.TIME_COLORS(norm(index)), lw=0, zorder=5, gid="arrow")
+            look.draw_arrow(
+                ax, path[index], head, color=look.TIME_COLORS(norm(index)), linewidth=0, zorder=5, gid="arrow"
+            )
     above = path[0, 1] >= path[-1, 1]  # the higher end is named above, the lower one below: they may coincide
     for index, name, up in ((0, "start", above), (-1, "end", not above)):
         ax.plot(*path[index], marker="o", ms=5, mfc="white" if index == 0 else look.INK, mec=look.INK, zorder=6)

@@ -105,7 +105,8 @@ def plot_reactions(
         for ax, (mode, found) in zip(axes, reactions.items(), strict=True):
             values = [found[name]["sigmas"] if name in found else 0.0 for name in sensors]
             texts = [f"{value:.1f}" if value >= 1 else f"{value:.2f}" for value in values]
-            look.draw_bars(ax, y, values, texts, [colors[mode]] * len(sensors))
+            bars = [look.Bar(value, text, colors[mode]) for value, text in zip(values, texts, strict=True)]
+            look.draw_bars(ax, y, bars)
             ax.set_yticks(y, [name.replace("_", " ") for name in sensors], color=look.INK)
             ax.set_title(f"mode {mode}", loc="left")
             ax.set_xlim(0, 1.3 * top)

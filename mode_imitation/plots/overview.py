@@ -85,8 +85,7 @@ def plot_overview(dataset: Dataset, *, time_step: float | None = None) -> Figure
     with look.style():
         parts = figure.add_gridspec(3, 1, height_ratios=heights)
         summary = f"{len(episodes):,} episodes, {sum(map(len, episodes)):,} steps"
-        if missing:
-            summary += f" · not in this data: {', '.join(missing)}"
+        summary += f" · not in this data: {', '.join(missing)}" if missing else ""
         _draw_heading(figure, dataset.name, summary, groups)
         if with_positions:
             paths = [positions_of(episode) for group in with_positions for episode in group.placed]

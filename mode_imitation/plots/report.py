@@ -1,6 +1,7 @@
 """Figures of the mode report: modes beside experts, confusion, shares, distances between codes."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -36,25 +37,23 @@ def plot_mode_bars(
     Raises:
         UserError: the report has neither modes nor experts, or none of the metrics.
     """
-    labels, colors, values, places = _bar_rows(report)
-    if not labels:
+    rows = _bar_rows(report)
+    if not rows:
         raise UserError("the report has neither modes nor experts; run the evaluation first")
-    found = {metric: [_interval(row, metric) for row in values] for metric in metrics}
-    shown = {metric: rows for metric, rows in found.items() if any(rows)}
+    shown = [metric for metric in metrics if any(row.bar(metric) for row in rows)]
     if not shown:
         raise UserError(f"the report has none of {', '.join(metrics)}; run the evaluation with a simulator installed")
-    experts = [row is not None and "mode" not in row for row in values]
+    # A gap before each expert.
+    places = np.cumsum([1 + 0.45 * (row.is_expert and index > 0) for index, row in enumerate(rows)])
     with look.style():
-        height = max(0.55 + 0.27 * len(labels), 1.2)
+        height = max(0.55 + 0.27 * len(rows), 1.2)
         figure, axes = look.small_axes(len(shown), 2.7, height, columns=3, title=title, margin=1.6, sharey=True)
-        for ax, (metric, rows) in zip(axes, shown.items(), strict=True):
-            numbers = np.array([row or (np.nan,) * 3 for row in rows])  # (rows, 3): mean, low, high
-            texts = [_figure(row[0]) if row else "not known" for row in rows]
-            look.draw_bars(ax, places, numbers[:, 0], texts, colors, intervals=numbers[:, 1:], pale=experts)  # type: ignore[arg-type]
+        for ax, metric in zip(axes, shown, strict=True):
+            look.draw_bars(ax, places, [row.bar(metric) or look.Bar(0, "not known", row.color) for row in rows])
             ax.set_title(look.figure_name(metric), loc="left")
-            ax.set_yticks(places, labels, fontsize=8.5)
-            for tick, is_expert in zip(ax.get_yticklabels(), experts, strict=False):
-                tick.set(color=look.INK, fontweight="bold" if is_expert else "normal")
+            ax.set_yticks(places, [row.label for row in rows], fontsize=8.5)
+            for tick, row in zip(ax.get_yticklabels(), rows, strict=False):
+                tick.set(color=look.INK, fontweight="bold" if row.is_expert else "normal")
     return figure
 
 
@@ -118,18 +117,13 @@ def plot_mode_shares(
         descriptions: K sentences, written beside the bars.
         title: over the axes.
     """
-    told = descriptions or [""] * len(shares)
-    texts = [
-        f"{share:.0%}  {text}".rstrip() if share > 0 else "pruned" for share, text in zip(shares, told, strict=True)
-    ]
     y = np.arange(len(shares))
     with look.style():
-        colors = [look.mode_color(mode) for mode in range(len(shares))]
-        look.draw_bars(ax, y, shares, [""] * len(shares), colors)
-        for mode, text in enumerate(texts):  # beside the axis, which ends at 100%
-            place = ax.get_yaxis_transform()
-            ink = look.INK if shares[mode] > 0 else look.FAINT
-            ax.text(1.03, mode, text, transform=place, va="center", fontsize=8.5, color=ink)
+        look.draw_bars(ax, y, [look.Bar(share, "", look.mode_color(mode)) for mode, share in enumerate(shares)])
+        for mode, (share, text) in enumerate(zip(shares, descriptions or [""] * len(shares), strict=True)):
+            place, ink = ax.get_yaxis_transform(), look.INK if share > 0 else look.FAINT
+            told = f"{share:.0%}  {text}".rstrip() if share > 0 else "pruned"
+            ax.text(1.03, mode, told, transform=place, va="center", fontsize=8.5, color=ink)  # beside the axis
         ax.set_yticks(y, [f"mode {mode}" for mode in range(len(shares))], color=look.INK)
         ax.set_xlim(0, 1)
         ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
@@ -138,38 +132,40 @@ def plot_mode_shares(
     return ax
 
 
-def _bar_rows(report: Mapping[str, Any]) -> tuple[list[str], list[str], list[Mapping[str, Any]], np.ndarray]:
-    """Labels, colours and values of every expert and of the modes below it, and their heights: a gap before experts."""
-    experts = report.get("experts") or {}
-    shades = expert_colors(report)
-    labels, colors, values, heights = [], [], [], [-1.0]
+@dataclass(frozen=True)
+class _Row:
+    """An expert or a mode, and its figures."""
 
-    def add(label: str, color: str, row: Mapping[str, Any], gap: float) -> None:
-        labels.append(label)
-        colors.append(color)
-        values.append(row)
-        heights.append(heights[-1] + 1 + gap * (len(heights) > 1))
+    label: str
+    color: str
+    values: Mapping[str, Any]
+    is_expert: bool
 
+    def bar(self, metric: str) -> look.Bar | None:
+        """None where it is not known."""
+        entry = self.values.get(metric) or {}
+        if entry.get("mean") is None:
+            return None
+        low, mean, high = (
+            float(entry["mean"] if entry.get(end) is None else entry[end]) for end in ("low", "mean", "high")
+        )
+        known = np.isfinite([low, mean, high]).all()
+        return look.Bar(mean, _figure(mean), self.color, (low, high), self.is_expert) if known else None
+
+
+def _bar_rows(report: Mapping[str, Any]) -> list[_Row]:
+    """Every expert with the modes below that match it, then the modes that match none."""
+    experts, shades = report.get("experts") or {}, expert_colors(report)
+    rows = []
     for name in [*experts, None]:
         if name is not None:
-            add(name, shades[name], experts[name], 0.45)
+            rows.append(_Row(name, shades[name], experts[name], True))
         for entry in report["modes"]:
-            expert = entry.get("expert")
-            if (expert if expert in experts else None) == name:
+            if (entry.get("expert") if entry.get("expert") in experts else None) == name:
                 share = entry.get("share")
                 label = f"mode {entry['mode']}" + (f" ({share:.0%} of data)" if share is not None else "")
-                add(label, look.mode_color(int(entry["mode"])), entry, 0.0)
-    return labels, colors, values, np.array(heights[1:])
-
-
-def _interval(values: Mapping[str, Any], metric: str) -> tuple[float, float, float] | None:
-    """(mean, low, high), or None where it is not known."""
-    entry = values.get(metric)
-    if not entry or entry.get("mean") is None:
-        return None
-    mean = float(entry["mean"])
-    low, high = (mean if entry.get(end) is None else float(entry[end]) for end in ("low", "high"))
-    return (mean, low, high) if np.isfinite([mean, low, high]).all() else None
+                rows.append(_Row(label, look.mode_color(int(entry["mode"])), entry, False))
+    return rows
 
 
 def _figure(value: float) -> str:

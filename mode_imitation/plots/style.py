@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -34,31 +35,12 @@ VASE = "#8a6d3b"
 
 # Tol's "bright" and "muted" schemes (Paul Tol, SRON/EPS/TN/09-002, 2021), in an order in which neighbours differ in
 # lightness too. Modes and experts draw from the same hues: a mode is given the colour of the expert that it matches.
-PALETTE = (
-    "#4477aa",
-    "#ee7733",
-    "#228833",
-    "#aa3377",
-    "#ccbb44",
-    "#33bbee",
-    "#882255",
-    "#44aa99",
-    "#999933",
-    "#bbbbbb",
-    "#332288",
-    "#cc6677",
-)
+_TOL = "4477aa ee7733 228833 aa3377 ccbb44 33bbee 882255 44aa99 999933 bbbbbb 332288 cc6677"
+PALETTE = tuple(f"#{color}" for color in _TOL.split())
 
 # Fixed, so that an expert wears one colour in every picture of every dataset.
-_EXPERT_COLORS = {
-    "goal_seeking": PALETTE[0],
-    "forward_moving": PALETTE[1],
-    "circling": PALETTE[2],
-    "backward_moving": PALETTE[3],
-    "hazard_avoiding": PALETTE[4],
-    "slow_goal_seeking": PALETTE[5],
-    "agile_goal_seeking": PALETTE[6],
-}
+_EXPERTS = "goal_seeking forward_moving circling backward_moving hazard_avoiding slow_goal_seeking agile_goal_seeking"
+_EXPERT_COLORS = dict(zip(_EXPERTS.split(), PALETTE, strict=False))
 UNLABELLED = "#5f6b7a"
 
 _SETTINGS: Any = {
@@ -139,18 +121,14 @@ def small_axes(
     margin: float = 0.0,
     **shared: Any,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with `n` axes in rows of at most `columns`, each about `width` x `height` inches.
+    """A figure with `n` axes of about `width` x `height` inches in rows of at most `columns`.
 
-    Args:
-        n, width, height, columns: of the axes.
-        title: over the figure.
-        margin: inches more at the left, for names.
-        shared: `sharex`, `sharey` as `Figure.subplots` takes them.
+    `margin` is inches more at the left, for names; `shared` is `sharex`, `sharey` as `Figure.subplots` takes them.
     """
     columns = min(n, columns)
     rows = -(-n // columns)
     across = max(margin + columns * width, 4.5)  # one alone still has room for a title
-    lines = 0 if title is None else wrapped(title, across - 0.2, 12).count("\n") + 1
+    lines = wrapped(title, across - 0.2, 12).count("\n") + 1 if title else 0
     figure = new_figure(across, rows * height + 0.1 + 0.22 * lines, title=title)
     axes = list(figure.subplots(rows, columns, squeeze=False, **shared).flat)
     for ax in axes[n:]:
@@ -261,39 +239,32 @@ def draw_heat(ax: Axes, values: np.ndarray) -> None:
         spine.set_visible(False)
 
 
-def draw_bars(
-    ax: Axes,
-    places: np.ndarray,
-    values: Sequence[float],
-    texts: Sequence[str],
-    colors: Sequence[str],
-    *,
-    intervals: Sequence[tuple[float, float]] | None = None,
-    pale: Sequence[bool] | None = None,
-) -> None:
-    """Horizontal bars from the top down, each with its number at the end and an interval over it; NaN has only a text.
+@dataclass(frozen=True)
+class Bar:
+    """A horizontal bar with a text at its end."""
 
-    Args:
-        ax: where to draw.
-        places: (N,) heights, downwards.
-        values, texts, colors: N each.
-        intervals: N (low, high).
-        pale: N, the bars that are drawn pale in a frame of their colour.
-    """
+    value: float
+    text: str
+    color: str
+    interval: tuple[float, float] | None = None
+    framed: bool = False
+    """Drawn pale in a frame of its colour."""
+
+
+def draw_bars(ax: Axes, places: Sequence[float] | np.ndarray, bars: Sequence[Bar]) -> None:
+    """Bars at heights that count downwards."""
     dress(ax)
-    numbers = np.nan_to_num(np.asarray(values, dtype=np.float64))
-    ends = np.column_stack([numbers, numbers]) if intervals is None else np.nan_to_num(np.asarray(intervals))
-    low, high = min(float(ends.min()), 0.0), max(float(ends.max()), 0.0)
+    ends = [bar.interval or (bar.value, bar.value) for bar in bars]
+    low, high = min(0.0, *[end for end, _ in ends]), max(0.0, *[end for _, end in ends])
     span = high - low or 1.0
-    for index, (place, value, text, color) in enumerate(zip(places, numbers, texts, colors, strict=True)):
-        framed = pale is not None and pale[index]
-        fill = lighter(color, 0.65) if framed else color
-        ax.barh(place, value, height=0.7, facecolor=fill, edgecolor=color, lw=1.0 if framed else 0.0)
-        if intervals is not None:
-            ax.plot(ends[index], [place, place], color=INK, lw=1.3, solid_capstyle="butt")
-        x, side, gap = (ends[index, 0], "right", -4) if value < 0 else (ends[index, 1], "left", 4)
+    for place, bar, (left, right) in zip(places, bars, ends, strict=True):
+        fill = lighter(bar.color, 0.65) if bar.framed else bar.color
+        ax.barh(place, bar.value, height=0.7, facecolor=fill, edgecolor=bar.color, lw=float(bar.framed))
+        if bar.interval:
+            ax.plot([left, right], [place, place], color=INK, lw=1.3, solid_capstyle="butt")
+        x, side, gap = (left, "right", -4) if bar.value < 0 else (right, "left", 4)
         looks: Any = {"va": "center", "ha": side, "fontsize": 8, "color": INK}
-        ax.annotate(text, (x, place), (gap, 0), textcoords="offset points", **looks)
+        ax.annotate(bar.text, (x, place), (gap, 0), textcoords="offset points", **looks)
     ax.set_xlim(low - 0.3 * span * (low < 0), high + 0.3 * span * (high > 0 or low == 0))
     ax.set_ylim(float(places[-1]) + 0.6, float(places[0]) - 0.6)
     ax.axvline(0, color=RULE, lw=0.8)
@@ -313,20 +284,11 @@ def caption(ax: Axes, text: str) -> None:
     ax.set_xlabel(text, fontsize=8.5, color=FAINT, labelpad=3, loc="left")
 
 
-def draw_arrow(ax: Axes, tail: Any, head: Any, *, color: Any = INK, size: float = 13, **looks: Any) -> FancyArrowPatch:
+def draw_arrow(ax: Axes, tail: Any, head: Any, *, color: Any = INK, size: float = 13, **looks: Any) -> None:
     """An arrow between two points of the axes."""
-    arrow = FancyArrowPatch(
-        tuple(tail),
-        tuple(head),
-        arrowstyle="-|>",
-        mutation_scale=size,
-        shrinkA=0,
-        shrinkB=0,
-        color=color,
-        **{"lw": 1.6, **looks},
-    )
+    arrow = FancyArrowPatch(tuple(tail), tuple(head), arrowstyle="-|>", mutation_scale=size, shrinkA=0, shrinkB=0)
+    arrow.set(color=color, **{"linewidth": 1.6, **looks})
     ax.add_artist(arrow)
-    return arrow
 
 
 def ticks(most: int, *, integer: bool = False) -> MaxNLocator:

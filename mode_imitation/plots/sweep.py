@@ -54,7 +54,7 @@ def plot_choice(
         width, height = max(2.0, 0.6 * len(codes) + 0.5), 0.4 * len(strides) + 1.0
         figure, axes = look.small_axes(len(shown), width, height, margin=0.5, title=title, sharey=True)
         for ax, (name, values, pattern) in zip(axes, shown, strict=True):
-            heat_map(ax, values, pattern, low_is_dark="NLL" in name)
+            _heat_map(ax, values, pattern, low_is_dark="NLL" in name)
             ax.set_title(name, loc="left", fontsize=9.5)
             ax.set_xticks(range(len(codes)), [f"{k}" for k in codes])
             ax.set_yticks(range(len(strides)), [f"{stride}" for stride in strides])
@@ -66,10 +66,8 @@ def plot_choice(
     return figure
 
 
-def heat_map(ax: Axes, values: np.ndarray, pattern: str | None, *, low_is_dark: bool = False) -> None:
-    """Squares with pale gaps; with a pattern each is written into, and the colours span the values."""
-    if pattern is None:
-        return look.draw_heat(ax, values)
+def _heat_map(ax: Axes, values: np.ndarray, pattern: str, *, low_is_dark: bool) -> None:
+    """Squares whose colours span the values, each with its value written into it."""
     low, high = np.nanmin(values), np.nanmax(values)
     depth = 0.75 * (values - low) / max(high - low, 1e-12)
     depth = 0.75 - depth if low_is_dark and high > low else depth
@@ -78,4 +76,3 @@ def heat_map(ax: Axes, values: np.ndarray, pattern: str | None, *, low_is_dark: 
         known = bool(np.isfinite(value))
         ink = look.ink_on(look.SHADES(depth[i, j])[:3]) if known else look.INK
         ax.text(j, i, pattern.format(value) if known else "-", ha="center", va="center", fontsize=8, color=ink)
-    return None

@@ -61,7 +61,7 @@ class Drives:
         from mode_imitation.plots import Panel, plot_panels, save_figure
 
         panels = [
-            Panel(title=layout_name(one.layout_seed, "seed" if one.scene is None else "layout"), episode=one)
+            Panel(title=layout_name(one.layout_seed, laid_out=one.scene is not None), episode=one)
             for one in self.episodes[:DRAWN]
         ]
         title = with_description(self.what, [drive.motion for drive in self.drives])

@@ -92,7 +92,7 @@ def _panels(report: Report):
         for first in range(0, len(panels), 4):
             rows.append(panels[first : first + 4])
             labels.append(label)
-    where = layout_name(report.data["layouts"][0], _places(report).removesuffix("s"))
+    where = layout_name(report.data["layouts"][0], laid_out=_places(report) == "layouts")
     return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on {where}")
 
 

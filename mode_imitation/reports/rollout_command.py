@@ -247,7 +247,7 @@ def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
 
     panels = [
         Panel(
-            title=layout_name(drive.episode.layout_seed, "seed" if drive.episode.scene is None else "layout"),
+            title=layout_name(drive.episode.layout_seed, laid_out=drive.episode.scene is not None),
             episode=drive.episode,
             modes=steering.schedule.modes(len(drive.episode)) if steering.schedule else None,
         )

@@ -75,8 +75,11 @@ class Policy:
         self.action_space = model.config.action_space
         self.act_dim: int = self.action_space.size
         self.modes: list[int] = np.flatnonzero(model.alive.cpu().numpy()).tolist()
-        self.chunk, self.carried = model.config.chunk, max(1, model.config.chunk // 2)
-        """How many actions are predicted at once, and how many of them are carried out."""
+        self.n_modes = len(self.modes)
+        self.shares: np.ndarray = model.mode_shares.detach().cpu().numpy()
+        """(K,) share of the training data that each code holds."""
+        self.carried = max(1, model.config.chunk // 2)
+        """How many of the actions that are predicted at once are carried out."""
         self._mode_contexts: np.ndarray = model.mode_contexts().detach().cpu().numpy()  # (K, K)
         self._context: np.ndarray | None = None
         self.reset()
@@ -90,16 +93,6 @@ class Policy:
             f"  observations of {self.obs_dim} numbers -> actions of {what}, on {self.device}\n"
             f"  {steered}; policy.steer(mode=...).act(observation)"
         )
-
-    @property
-    def n_modes(self) -> int:
-        """How many modes were found; `modes` lists them."""
-        return len(self.modes)
-
-    @property
-    def shares(self) -> np.ndarray:
-        """(K,) share of the training data that each code holds."""
-        return self.model.mode_shares.detach().cpu().numpy()
 
     @property
     def context(self) -> np.ndarray | None:
@@ -226,10 +219,7 @@ class Policy:
 
     @staticmethod
     def check_temperature(temperature: float) -> None:
-        """
-        Raises:
-            UserError: it is negative or not finite.
-        """
+        """Refuse, by a UserError, a temperature that is negative or not finite."""
         if not (np.isfinite(temperature) and temperature >= 0):
             raise UserError(f"temperature is {temperature}; expected 0 (the mean action) or more")
 
@@ -249,10 +239,9 @@ class Policy:
             UserError: `steer` has not been called, or the observation or the temperature does not fit; or the policy
                 remembers, and the batch had another size at the step before.
         """
-        batch, single = self._batch(observation)
-        actions = self.actions(batch, temperature)
+        actions = self.actions(observation, temperature)
         shaped = self.action_space.to_env(actions) if clip or self.action_space.discrete else actions
-        return shaped[0] if single else shaped
+        return shaped[0] if np.ndim(observation) == 1 else shaped
 
     def actions(self, observations: np.ndarray, temperature: float = 0.0) -> np.ndarray:
         """(N, obs_dim) -> (N, act_dim) actions as episodes hold them: numbers, not clipped, or choices from 0 on.
@@ -260,8 +249,7 @@ class Policy:
         Raises:
             UserError: as in `act`.
         """
-        batch, _ = self._batch(observations)
-        actions, self._state = self._step(batch, self._contexts(len(batch)), self._state, self._begun, temperature)
+        actions, self._state = self._step(observations, self._state, self._begun, temperature)
         self._begun = None
         return actions
 
@@ -286,14 +274,13 @@ class Policy:
         Raises:
             UserError: as in `act` and `begin`.
         """
-        batch, single = self._batch(observation)
         begun = None if episode_start is None else np.atleast_1d(np.asarray(episode_start, dtype=bool))
-        actions, state = self._step(batch, self._contexts(len(batch)), state, begun, 0.0 if deterministic else 1.0)
+        actions, state = self._step(observation, state, begun, 0.0 if deterministic else 1.0)
         shaped = self.action_space.to_env(actions)
-        return (shaped[0] if single else shaped), state
+        return (shaped[0] if np.ndim(observation) == 1 else shaped), state
 
-    def _batch(self, observation: np.ndarray) -> tuple[np.ndarray, bool]:
-        """(N, obs_dim) float32, and whether it was one observation."""
+    def _batch(self, observation: np.ndarray) -> np.ndarray:
+        """(N, obs_dim) float32 of one observation or several."""
         try:
             observations = np.asarray(observation, dtype=np.float32)
         except (TypeError, ValueError):
@@ -306,28 +293,21 @@ class Policy:
             )
         if not np.isfinite(observations).all():
             raise UserError("the observation holds NaN or infinity; expected finite numbers")
-        return np.atleast_2d(observations), observations.ndim == 1
+        return np.atleast_2d(observations)
 
-    def _contexts(self, n_worlds: int) -> np.ndarray:
-        """(N, K) what each row drives under."""
+    @torch.inference_mode()
+    def _step(
+        self, observation: np.ndarray, state: PolicyState | None, begun: np.ndarray | None, temperature: float
+    ) -> tuple[np.ndarray, PolicyState | None]:
+        """(N, obs_dim) observations -> (N, A) actions, and the state after them."""
+        batch = self._batch(observation)
+        model, n_worlds = self.model, len(batch)
         if self._context is None:
             raise UserError("the policy has no context yet; call policy.steer(mode=...) first")
         if self._context.ndim == 2 and len(self._context) != n_worlds:
             raise UserError(f"{len(self._context)} contexts were steered to, the batch has {n_worlds} observations")
-        return np.broadcast_to(self._context, (n_worlds, self.n_codes))
-
-    @torch.inference_mode()
-    def _step(
-        self,
-        batch: np.ndarray,
-        contexts: np.ndarray,
-        state: PolicyState | None,
-        begun: np.ndarray | None,
-        temperature: float,
-    ) -> tuple[np.ndarray, PolicyState | None]:
-        """(N, obs_dim) observations under (N, K) contexts -> (N, A) actions, and the state after them."""
+        contexts = np.broadcast_to(self._context, (n_worlds, self.n_codes))
         self.check_temperature(temperature)
-        model, n_worlds = self.model, len(batch)
         if state is not None and len(state.carried_out) != n_worlds:
             raise UserError(
                 f"there were {len(state.carried_out)} observations at the last step and there are {n_worlds} now; "
