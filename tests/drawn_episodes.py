@@ -62,8 +62,11 @@ def assert_within(figure: Figure, boxes: Sequence[BboxBase]) -> None:
 def text_boxes(figure: Figure) -> list[BboxBase]:
     """Extents of all the texts of a figure, drawn first, that are not empty."""
     plots.figure_to_array(figure)
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    ticks = [(tick, sorted(axis.get_view_interval())) for axis in axes for tick in axis.get_major_ticks()]
+    unseen = {tick.label1 for tick, (low, high) in ticks if not low <= tick.get_loc() <= high}
     texts: list[Any] = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
-    return [text.get_window_extent() for text in texts if text.get_text().strip()]
+    return [text.get_window_extent() for text in texts if text.get_text().strip() and text not in unseen]
 
 
 @dataclass

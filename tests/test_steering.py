@@ -40,7 +40,9 @@ def test_a_schedule_reads_back_as_it_was_written() -> None:
     schedule = parse_schedule(" 0:400, 1:100 ,0")
     assert str(schedule) == "0:400,1:100,0"
     assert schedule.switches() == [400, 500]
+    assert schedule.in_words == "mode 0 for 400 steps, mode 1 for 100 steps, then mode 0"
     assert parse_schedule("3").modes(2).tolist() == [3, 3]
+    assert parse_schedule("3").in_words == "mode 3"
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,8 @@ def run(config: OriginalConfig) -> int:
                     middle = [float(np.median([cell[name] for cell in own])) for name in ("homogeneity", "episode_nmi")]
                     modes = " ".join(str(cell["n_modes"]) for cell in own)
                     rows.append((f"{k}", f"{stride}", modes, *(f"{value:.2f}" for value in middle), *ends(own)))
-                    shown = sorted(own, key=lambda cell: cell["homogeneity"])[
-                        (len(own) - 1) // 2
-                    ]  # the median of the table
+                    # Of the seeds that whose figure is the median, as in the table.
+                    shown = sorted(own, key=lambda cell: cell["homogeneity"])[(len(own) - 1) // 2]
                     maps[stride, k] = np.array(shown["counts"]), f"homogeneity {shown['homogeneity']:.2f}"
         columns = ("k", "stride", "modes", "window homogeneity", "episode NMI", "fit, other windows", "fit, own window")
         print_table(f"{title}: medians over seeds; fits of the worst expert, nats per step", columns, rows)
