@@ -52,7 +52,7 @@ def test_where_modes_go_has_a_scale_of_its_shades_and_leaves_its_edges_free() ->
     figure = plots.plot_mode_maps(maps, ARENA, title="Where each mode goes")
     shades = [text.get_text() for text in figure.legends[0].get_texts()]
     assert len(shades) > 2
-    assert shades[-1].endswith("% of time")
+    assert shades[-1].endswith("% of its time in a cell")
     assert_within(figure, text_boxes(figure))
     assert min(ax.get_window_extent().x0 for ax in figure.axes) > 5
 

@@ -123,6 +123,7 @@ def modes(config: DemoCommand) -> "Report":
 def animate(report: "Report", config: DemoCommand) -> None:
     """Stage 4: one policy switched from mode to mode, as a picture and as an animation."""
     from mode_imitation.plots import animate_birdseye, mode_color
+    from mode_imitation.plots.animation import until
     from mode_imitation.progress import progress
     from mode_imitation.reports.config import RolloutConfig
     from mode_imitation.reports.rollout_command import rollout_run
@@ -145,12 +146,10 @@ def animate(report: "Report", config: DemoCommand) -> None:
             overwrite=True,
         )
     )
-    episodes, colors = {}, {}
-    for entry in report.data["modes"]:
-        mode, title = entry["mode"], f"mode {entry['mode']}: {entry['description']}"
-        driven = rollout_run(RolloutConfig(run=config.out / "run", mode=mode, seeds="1000000000", steps=config.steps))
-        episodes[title], colors[title] = driven.drives[0].episode, mode_color(mode)
-    with progress("animating", 1 - (-config.steps // 5), "pictures") as shown:
+    titles = {entry["mode"]: f"mode {entry['mode']}: {entry['description']}" for entry in report.data["modes"]}
+    episodes = {titles[mode]: until(drives[0].episode, config.steps) for mode, drives in report.modes.items()}
+    colors = {title: mode_color(mode) for mode, title in titles.items()}
+    with progress("animating", 1 - (-max(map(len, episodes.values())) // 5), "pictures") as shown:
         animate_birdseye(episodes, config.out / "modes.gif", colors=colors, progress=shown)
 
 

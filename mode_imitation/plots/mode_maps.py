@@ -53,8 +53,8 @@ def plot_mode_maps(
     shares = [np.histogram2d(*rows.T, bins=edges)[0] / len(rows) for rows in points]
     norm = LogNorm((top := max(float(share.max()) for share in shares) or 1.0) / 10**DECADES, top)
     grey = _shades(look.FAINT)
-    levels = [level for level in LEVELS if top / 10**DECADES < level < top]
-    names = [f"{100 * level:g}%{' of time' * (level == levels[-1])}" for level in levels]
+    levels = [level for level in LEVELS if top / 10**DECADES < level < top][-4:]
+    names = [f"{100 * level:g}%{' of its time in a cell' * (level == levels[-1])}" for level in levels]
     handles = [Patch(fc=grey(norm(level)), ec=look.RULE, label=name) for level, name in zip(levels, names, strict=True)]
     captioned = [
         replace(one, caption=(one.caption or f"{len(one.paths)} episodes") + beyond([rows], limits))
