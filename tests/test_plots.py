@@ -11,7 +11,7 @@ from mode_imitation import plots
 from mode_imitation.errors import UserError
 from mode_imitation.plots import panels, scene, style
 from mode_imitation.plots.birdseye import way_out
-from tests.drawn_episodes import an_axes, an_episode, assert_within, named
+from tests.drawn_episodes import an_axes, an_episode, assert_within, named, text_boxes
 
 
 def test_hazards_goals_vases_and_arena_have_their_true_place_and_size() -> None:
@@ -110,6 +110,7 @@ def test_the_legend_lies_below_the_axes_and_names_only_what_is_there() -> None:
     legend = ax.get_legend()
     assert legend is not None
     assert legend.get_window_extent().y1 <= ax.get_window_extent().y0
+    assert_within(figure, text_boxes(figure))
     assert "hazard" in [text.get_text() for text in legend.get_texts()]
     bare = replace(an_episode(), scene=None, goals_met=None, headings=None)
     legend = plots.plot_birdseye(an_axes(), bare).get_legend()

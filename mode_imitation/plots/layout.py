@@ -52,9 +52,9 @@ def square_panels(
     heading = look.wrapped(title, width - left - 0.1, 12) if title else ""
     titles = [[look.wrapped(panel.title, size, 10) for panel in row] for row in rows]
     captions = [[look.wrapped(panel.caption or "", size, 8.5, bold=False) for panel in row] for row in rows]
-    heads = [0.14 + 0.17 * _lines(row) for row in titles]
-    feet = [0.11 + 0.15 * _lines(row) for row in captions]
-    top = 0.16 + 0.2 * _lines([heading]) if heading else 0.06
+    heads = [0.31 + 0.17 * max(text.count("\n") for text in row) for row in titles]
+    feet = [0.26 + 0.15 * max(text.count("\n") for text in row) for row in captions]
+    top = 0.36 + 0.2 * heading.count("\n") if heading else 0.06
     legend_columns = columns_that_fit(handles, width - 0.1)
     legend = 0.2 + 0.2 * -(-len(handles) // legend_columns) if handles else foot
     height = top + sum(heads) + sum(feet) + len(rows) * size + legend
@@ -90,10 +90,6 @@ def square_panels(
     return figure, grid
 
 
-def _lines(texts: Sequence[str]) -> int:
-    return max(text.count("\n") + 1 for text in texts)
-
-
 def columns_that_fit(handles: Sequence[Any], width: float) -> int:
     """The most columns with which a legend stays within `width` inches, by the length of its labels."""
     lengths = [0.5 + look.text_width(str(handle.get_label()), 8.5) for handle in handles]
@@ -108,8 +104,8 @@ def legend_handles(episodes: Sequence[Episode], *, modes: np.ndarray | None = No
     """What a legend of bird's-eye plots must explain, and no more."""
     scenes = [(episode.scene, n_goals_reached(episode)) for episode in episodes if episode.scene is not None]
     if modes is None:
-        path = LineCollection([np.zeros((2, 2))], array=[0.0], cmap=look.TIME_COLORS, label=PATH)
-        handles: list[Any] = [path]
+        path: Any = {"cmap": look.TIME_COLORS, "label": "path, from first to last step"}
+        handles: list[Any] = [LineCollection([np.zeros((2, 2))], array=[0.0], **path)]
     else:
         handles = [
             Line2D([], [], color=look.mode_color(mode), lw=3, label=look.mode_name(mode))
@@ -129,9 +125,6 @@ def legend_handles(episodes: Sequence[Episode], *, modes: np.ndarray | None = No
     if any(len(scene.vases) for scene, _ in scenes):
         handles.append(Line2D([], [], color=look.VASE, marker="s", ls="", ms=6.5, label="vase"))
     return handles
-
-
-PATH = "path, from first to last step"
 
 
 def _disc(fill: Any, edge: str, label: str, **looks: Any) -> CircleCollection:

@@ -195,6 +195,7 @@ def _draw_rows(ax: Axes, groups: list[_Group], values: list[np.ndarray], title: 
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_ylim(0, len(groups))
+    ax.ticklabel_format(useOffset=False)
     ax.xaxis.set_major_locator(look.ticks(5, integer=bool(np.all(bins == np.round(bins * 2) / 2))))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -63,18 +63,16 @@ def plot_confusion(
     experts: Sequence[str],
     *,
     modes: Sequence[int] | None = None,
-    normalize: Literal["expert", "mode"] = "expert",
     unit: str = "windows",
     title: str | None = None,
 ) -> Axes:
-    """Which mode took which expert's data: each cell a share and a count.
+    """Which mode took which expert's data: each cell a share of the expert's and a count.
 
     Args:
         ax: where to draw.
         counts: (K, E) windows or episodes of expert e given to mode k.
         experts: E names.
         modes: K numbers; 0 .. K-1 where None.
-        normalize: the shares sum to 1 over an expert's column or over a mode's row.
         unit: what is counted.
         title: over the axes.
 
@@ -85,7 +83,7 @@ def plot_confusion(
     modes = list(range(len(counts))) if modes is None else list(modes)
     if counts.shape != (len(modes), len(experts)):
         raise ValueError(f"counts has shape {counts.shape} for {len(modes)} modes and {len(experts)} experts")
-    totals = counts.sum(axis=0 if normalize == "expert" else 1, keepdims=True)
+    totals = counts.sum(axis=0, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     with look.style():
         look.draw_heat(ax, shares)
@@ -101,7 +99,7 @@ def plot_confusion(
         turned = {"rotation": 28 * long, "ha": "right" if long else "center"}
         ax.set_xticks(range(len(experts)), names, color=look.INK, **turned)
         ax.set_yticks(range(len(modes)), [f"mode {mode}" for mode in modes], color=look.INK)
-        look.caption(ax, f"share of each {normalize}'s {unit}")
+        look.caption(ax, f"share of each expert's {unit}")
         ax.set_title(title or "", loc="left", color=look.INK)
     return ax
 

@@ -97,7 +97,7 @@ def prepare_axes(ax: Axes, limits: Limits, *, title: str | None = None) -> None:
     """Equal aspect, the given limits, no ticks, a thin frame."""
     ax.set(aspect="equal", xlim=limits[::2], ylim=limits[1::2], xticks=[], yticks=[])
     for side, spine in ax.spines.items():
-        if side != "top" or not spine.get_visible():  # over it there may be a strip of colour
+        if side != "top" or spine.get_linewidth() < 3:  # there it may be a strip of colour
             spine.set(visible=True, color=look.RULE, linewidth=0.8)
     if title:
         ax.set_title(title, loc="left", pad=5)

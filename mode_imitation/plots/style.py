@@ -144,7 +144,7 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 
 def wrapped(text: str, width: float, size: float, *, bold: bool = True) -> str:
     """The text in lines of at most `width` inches."""
-    for letters in range(len(text), 1, -1):
+    for letters in range(min(len(text), int(300 * width / size)), 1, -1):  # no letter is narrower than that
         lines = textwrap.wrap(text, letters)
         if all(text_width(line, size, bold=bold) <= width for line in lines):
             return "\n".join(lines)
