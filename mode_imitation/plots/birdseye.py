@@ -12,7 +12,7 @@ from matplotlib.patches import Circle
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.layout import LEGEND_HANDLERS, columns_that_fit, legend_handles
+from mode_imitation.plots.layout import LEGEND, columns_that_fit, legend_handles
 from mode_imitation.plots.scene import (
     HALO,
     Limits,
@@ -93,15 +93,9 @@ def plot_birdseye(
             draw_scale(ax, limits)
         if show_legend:
             look.caption(ax, way_out(episode, limits))
-            ax.legend(
-                handles=(handles := legend_handles([episode], modes=modes)),
-                loc="upper center",
-                bbox_to_anchor=(0.5, -0.09),
-                ncols=columns_that_fit(handles, ax.get_window_extent().width / 100),
-                columnspacing=1.4,
-                handletextpad=0.6,
-                handler_map=LEGEND_HANDLERS,
-            )
+            handles = legend_handles([episode], modes=modes)
+            columns = columns_that_fit(handles, ax.get_window_extent().width / 100)
+            ax.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=columns, **LEGEND)
     return ax
 
 

@@ -78,15 +78,7 @@ def square_panels(
                 figure.text(*place, row_labels[i], rotation=90, ha="center", va="center", color=look.FAINT)
             bottom -= feet[i]
         if handles:
-            figure.legend(
-                handles=list(handles),
-                handler_map=LEGEND_HANDLERS,
-                loc="lower center",
-                ncols=legend_columns,
-                columnspacing=1.5,
-                handletextpad=0.5,
-                borderaxespad=0.3,
-            )
+            figure.legend(handles=list(handles), loc="lower center", ncols=legend_columns, **LEGEND)
     return figure, grid
 
 
@@ -142,4 +134,6 @@ class _GradientHandler(HandlerLineCollection):
         return [LineCollection(segments, array=np.arange(24), transform=trans, **looks)]
 
 
-LEGEND_HANDLERS: dict[Any, Any] = {LineCollection: _GradientHandler()}
+LEGEND: Any = {"columnspacing": 1.5, "handletextpad": 0.5, "borderaxespad": 0.3}
+LEGEND["handler_map"] = {LineCollection: _GradientHandler()}
+"""How every legend of paths looks."""

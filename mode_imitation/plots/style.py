@@ -112,14 +112,7 @@ def new_figure(width: float, height: float, *, layout: str | None = "compressed"
 
 
 def small_axes(
-    n: int,
-    width: float,
-    height: float,
-    *,
-    columns: int = 4,
-    title: str | None = None,
-    margin: float = 0.0,
-    **shared: Any,
+    n: int, width: float, height: float, *, columns: int = 4, title: str | None = None, margin: float = 0, **shared: Any
 ) -> tuple[Figure, list[Axes]]:
     """A figure with `n` axes of about `width` x `height` inches in rows of at most `columns`.
 

@@ -11,13 +11,14 @@ from matplotlib.patches import Rectangle
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
 
+
+def _smallest(gaps: Sequence[float | None]) -> float | None:
+    return min([gap for gap in gaps if gap is not None], default=None)
+
+
 PANELS = (
     ("cross-fitted NLL,\nbest seed", lambda entry: entry["nll"][0], "{:.3f}"),
-    (
-        "smallest gap of all\nseeds (nats)",
-        lambda entry: min([g for g in entry["gaps"] if g is not None], default=None),
-        "{:.2f}",
-    ),
+    ("smallest gap of all\nseeds (nats)", lambda entry: _smallest(entry["gaps"]), "{:.2f}"),
     ("stability between\nseeds", lambda entry: entry["stability"], "{:.2f}"),
     ("modes found,\nbest seed", lambda entry: entry["n_modes"][0], "{:.0f}"),
 )
