@@ -166,10 +166,10 @@ def test_datasets_of_names_and_of_memory_train_together_and_are_found_again(
     assert len(run.assignment) == 8
     assert run.info["source"] == {"root": str(tmp_path / "data"), "datasets": list(halves)}
     monkeypatch.chdir(tmp_path.parent)
-    assert make_report(ModesConfig(run=tmp_path / "run")).data["clustering"] is not None
+    assert make_report(ModesConfig(run=tmp_path / "run")).data.clustering is not None
     shutil.rmtree(tmp_path / "data")
     report = make_report(ModesConfig(run=tmp_path / "run"))
-    assert any("there is no dataset some/plus-v0" in line for line in report.data["left_out"])
+    assert any("there is no dataset some/plus-v0" in line for line in report.data.left_out)
     assert read_info(tmp_path / "run") == run.info
 
 

@@ -539,13 +539,13 @@ def test_a_world_from_a_users_file_is_run_again_only_where_the_user_names_it(tmp
     mi.fit(dataset, out=run, **short)
     says = "which is code to run; say --env"
     assert says in refused(lambda: rollout_run(RolloutConfig(run=run, mode=0)))
-    assert any(says in line for line in make_report(ModesConfig(run=run, root=root)).data["left_out"])
+    assert any(says in line for line in make_report(ModesConfig(run=run, root=root)).data.left_out)
     found = rollout_run(RolloutConfig(run=run, mode=0, env=mine, seeds="1,2"))
     expected = {"return", "steps", "success", "cost", "speed"}
     assert expected <= set(found.figures)
     report = make_report(ModesConfig(run=run, root=root, env=mine, layouts=2, expert=(f"{FILE}:Pushing",)))
-    assert not any("drive" in line for line in report.data["left_out"] if "guarantees" not in line)
-    assert report.data["experts"]["Pushing"]["cost"]["n"] == 2
+    assert not any("drive" in line for line in report.data.left_out if "guarantees" not in line)
+    assert report.data.experts["Pushing"]["cost"].n == 2  # type: ignore[union-attr]
 
 
 def test_a_policy_of_choices_trains_and_drives(tmp_path: Path) -> None:

@@ -31,8 +31,7 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         "episode_nmi" of the training's codes, "n_modes", and "fit", see `FitWatcher.curves`.
     """
     from benchmarks.original.fit import FitWatcher
-    from mode_imitation.reports.clustering import sort_dataset
-    from mode_imitation.reports.metrics import clustering_scores, confusion_matrix
+    from mode_imitation.reports.clustering import clustering_scores, confusion_matrix, sort_dataset
     from mode_imitation.training.fit import fit
 
     watcher = FitWatcher(dataset, config)
@@ -40,7 +39,7 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         run = fit(dataset, config, f"{folder}/run", hook=watcher)
     labels, found = np.array(dataset.labels), sort_dataset(run.model, dataset)
     of_window = labels[found.episode_of_window]
-    confusion = confusion_matrix(of_window, found.codes, found.n_codes)
+    confusion = confusion_matrix(of_window, found.codes, found.distances.shape[1])
     return {
         "status": "done",
         "experts": confusion.labels,

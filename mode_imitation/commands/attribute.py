@@ -56,7 +56,7 @@ def print_attribution(data: Mapping[str, Any]) -> None:
 
 def print_agreement(scores: Mapping[str, Any]) -> None:
     """Right steps by expert, switches, and how far probabilities can be believed."""
-    from mode_imitation.reports.switches import switch_line
+    from mode_imitation.reports.turns import switch_line
 
     print_table(
         "Beside the labels, which the attribution did not see (undisturbed steps)",

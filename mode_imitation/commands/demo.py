@@ -132,7 +132,7 @@ def animate(report: "Report", config: DemoCommand) -> None:
     policy = load_policy(config.out / "run")
     # The mode that finds most goals is left for a short while and taken up again, which shows both the other mode and
     # that the way back is found.
-    goals = {entry["mode"]: entry["goals"]["mean"] for entry in report.data["modes"]}
+    goals = {entry.mode: found.mean for entry in report.data.modes if (found := entry.figures["goals"])}
     best = max(goals, key=lambda mode: goals[mode])
     stretches = [f"{best}:{config.steps // 4},{mode}:{config.steps // 20}" for mode in policy.modes if mode != best]
     rollout_run(

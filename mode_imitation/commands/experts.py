@@ -50,8 +50,8 @@ def run(config: ExpertsCommand) -> int:
         "mean ± standard error per episode",
         ("expert", "goals", "cost", "return", "straightness"),
         [
-            (row.expert, row.goals.text(1), row.cost.text(1), row.return_.text(1), row.straightness.text(3))
-            for row in rows
+            (expert, *(figure.text(3 if name == "straightness" else 1) for name, figure in found.items()))
+            for expert, found in rows.items()
         ],
     )
     return 0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.closed_loop import PolicyController, drive_policy
 from mode_imitation.reports.motion import column
-from mode_imitation.reports.statistics import bootstrap
+from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.known_contexts import blended
 from mode_imitation.steering.policy import Policy
 
@@ -25,29 +25,17 @@ FIGURES = ("goals", "cost", "straightness", "speed")
 
 @dataclass(frozen=True)
 class Blend:
-    """Figures along the way from one mode to another."""
+    """Figures along the way from one mode to another, as report.json has them."""
 
-    first: int
-    second: int
-    weights: tuple[float, ...]
+    modes: tuple[int, int]
+    weights: list[float]
     """Of the second mode."""
     distances: list[float]
     """How far each context lies from the nearest mode's, as `Policy.context_distance` measures it."""
-    figures: dict[str, list[dict[str, float]] | None]
-    """Of FIGURES: mean, low, high and n for each weight."""
+    figures: dict[str, list[Interval] | None]
+    """Of FIGURES, for each weight."""
     layouts: list[int]
     steps: int
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "modes": [self.first, self.second],
-            "weights": list(self.weights),
-            "distances": self.distances,
-            "figures": self.figures,
-            "layouts": self.layouts,
-            "steps": self.steps,
-        }
 
 
 def parse_blend(text: str, modes: Sequence[int]) -> tuple[int, int]:
@@ -80,33 +68,22 @@ def drive_blend(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> Blend:
-    """Drive every blend of two modes on every layout, all in one batch of worlds.
+    """Drive every blend of a pair of modes on every layout, all in one batch of worlds.
 
     Args:
-        policy: a run's policy.
-        env: any number of worlds.
-        pair: the two modes.
         layouts: best those for tuning: nothing here is a result of the run's modes.
-        n_steps: per episode.
         weights: of the second mode, each in [0, 1].
-        temperature: 0 for the mean action.
         seed: of the intervals.
-        progress: advanced by steps.
+        policy, env, n_steps, temperature, progress: as in `closed_loop.run_modes`.
     """
     first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
     contexts = blended(first, second, np.asarray(weights, dtype=np.float64))  # (W, K)
     controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
     drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
-    figures: dict[str, list[dict[str, float]] | None] = {}
+    figures: dict[str, list[Interval] | None] = {}
     for figure in FIGURES:
         values = column([drive.motion for drive in drives], figure)
         rows = None if values is None else values.reshape(len(weights), len(layouts))
-        figures[figure] = None if rows is None else [bootstrap(row, seed=seed).as_dict() for row in rows]
-    return Blend(
-        *pair,
-        weights=tuple(float(weight) for weight in weights),
-        distances=policy.context_distance(contexts).distance.tolist(),
-        figures=figures,
-        layouts=list(layouts),
-        steps=n_steps,
-    )
+        figures[figure] = None if rows is None else [bootstrap(row, seed=seed) for row in rows]
+    distances = policy.context_distance(contexts).distance.tolist()
+    return Blend(pair, [float(weight) for weight in weights], distances, figures, list(layouts), n_steps)

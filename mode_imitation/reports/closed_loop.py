@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import ActionSpace, in_sight, of_kind
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.expert_cache import ExpertCache
-from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, measure
+from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, in_arena, intervals, measure
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy
 
@@ -35,14 +35,7 @@ class Drive:
 
 
 class PolicyController:
-    """Lets a policy drive episodes, each under a mode or context of its own, which may change from step to step.
-
-    Args:
-        policy: is steered anew whenever what drives changes.
-        modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
-        contexts: (E, K) the context of each episode. Exactly one of the two is given.
-        temperature: 0 for the mean action.
-    """
+    """Lets a policy drive E episodes, each under a mode or context of its own, which may change from step to step."""
 
     def __init__(
         self,
@@ -52,6 +45,13 @@ class PolicyController:
         contexts: np.ndarray | None = None,
         temperature: float = 0.0,
     ) -> None:
+        """
+        Args:
+            policy: is steered anew whenever what drives changes.
+            modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
+            contexts: (E, K) the context of each episode. Exactly one of the two is given.
+            temperature: 0 for the mean action.
+        """
         if (modes is None) == (contexts is None):
             raise ValueError("give either modes or contexts")
         self.policy, self.temperature = policy, temperature
@@ -59,19 +59,13 @@ class PolicyController:
             self.contexts = policy.check_context(contexts)[:, None]  # (E, K) -> (E, 1, K)
             self.which = np.zeros((len(contexts), 1), dtype=np.int64)
         else:
-            assert modes is not None
-            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)
-            known, self.which = np.unique(table, return_inverse=True)
-            self.which = self.which.reshape(table.shape)
+            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)  # type: ignore[arg-type]
+            known, which = np.unique(table, return_inverse=True)
+            self.which = which.reshape(table.shape)
             self.contexts = np.broadcast_to(policy.mode_contexts(known), (len(table), len(known), policy.n_codes))
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
-        """Begin N episodes.
-
-        Args:
-            observations: (N, obs_dim).
-            episodes: (N,) int, which of the E episodes they are.
-        """
+        """Begin those N of the episodes, (N,) int."""
         self.policy.begin()
         self.episodes = np.asarray(episodes)
         self.driving: np.ndarray | None = None
@@ -122,19 +116,9 @@ def run_modes(
     temperature: float = 0.0,
     progress: Progress = no_progress,
 ) -> dict[int, list[Drive]]:
-    """Every mode on every layout, all in one batch of worlds.
+    """Every mode (or those given) on each of L layouts, all in one batch of worlds: L drives for each mode.
 
-    Args:
-        policy: a run's policy.
-        env: any number of worlds.
-        layouts: (L,) layout seeds that training has not seen.
-        n_steps: per episode.
-        modes: None for all of them.
-        temperature: 0 for the mean action.
-        progress: advanced by steps.
-
-    Returns:
-        L drives for each mode, in the order of the layouts.
+    Other arguments are as in `drive_policy` and `PolicyController`.
     """
     modes = policy.modes if modes is None else list(modes)
     controller = PolicyController(policy, modes=np.repeat(modes, len(layouts)), temperature=temperature)
@@ -193,9 +177,8 @@ def run_experts(
             controller = ExpertController(
                 expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space
             )
-            for layout, episode in zip(
-                missing, rollout(world, controller, missing, n_steps, progress=progress), strict=True
-            ):
+            driven = rollout(world, controller, missing, n_steps, progress=progress)
+            for layout, episode in zip(missing, driven, strict=True):
                 drives[layout] = as_drive(replace(episode, expert=label), world)
                 if stored:
                     stored.write(layout, drives[layout].episode, drives[layout].motion)
@@ -205,11 +188,13 @@ def run_experts(
 
 def as_drive(episode: Episode, world: "World") -> Drive:
     """Measure an episode with what the world knows of the robot."""
-    direction = DRIVING_DIRECTION.get(world.robot, 0.0)
-    seen = in_sight(episode.observations, world.sensors) if of_kind(world.sensors, "ring") else None
-    return Drive(
-        episode, measure(episode, time_step=world.time_step or 1.0, driving_direction=direction, in_arena=seen)
+    motion = measure(
+        episode,
+        time_step=world.time_step or 1.0,
+        driving_direction=DRIVING_DIRECTION.get(world.robot, 0.0),
+        in_arena=in_arena(episode.observations, world.sensors),
     )
+    return Drive(episode, motion)
 
 
 def figures_of(
@@ -220,12 +205,10 @@ def figures_of(
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Mean and interval of every figure that all of the drives have, and of functions of an episode by their names."""
-    columns = {name: column([drive.motion for drive in drives], name) for name in names}
-    columns |= {
-        name: np.array([function(drive.episode) for drive in drives], dtype=float)
-        for name, function in (own or {}).items()
-    }
-    return {name: bootstrap(values, seed=seed) for name, values in columns.items() if values is not None}
+    found = intervals([drive.motion for drive in drives], names, seed=seed)
+    for name, function in (own or {}).items() if drives else ():
+        found[name] = bootstrap([function(drive.episode) for drive in drives], seed=seed)
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def check_env(policy: Policy, env: "World | VectorEnv") -> None:
@@ -236,19 +219,17 @@ def check_env(policy: Policy, env: "World | VectorEnv") -> None:
     """
     from mode_imitation.worlds.protocol import as_world
 
+    def taken(space: ActionSpace) -> str:
+        return f"choices of {' and '.join(map(str, space.choices))}" if space.discrete else "numbers"
+
     world = as_world(env)
     found = world.obs_dim, world.action_space.size
     if found != (policy.obs_dim, policy.act_dim):
-        raise UserError(
-            f"{world.env_id} has observations and actions of {found} numbers, the run was trained on "
-            f"{(policy.obs_dim, policy.act_dim)}; choose the environment of its data with --env"
-        )
-    if world.action_space.choices != policy.action_space.choices:
-        raise UserError(
-            f"{world.env_id} takes {_taken(world.action_space)}, the run was trained on {_taken(policy.action_space)}; "
-            "choose the environment of its data with --env"
-        )
-
-
-def _taken(space: ActionSpace) -> str:
-    return f"choices of {' and '.join(map(str, space.choices))}" if space.discrete else "numbers"
+        told = f"has observations and actions of {found} numbers", f"{(policy.obs_dim, policy.act_dim)}"
+    elif world.action_space.choices != policy.action_space.choices:
+        told = f"takes {taken(world.action_space)}", taken(policy.action_space)
+    else:
+        return
+    raise UserError(
+        f"{world.env_id} {told[0]}, the run was trained on {told[1]}; choose the environment of its data with --env"
+    )

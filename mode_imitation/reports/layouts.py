@@ -34,11 +34,7 @@ def held_out_layouts(n: int, block: str = "report") -> list[int]:
 
 
 def check_disjoint(layouts: Iterable[int], training_layouts: Iterable[int | None] | None) -> None:
-    """Refuse layouts that training has seen.
-
-    Args:
-        layouts: seeds to be evaluated on.
-        training_layouts: the training episodes' layout seeds; None, or None entries, where they are not known.
+    """Refuse layouts that training has seen, as far as the training episodes' are known.
 
     Raises:
         UserError: a layout is in both.

@@ -73,10 +73,10 @@ def measure_leak(
 
 
 def stretches(starts: np.ndarray, length: int, segment: int | None, span: int) -> list[np.ndarray]:
-    """Which windows lie in each segment of an episode; windows across an edge lie in none.
+    """Which of the windows that begin at (W,) `starts` lie in each segment; those across an edge lie in none.
 
     Args:
-        starts: (W,) int, first step of each window.
+        starts: first step of each window.
         length: steps of the episode.
         segment: steps per segment; None for one that is the whole episode.
         span: steps of a window.
@@ -84,8 +84,7 @@ def stretches(starts: np.ndarray, length: int, segment: int | None, span: int) -
     Returns:
         Indices into `starts`, an array for every segment that holds a window.
     """
-    lengths, _ = segment_lengths(np.array([length]), segment, span)
-    ends = np.cumsum(lengths)
+    ends = np.cumsum(segment_lengths(np.array([length]), segment, span)[0])
     unit = np.searchsorted(ends, starts, side="right")
     inside = starts + span <= ends[unit]
     return [members for index in range(len(ends)) if len(members := np.flatnonzero(inside & (unit == index)))]
@@ -109,14 +108,10 @@ def action_nll(
         consecutive: they are an episode, from its first step on, which an actor with a memory takes up; else it is
             asked at each step as if at an episode's first.
     """
-    device = model.alive.device
+    dtypes = (np.float32, model.config.action_space.dtype, np.float32)
     seen, done, told = (
-        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(device)
-        for part, dtype in (
-            (observations, np.float32),
-            (actions, model.config.action_space.dtype),
-            (contexts, np.float32),
-        )
+        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(model.alive.device)
+        for part, dtype in zip((observations, actions, contexts), dtypes, strict=True)
     )
     with torch.inference_mode():
         rows = model.features.rows(seen)

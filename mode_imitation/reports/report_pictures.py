@@ -1,14 +1,17 @@
 """The pictures of a report card."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mode_imitation.reports.motion import Motion
 from mode_imitation.reports.report_data import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 MARKDOWN = "report.md"
 PICTURES = {
@@ -31,68 +34,66 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     """Those of PICTURES that the report has the data for; ones that it has not are removed, for they would be old."""
     from mode_imitation.plots import mode_colors, plot_blend, plot_mode_bars, plot_reactions, save_figure
 
-    data = report.data
-    figures: dict[str, Any] = {}
-    if report.modes:
-        figures["panels"] = _panels(report)
-        figures["bars"] = plot_mode_bars(data, metrics=BARS, title=_bars_title(data))
-    if (maps := _maps(report)) is not None:
-        figures["maps"] = maps
+    data = report.data.as_dict()
     reactions = {entry["mode"]: entry["reactions"] for entry in data["modes"] if entry["reactions"]}
+    figures: dict[str, Any] = {"maps": _maps(report), "shares": _shares(report)}
+    if report.modes:
+        figures["panels"] = _panels(report, data)
+        title = f"Modes and experts on the same {len(report.layouts)} held-out layouts"
+        figures["bars"] = plot_mode_bars(data, metrics=BARS, title=title)
     if reactions:
         title = "Which sensors each mode goes by"
         figures["reactions"] = plot_reactions(reactions, colors=mode_colors(data), title=title)
     if any(report.demonstrations.values()):
         figures["exemplars"] = _exemplars(report)
     if report.latent is not None:
-        figures["latent"] = _latent(report)
-    if data["blend"]:
-        first, second = data["blend"]["modes"]
-        count = len(data["blend"]["layouts"])
-        title = f"Between mode {first} and mode {second}: mean and 95% interval over {count} tuning layouts"
+        figures["latent"] = _latent(report, data)
+    if blend := report.blend:
+        between = f"Between mode {blend.modes[0]} and mode {blend.modes[1]}"
+        title = f"{between}: mean and 95% interval over {len(blend.layouts)} tuning layouts"
         figures["blend"] = plot_blend(data["blend"], title=title)
     if report.agreement:
         figures["confusion"] = _confusion(report)
-    figures["shares"] = _shares(data)
     # Removed is only what an earlier report there shows: another file of that name is the user's own.
     earlier = (folder / MARKDOWN).read_text(encoding="utf-8", errors="replace") if (folder / MARKDOWN).exists() else ""
     written = []
     for name, file in PICTURES.items():
-        if name in figures:
+        if figures.get(name) is not None:
             written.append(save_figure(figures[name], folder / file))
         elif f"]({file})" in earlier:
             (folder / file).unlink(missing_ok=True)
     return written
 
 
-def _panels(report: Report):
-    from mode_imitation.plots import Panel, expert_colors, mode_colors, plot_panels
+def _panels(report: Report, data: dict[str, Any]) -> "Figure":
+    from mode_imitation.plots import Panel, expert_colors, mode_color, plot_panels
 
-    colors, shades = mode_colors(report.data), expert_colors(report.data)
-    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
+    sentences = {entry.mode: entry.description for entry in report.data.modes}
     modes = [
         Panel(
             title=f"mode {mode}",
             episode=drives[0].episode,
-            color=colors[mode],
+            color=mode_color(mode),
             caption=_caption(sentences[mode], drives[0].motion),
         )
         for mode, drives in report.modes.items()
     ]
     # Each expert under the mode that matches it.
-    matched = [entry.get("expert") for entry in report.data["modes"]]
+    matched = [entry.expert for entry in report.data.modes]
     names = sorted(report.experts, key=lambda name: matched.index(name) if name in matched else len(matched))
+    shades = expert_colors(data)
     experts = [
-        Panel(title=name.replace("_", " "), episode=report.experts[name][0].episode, color=shades.get(name))
+        Panel(title=name.replace("_", " "), episode=report.experts[name][0].episode, color=shades[name])
         for name in names
     ]
-    rows, labels = [], []
+    rows: list[list[Panel]] = []
+    labels = []
     for panels, label in ((modes, "modes"), (experts, "experts")):
         for first in range(0, len(panels), 4):
             rows.append(panels[first : first + 4])
             labels.append(label)
-    layout = report.data["layouts"][0]
-    return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on layout {layout}")
+    title = f"One policy, each of its modes, on layout {report.layouts[0]}"
+    return plot_panels(rows, row_labels=labels, title=title)
 
 
 def _caption(sentence: str, motion: Motion) -> str:
@@ -104,96 +105,84 @@ def _caption(sentence: str, motion: Motion) -> str:
     return " · ".join(parts)
 
 
-def _confusion(report: Report):
+def _confusion(report: Report) -> "Figure":
     from mode_imitation.plots import new_figure, plot_confusion
 
     assert report.agreement is not None
     tables = report.agreement.tables
-    n_modes, n_labels = report.data["n_modes"], len(report.agreement.windows.labels)
+    n_modes, n_labels = report.data.n_modes, len(report.agreement.windows.labels)
     figure = new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * n_modes))
     axes = np.atleast_1d(figure.subplots(1, len(tables)))
-    modes = [entry["mode"] for entry in report.data["modes"]]
+    modes = report.policy.modes
     for ax, (unit, table) in zip(axes, tables.items(), strict=True):
         plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
     return figure
 
 
-def _shares(data: Mapping[str, Any]):
+def _shares(report: Report) -> "Figure":
     from mode_imitation.plots import new_figure, plot_mode_shares
 
-    shares, sentences = np.zeros(data["n_codes"]), [""] * data["n_codes"]
-    for entry in data["modes"]:
-        shares[entry["mode"]], sentences[entry["mode"]] = entry["share"], entry["description"]
+    shares, sentences = [0.0] * report.data.n_codes, [""] * report.data.n_codes
+    for entry in report.data.modes:
+        shares[entry.mode], sentences[entry.mode] = entry.share, entry.description
     figure = new_figure(7.2, 0.9 + 0.32 * len(shares))
-    plot_mode_shares(figure.add_subplot(), shares.tolist(), descriptions=sentences, title="Modes found in the data")
+    plot_mode_shares(figure.add_subplot(), shares, descriptions=sentences, title="Modes found in the data")
     return figure
 
 
-def _bars_title(data: Mapping[str, Any]) -> str:
-    return f"Modes and experts on the same {len(data['layouts'])} held-out layouts"
-
-
-def _maps(report: Report):
+def _maps(report: Report) -> "Figure | None":
     """Where each mode went, by positions or else by states: on the held-out layouts, else in its demonstrations."""
-    from mode_imitation.plots import ModeMap, mode_colors, plot_mode_maps
+    from mode_imitation.plots import ModeMap, mode_color, plot_mode_maps
     from mode_imitation.plots.states import placed
 
     driven = {mode: [drive.episode for drive in drives] for mode, drives in report.modes.items()}
-    episodes = driven or {mode: list(found) for mode, found in report.demonstrations.items()}
+    episodes = driven or report.demonstrations
     drawn, of_states = placed([episode for found in episodes.values() for episode in found])
     fill = iter(drawn)
-    episodes = {mode: [next(fill) for _ in found] for mode, found in episodes.items()}
-    positions = {
-        mode: [episode.positions for episode in found if episode.positions is not None]
-        for mode, found in episodes.items()
-    }
-    positions = {mode: paths for mode, paths in positions.items() if paths}
-    if not positions:
-        return None
-    colors = mode_colors(report.data)
-    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
+    paths = {mode: [next(fill).positions for _ in found] for mode, found in episodes.items()}
+    sentences = {entry.mode: entry.description for entry in report.data.modes}
     maps = [
-        ModeMap(title=f"mode {mode}: {_short(sentences[mode])}", paths=paths, color=colors[mode])
-        for mode, paths in positions.items()
+        ModeMap(title=f"mode {mode}: {_short(sentences[mode])}", paths=known, color=mode_color(mode))
+        for mode, found in paths.items()
+        if (known := [positions for positions in found if positions is not None])
     ]
-    scene = next((e.scene for found in episodes.values() for e in found if e.scene is not None), None)
+    if not maps:
+        return None
+    scene = next((episode.scene for episode in drawn if episode.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
-    where = f"{len(report.data['layouts'])} held-out layouts" if driven else "typical episodes of the data"
+    where = f"{len(report.layouts)} held-out layouts" if driven else "typical episodes of the data"
     title = f"Where each mode goes, {where}"
     return plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
 
-def _exemplars(report: Report):
-    from mode_imitation.plots import Panel, mode_colors, plot_panels
+def _exemplars(report: Report) -> "Figure":
+    from mode_imitation.plots import Panel, mode_color, plot_panels
 
-    colors = mode_colors(report.data)
-    chosen = {entry["mode"]: entry["exemplar_episodes"] for entry in report.data["modes"]}
-    rows, labels = [], []
-    for mode, episodes in report.demonstrations.items():
-        row = [
-            Panel(title=f"#{entry['episode']}", episode=episode, color=colors[mode])
-            for entry, episode in zip(chosen[mode], episodes, strict=True)
+    chosen = {entry.mode: entry.exemplar_episodes for entry in report.data.modes if entry.exemplar_episodes}
+    rows = [
+        [
+            Panel(title=f"#{one['episode']}", episode=episode, color=mode_color(mode))
+            for one, episode in zip(entries, report.demonstrations[mode], strict=True)
         ]
-        if row:
-            rows.append(row)
-            labels.append(f"mode {mode}")
+        for mode, entries in chosen.items()
+    ]
+    labels = [f"mode {mode}" for mode in chosen]
     return plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
 
 
-def _latent(report: Report):
+def _latent(report: Report, data: dict[str, Any]) -> "Figure":
     from mode_imitation.plots import expert_colors, plot_latent_map
     from mode_imitation.plots.style import UNLABELLED
 
     found = report.latent
     assert found is not None
-    colors = expert_colors(report.data)
     return plot_latent_map(
         found.points,
         found.codes,
         found.entries,
         alive=found.alive,
         labels=found.labels,
-        label_colors={name: color for name, color in colors.items() if color != UNLABELLED},
+        label_colors={name: color for name, color in expert_colors(data).items() if color != UNLABELLED},
         path=found.path,
         path_title=f"way of episode {found.path_episode}, of mode {found.path_mode}",
         explained=found.explained,

@@ -1,7 +1,7 @@
 """The work behind `mode-imitation rollout`: steer a run, measure what it does, keep and draw it."""
 
 import shlex
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +11,12 @@ from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_seed
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
-from mode_imitation.reports.closed_loop import (
-    UNKNOWN_LENGTH,
-    Drive,
-    PolicyController,
-    check_env,
-    drive_policy,
-    figures_of,
-)
+from mode_imitation.reports.closed_loop import Drive, PolicyController, check_env, figures_of
 from mode_imitation.reports.config import RolloutConfig
+from mode_imitation.reports.drives import DRAWN, Drives, Segment, drive_seeds, length_of
 from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, parse_seeds
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.statistics import Interval, bootstrap
+from mode_imitation.reports.statistics import bootstrap
 from mode_imitation.steering.policy import Policy, parse_context
 from mode_imitation.steering.schedule import Schedule, parse_schedule
 
@@ -32,37 +26,8 @@ if TYPE_CHECKING:
 
 FIGURES = ("goals", "return", "steps", "success", "cost", "straightness", "speed", "turn_rate", "approach")
 DEFAULT_LAYOUTS = 10
-DRAWN = 8
-"""Rollouts in the picture, at most."""
 PICTURES = (".png", ".pdf", ".svg", ".jpg")
 VIDEOS = (".mp4", ".gif")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A stretch of a schedule under one mode."""
-
-    mode: int
-    start: int
-    stop: int
-    goals: Interval
-    """Goals reached in the stretch, per episode."""
-
-
-@dataclass(frozen=True)
-class RolloutResult:
-    """What a steered policy did."""
-
-    what: str
-    """What it was steered by, in words."""
-    env_id: str
-    drives: list[Drive]
-    figures: dict[str, Interval]
-    """Of FIGURES, those that this environment has."""
-    segments: list[Segment] = field(default_factory=list)
-    """For a schedule."""
-    written: list[Path] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -78,13 +43,13 @@ class Steering:
     def controller(self, policy: Policy, n_episodes: int, n_steps: int, temperature: float) -> PolicyController:
         """For `n_episodes` episodes of `n_steps`."""
         if self.schedule is not None:
-            modes = np.tile(self.schedule.modes(n_steps), (n_episodes, 1))
+            modes = np.tile(self.schedule.modes(max(n_steps, 1)), (n_episodes, 1))
             return PolicyController(policy, modes=modes, temperature=temperature)
         assert self.context is not None
         return PolicyController(policy, contexts=np.tile(self.context, (n_episodes, 1)), temperature=temperature)
 
 
-def rollout_run(config: RolloutConfig) -> RolloutResult:
+def rollout_run(config: RolloutConfig) -> Drives:
     """Drive one episode for each layout seed; write what was asked for.
 
     Raises:
@@ -97,7 +62,7 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
 
     check_seed(config.seed)
     check_outputs(config)
-    own = own_figures(config.figure)
+    own = {figure.name: figure for figure in own_figures(config.figure)}
     layouts = parse_seeds(config.seeds) if config.seeds is not None else held_out_layouts(DEFAULT_LAYOUTS)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
@@ -113,24 +78,21 @@ def rollout_run(config: RolloutConfig) -> RolloutResult:
     env = open_worlds(spec, min(len(layouts), config.worlds), threads=config.threads)
     try:
         check_env(policy, env)
-        n_steps = env.max_episode_steps or UNKNOWN_LENGTH if config.steps is None else config.steps
-        controller = steering.controller(policy, len(layouts), max(n_steps, 1), config.temperature)
-        with progress("driving", len(layouts) * max(n_steps, 1), "steps") as shown:
-            drives = drive_policy(controller, env, layouts, n_steps, progress=shown)
+        controller = steering.controller(policy, len(layouts), length_of(env, config.steps), config.temperature)
+        drives = drive_seeds(controller, env, layouts, config.steps)
         drives = [replace(drive, episode=replace(drive.episode, expert=steering.label)) for drive in drives]
-        figures = figures_of(drives, FIGURES, {figure.name: figure for figure in own}, seed=config.seed)
-        written = _write(config, env, steering, drives)
+        result = Drives(
+            steering.what,
+            env.env_id,
+            drives,
+            figures_of(drives, FIGURES, own, seed=config.seed),
+            steering.schedule,
+            segments_of(steering.schedule, drives, seed=config.seed) if steering.schedule else [],
+            notes=_notes(config, run, policy, steering, layouts),
+        )
+        return replace(result, written=_write(config, env, result))
     finally:
         env.close()
-    return RolloutResult(
-        what=steering.what,
-        env_id=env.env_id,
-        drives=drives,
-        figures=figures,
-        segments=segments_of(steering.schedule, drives, seed=config.seed) if steering.schedule else [],
-        written=written,
-        notes=_notes(config, run, policy, steering, layouts),
-    )
 
 
 def check_outputs(config: RolloutConfig) -> None:
@@ -210,49 +172,34 @@ def segments_of(schedule: Schedule, drives: list[Drive], *, seed: int = 0) -> li
     ]
 
 
-def _write(config: RolloutConfig, env: "World", steering: Steering, drives: list[Drive]) -> list[Path]:
+def _write(config: RolloutConfig, env: "World", result: Drives) -> list[Path]:
     written = []
-    episodes = [drive.episode for drive in drives]
     if config.out is not None:
         from mode_imitation.data.writer import write_dataset
 
         written.append(
             write_dataset(
                 config.out,
-                episodes,
+                result.episodes,
                 root=config.root,
                 overwrite=config.overwrite,
                 env_id=env.env_id,
                 sensors=env.sensors,
                 action_space=env.action_space,
                 command=command_of(config),
-                metadata={"steered_by": steering.what, "run": config.run.name, "time_step": env.time_step},
+                metadata={"steered_by": result.what, "run": config.run.name, "time_step": env.time_step},
             )
         )
     if config.plot is not None:
-        written.append(_draw(config.plot, steering, drives))
+        written.append(result.plot(config.plot))
     if config.video is not None:
         from mode_imitation.worlds.video import record_video
 
-        first = episodes[0]
+        first = result.episodes[0]
         with progress("filming", len(first), "steps") as shown:
             record_video(env.env_id, first.layout_seed or 0, first.actions, config.video, progress=shown)
         written.append(config.video)
     return written
-
-
-def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
-    from mode_imitation.plots import Panel, plot_panels, save_figure
-
-    panels = [
-        Panel(
-            title=f"{'layout' if drive.episode.scene is not None else 'seed'} {drive.episode.layout_seed}",
-            episode=drive.episode,
-            modes=steering.schedule.modes(len(drive.episode)) if steering.schedule else None,
-        )
-        for drive in drives[:DRAWN]
-    ]
-    return save_figure(plot_panels(panels, title=steering.what.partition(": ")[0]), path)
 
 
 def command_of(config: RolloutConfig) -> str:

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from mode_imitation.atomic import write_json, write_text
-from mode_imitation.reports.markdown import table
-from mode_imitation.reports.metrics import clustering_scores
+from mode_imitation.reports.clustering import clustering_scores
+from mode_imitation.reports.statistics import table
 from mode_imitation.reports.sweep.cells import FORMAT, SUMMARY
 from mode_imitation.reports.sweep.choice import Setting
 from mode_imitation.reports.sweep.sweep import Sweep
