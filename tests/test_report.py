@@ -12,8 +12,8 @@ from mode_imitation.reports import report as report_module
 from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.config import ModesConfig, RolloutConfig
 from mode_imitation.reports.motion import Motion
-from mode_imitation.reports.report import Report, make_report
-from mode_imitation.reports.report_data import ratios
+from mode_imitation.reports.report import make_report, ratios
+from mode_imitation.reports.report_data import Report
 from mode_imitation.reports.report_writer import PICTURES, as_markdown, summary_lines, write_report
 from mode_imitation.reports.rollout_command import rollout_run
 from mode_imitation.reports.statistics import Interval

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mode_imitation.errors import UserError
 
 if TYPE_CHECKING:
-    from mode_imitation.reports.report import Report
+    from mode_imitation.reports.report_data import Report
 
 DATASET = "pointgoal1/two-experts-v0"
 EXPERTS = ("goal_seeking", "forward_moving")

@@ -5,26 +5,53 @@ no clustering, without positions no motion.
 """
 
 import importlib.util
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_action_noise, check_seed
-from mode_imitation.data.dataset import load_dataset
+from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.spaces import of_kind
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
+from mode_imitation.reports import guarantees
 from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
-from mode_imitation.reports.closed_loop import check_env, run_experts, run_modes
-from mode_imitation.reports.clustering import compare_with_labels, sort_dataset
+from mode_imitation.reports.closed_loop import Drive, check_env, run_experts, run_modes
+from mode_imitation.reports.clustering import compare_with_labels, exemplar_episodes, exemplars, sort_dataset
 from mode_imitation.reports.config import ModesConfig
+from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits
 from mode_imitation.reports.drives import length_of
 from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
-from mode_imitation.reports.guarantees import check_confidence, parse_requirements
+from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
+from mode_imitation.reports.leak import measure_leak
+from mode_imitation.reports.motion import (
+    DRIVING_DIRECTION,
+    FIGURES,
+    Motion,
+    column,
+    in_arena,
+    intervals,
+    means,
+    measure,
+)
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.report_data import Report, data_of
+from mode_imitation.reports.reactions import Reaction, reactions_of_modes
+from mode_imitation.reports.report_data import (
+    BestGoalMode,
+    Figures,
+    LeakEntry,
+    ModeEntry,
+    Report,
+    ReportData,
+    Requirements,
+    Terms,
+)
+from mode_imitation.reports.statistics import bootstrap, bootstrap_ratio
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
@@ -33,12 +60,14 @@ from mode_imitation.training.sources import load_source, recorded_root
 if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import World
 
-__all__ = ["Report", "make_report", "simulator_missing"]
-
 DRIVEN = "how the modes drive (goals, cost, return, motion)"
 SORTED = "clustering, leak, exemplars, sensors, the map of the windows"
 MOST_BLEND_LAYOUTS = 20
 """For the blends, of which there are eleven."""
+EXEMPLARS = 3
+"""Windows and episodes of the dataset shown for each mode."""
+TIMED = ("speed", "turn_rate", "turning")
+"""Figures that need seconds per step, which a dataset need not state."""
 
 
 def make_report(config: ModesConfig) -> Report:
@@ -65,18 +94,37 @@ def make_report(config: ModesConfig) -> Report:
     policy = load_policy(run, config.device).reset(config.seed)
     policy.check_temperature(config.temperature)
     pair = parse_blend(config.blend, policy.modes) if config.blend is not None else None
-    report = Report(config, run, policy, conditions, pair, own, layouts)
     check_disjoint(layouts, run.info.get("layout_seeds"))
+    data = ReportData(
+        run=run.path.name,
+        dataset=run.info["dataset"]["name"],
+        env_id=config.env or run.info.get("env_id"),
+        n_modes=policy.n_modes,
+        n_codes=policy.n_codes,
+        own_figures=list(own),
+        settings={
+            "temperature": config.temperature,
+            "action_noise": config.action_noise,
+            "seed": config.seed,
+            "window_every": config.window_every,
+            "objective": (run.info.get("config") or {}).get("objective"),
+            "context": policy.model.config.context,
+        },
+    )
+    report = Report(config, run, policy, data, own)
     _load_data(report)
     with one_thread():
         _sort_data(report)
-        reason = _why_not_driven(report)
+        reason = _drive_worlds(report, layouts, pair)
         if reason is not None:
-            report.left_out.append(f"{DRIVEN}: {reason}")
+            data.leave_out(f"{DRIVEN}: {reason}")
             if config.require is not None or pair is not None:
                 option = "--require" if config.require is not None else "--blend"
                 raise UserError(f"{option} needs the modes to drive: {reason}")
-        report.data = data_of(report)
+        bounds = _guarantee(report, conditions)
+        _measure_leak(report)
+        data.modes = _mode_entries(report, bounds)
+        data.best_goal_mode = _best_goal_mode(report)
     return report
 
 
@@ -97,107 +145,104 @@ def _check_experts(config: ModesConfig) -> None:
 
 def _load_data(report: Report) -> None:
     info, named = report.run.info, report.config.dataset
-    if named is not None:
-        report.dataset = load_dataset(named, report.config.root or recorded_root(info))
-        return
     try:
-        found = load_source(info, report.config.root)
+        if named is not None:
+            report.dataset = load_dataset(named, report.config.root or recorded_root(info))
+        else:
+            report.dataset = load_source(info, report.config.root)
     except UserError as error:
-        report.left_out.append(f"{SORTED}: {error}")
+        if named is not None:
+            raise
+        report.data.leave_out(f"{SORTED}: {error}")
         return
-    if found.checksum == info["dataset"]["checksum"]:
-        report.dataset = found
-    else:
-        report.left_out.append(f"{SORTED}: {info['dataset']['name']} is no longer what the run was trained on")
+    if named is None and report.dataset.checksum != info["dataset"]["checksum"]:
+        report.data.leave_out(f"{SORTED}: {report.data.dataset} is no longer what the run was trained on")
+        report.dataset = None
+        return
+    report.data.dataset = report.dataset.name
 
 
 def _sort_data(report: Report) -> None:
     from mode_imitation.worlds.safety.tasks import is_safety
 
-    dataset, policy, config = report.dataset, report.policy, report.config
+    data, dataset, policy, config = report.data, report.dataset, report.policy, report.config
     if dataset is None:
         return
     with progress("sorting the data into modes", len(dataset), "episodes") as shown:
         found = sort_dataset(policy.model, dataset, every=config.window_every, progress=shown)
     report.found = found
     report.latent = make_latent_map(policy.model, dataset, found, seed=config.seed)
-    labels = dataset.labels
+    labels, span = dataset.labels, policy.model.config.window.span
     if labels is None:
-        report.left_out.append("clustering and each mode's expert: the dataset has no labels")
+        data.leave_out("clustering and each mode's expert: the dataset has no labels")
     elif take_turns(dataset):
-        span = policy.model.config.window.span
         of_window = drivers_of_windows(dataset, found, span)
         report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, of_window=of_window)
         if config.dataset is None:
-            report.turns = turn_scores(codes_of_steps(report.run.info, dataset, span), dataset)
+            data.turns = turn_scores(codes_of_steps(report.run.info, dataset, span), dataset)
     else:
         report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, held_out=report.held_out)
+    if report.agreement:
+        data.clustering = report.agreement.scores
+        tables = report.agreement.tables.items()
+        data.confusion = {unit: {"labels": one.labels, "counts": one.counts.tolist()} for unit, one in tables}
     if not of_kind(dataset.sensors, "ring") and (not dataset.env_id or is_safety(dataset.env_id)):
-        report.left_out.append("figures in the arena: the dataset does not say which observations are lidar")
+        data.leave_out("figures in the arena: the dataset does not say which observations are lidar")
 
 
-def _why_not_driven(report: Report) -> str | None:
+def _drive_worlds(report: Report, layouts: list[int], pair: tuple[int, int] | None) -> str | None:
     """Drive modes, experts and blends; the reason where nothing can be driven."""
+    from mode_imitation.worlds.protocol import open_worlds
     from mode_imitation.worlds.safety.tasks import is_safety
 
-    env_id = report.config.env or report.run.info.get("env_id")
-    missing = simulator_missing()
+    config, env_id, missing = report.config, report.data.env_id, simulator_missing()
     if missing and is_safety(str(env_id)):
         return f"the simulator's {missing} is not installed"
     if not env_id:
         return "the data names no environment; give one with --env"
-    if report.config.env is None and ":" in str(env_id):
+    if config.env is None and ":" in env_id:
         # Data must not decide which code is run.
         return f"the data come from {env_id}, which is code to run; say --env {env_id} to run it"
+    env = None
     try:
-        env = _make_worlds(report, env_id)
+        n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
+        env = open_worlds(env_id, n_worlds, threads=config.threads)
+        try:
+            check_env(report.policy, env)
+        except UserError:
+            env.close()
+            raise
     except UserError as error:
         # An environment that nobody asked for (the data's own, of another simulator say) is no reason to stop.
-        if report.config.env is not None:
+        if config.env is not None:
             raise
         return str(error)
     try:
-        _drive(report, env)
+        _drive(report, env, layouts, pair)
     finally:
         env.close()
     return None
 
 
-def _make_worlds(report: Report, env_id: str) -> "World":
-    from mode_imitation.worlds.protocol import open_worlds
-
-    wanted = len(report.layouts) * report.policy.n_modes
-    env = open_worlds(env_id, min(wanted, report.config.worlds), threads=report.config.threads)
-    try:
-        check_env(report.policy, env)
-    except UserError:
-        env.close()
-        raise
-    return env
-
-
-def _drive(report: Report, env: "World") -> None:
-    config, policy, layouts = report.config, report.policy, report.layouts
+def _drive(report: Report, env: "World", layouts: list[int], pair: tuple[int, int] | None) -> None:
+    config, data, policy = report.config, report.data, report.policy
     report.robot, report.time_step = env.robot, env.time_step
-    report.steps = steps = length_of(env, config.steps)
-    n_steps = len(layouts) * steps
-    with progress("driving the modes", n_steps * policy.n_modes, "steps") as shown:
-        report.modes = run_modes(policy, env, layouts, steps, temperature=config.temperature, progress=shown)
+    steps, hot, seed = length_of(env, config.steps), config.temperature, config.seed
+    with progress("driving the modes", len(layouts) * steps * policy.n_modes, "steps") as shown:
+        report.modes = run_modes(policy, env, layouts, steps, temperature=hot, progress=shown)
     specs = _expert_specs(report)
     # What is cached keeps no observations, which a user's own figure may look at.
     cache = None if report.own else report.run.path.resolve().parent / CACHE_FOLDER
-    with progress("driving the experts", n_steps * len(specs), "steps") as shown:
-        noise, seed = config.action_noise, config.seed
+    with progress("driving the experts", len(layouts) * steps * len(specs), "steps") as shown:
         report.experts = run_experts(
-            specs, env, layouts, steps, action_noise=noise, seed=seed, cache=cache, progress=shown
+            specs, env, layouts, steps, action_noise=config.action_noise, seed=seed, cache=cache, progress=shown
         )
-    if report.pair is not None:
-        tuning = held_out_layouts(min(config.layouts, MOST_BLEND_LAYOUTS), block="tuning")
-        hot, seed = config.temperature, config.seed
+    data.experts = {name: _figures(drives, report) for name, drives in report.experts.items()}
+    data.layouts, data.steps = layouts, steps
+    if pair is not None:
+        tuning = held_out_layouts(min(len(layouts), MOST_BLEND_LAYOUTS), block="tuning")
         with progress("driving the blends", len(tuning) * steps * len(WEIGHTS), "steps") as shown:
-            report.blend = drive_blend(
-                policy, env, report.pair, tuning, steps, temperature=hot, seed=seed, progress=shown
-            )
+            data.blend = drive_blend(policy, env, pair, tuning, steps, temperature=hot, seed=seed, progress=shown)
 
 
 def _expert_specs(report: Report) -> list[str]:
@@ -211,5 +256,162 @@ def _expert_specs(report: Report) -> list[str]:
     unknown = [label for label in labels if label not in expert_names()]
     if unknown:
         where = "--expert file.py:Class"
-        report.left_out.append(f"{', '.join(unknown)} on the same layouts: say where the class is with {where}")
+        report.data.leave_out(f"{', '.join(unknown)} on the same layouts: say where the class is with {where}")
     return [label for label in labels if label in expert_names()]
+
+
+def _columns(drives: Sequence[Drive], figures: Sequence[str] | Mapping[str, Any]) -> dict[str, np.ndarray | None]:
+    """{figure: (N,) one of each drive, or None}"""
+    return {figure: column([drive.motion for drive in drives], figure) for figure in figures}
+
+
+def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[str, Guarantee | None]]:
+    """Bounds of every mode that was driven, and which modes meet the conditions."""
+    data, robot, confidence = report.data, report.robot, report.config.confidence
+    values = {mode: _columns(drives, SIDES) for mode, drives in report.modes.items()}
+    bounds = {
+        mode: guarantees.guarantees_of(
+            figures,
+            steps=data.steps or 0,
+            robot=robot,
+            time_step=report.time_step,
+            confidence=confidence,
+            n_modes=data.n_modes,
+        )
+        for mode, figures in values.items()
+    }
+    top_speed = guarantees.TOP_SPEED.get(robot or "")
+    for figure in SIDES:
+        lacking = [mode for mode, own in bounds.items() if values[mode][figure] is not None and not own[figure]]
+        if lacking:
+            where = "" if len(lacking) == len(bounds) else f" (mode {', '.join(map(str, lacking))})"
+            whose = f"the robot {robot}" if robot else "this world"
+            unknown = figure == "return" and top_speed is None
+            why = f"of {whose} it is not known how low it can be" if unknown else "a drive went beyond its bounds"
+            data.leave_out(f"guarantees of the {figure}{where}: {why}")
+    if any(bound for own in bounds.values() for bound in own.values()):
+        assumptions = guarantees.ASSUMPTIONS.format(speed=top_speed or "its top")
+        data.guarantees = Terms(confidence, guarantees.SHARE, assumptions)
+    if conditions:
+        verdicts = guarantees.judge(conditions, bounds, values)
+        data.requirements = Requirements([str(condition) for condition in conditions], verdicts)
+    return bounds
+
+
+def _best_goal_mode(report: Report) -> BestGoalMode | None:
+    def most(sides: Mapping[Any, Sequence[Drive]]) -> tuple[Any, np.ndarray]:
+        goals = {name: column([drive.motion for drive in drives], "goals") for name, drives in sides.items()}
+        known = {name: values for name, values in goals.items() if values is not None}
+        return max(known.items(), key=lambda item: item[1].mean(), default=(None, np.zeros(0)))
+
+    (mode, goals), (expert, reached) = most(report.modes), most(report.experts)
+    if mode is None:
+        return None
+    if expert is None:
+        return BestGoalMode(mode, float(goals.mean()), None, None, None)
+    ratio = bootstrap_ratio(goals, reached, seed=report.config.seed)
+    return BestGoalMode(mode, float(goals.mean()), expert, float(reached.mean()), ratio)
+
+
+def _measure_leak(report: Report) -> None:
+    if report.dataset is None:
+        return
+    episodes = [report.dataset.episodes[index] for index in report.held_out or range(len(report.dataset))]
+    trained: Mapping[str, Any] = report.run.info.get("config") or {}
+    shape: dict[str, Any] = {"pool": int(trained.get("pool") or 1), "segment": trained.get("segment")}
+    every, seed = report.config.window_every, report.config.seed
+    try:
+        leak = measure_leak(report.policy.model, episodes, **shape, every=every, seed=seed)
+    except UserError as error:
+        report.data.leave_out(f"leak: {error}")
+        return
+    report.data.leak = LeakEntry(**leak.as_dict(), n_episodes=len(episodes), held_out=bool(report.held_out))
+
+
+def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
+    policy, dataset, found, seed = report.policy, report.dataset, report.found, report.config.seed
+    demonstrations = {mode: _demonstrations(report, mode) for mode in policy.modes}
+    motions = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()} or demonstrations
+    typical = {mode: means(motions[mode]) for mode in policy.modes}
+    sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
+    # Of the same layouts alone: a dataset's episodes are no pairs.
+    apart = contrasts({mode: _columns(drives, FIGURES) for mode, drives in report.modes.items()}, seed=seed)
+    reactions: dict[int, dict[str, Reaction]] = {}
+    if dataset is not None and found is not None:
+        reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
+        for mode in [mode for mode, words in sentences.items() if words == UNKNOWN]:
+            sentences[mode] = f"mean action {_mean_action(report, mode)}; {UNKNOWN}"
+    experts: list[str | None] = [None] * policy.n_codes
+    if report.agreement:
+        # The label that most of a mode's episodes have; where it has no episodes, most of its windows.
+        by_window, episodes = report.agreement.windows.matched_labels(), report.agreement.episodes
+        by_episode = episodes.matched_labels() if episodes else by_window
+        experts = [episode or window for episode, window in zip(by_episode, by_window, strict=True)]
+    timed = dataset is not None and dataset.metadata.get("time_step")
+    told = [name for name in FIGURES if name != "steps" and (timed or name not in TIMED)]
+    return [
+        ModeEntry(
+            mode=mode,
+            share=float(policy.shares[mode]),
+            description=sentences[mode],
+            traits=traits(typical[mode]),
+            contrasts=apart.get(mode, []),
+            expert=experts[mode],
+            figures=_figures(report.modes.get(mode, []), report),
+            ratio_to_expert=ratios(report.modes.get(mode, []), report.experts.get(experts[mode] or "", []), seed),
+            demonstrations=intervals(demonstrations[mode], told, seed=seed),
+            reactions=reactions.get(mode),
+            exemplars=exemplars(found, mode, EXEMPLARS) if found else [],
+            exemplar_episodes=exemplar_episodes(found, mode, EXEMPLARS) if found else [],
+            guarantees=bounds.get(mode),
+        )
+        for mode in policy.modes
+    ]
+
+
+def _mean_action(report: Report, mode: int) -> str:
+    """ "(0.80, 0.01)", over the windows' first steps that were sorted into a mode."""
+    assert report.dataset is not None
+    assert report.found is not None
+    rows = np.flatnonzero(report.found.codes == mode)
+    if not len(rows):
+        return "unknown"
+    steps = zip(report.found.episode_of_window[rows], report.found.starts[rows], strict=True)
+    mean = np.mean([report.dataset.episodes[episode].actions[start] for episode, start in steps], axis=0)
+    return f"({', '.join(f'{value:.2f}' for value in mean)})"
+
+
+def _demonstrations(report: Report, mode: int) -> list[Motion]:
+    """Figures of the dataset's episodes that were sorted into a mode."""
+    dataset: TrajectoryDataset | None = report.dataset
+    if dataset is None or report.found is None:
+        return []
+    env_id, time_step = dataset.env_id or "", float(dataset.metadata.get("time_step") or 1.0)
+    direction = next((angle for robot, angle in DRIVING_DIRECTION.items() if env_id.startswith(f"Safety{robot}")), 0.0)
+    motions = []
+    for index in np.flatnonzero(report.found.episode_codes == mode):
+        episode = dataset.episodes[index]
+        seen = in_arena(episode.observations, dataset.sensors)
+        motions.append(measure(episode, time_step=time_step, driving_direction=direction, in_arena=seen))
+    return motions
+
+
+def _figures(drives: Sequence[Drive], report: Report) -> Figures:
+    """Every figure of drives and, where there are any, the user's own."""
+    seed = report.config.seed
+    found = intervals([drive.motion for drive in drives], seed=seed)
+    found["length"] = found.pop("steps")
+    own = report.own.items() if drives else ()
+    return found | {name: bootstrap([figure(one.episode) for one in drives], seed=seed) for name, figure in own}
+
+
+def ratios(drives: Sequence[Drive], reference: Sequence[Drive], seed: int) -> Figures:
+    """A mode's goals and return over its expert's, on the same layouts; None where the expert's are not surely
+    positive, and a ratio would mean nothing."""
+    found: Figures = {}
+    for figure in ("goals", "return"):
+        values, expert = (column([drive.motion for drive in side], figure) for side in (drives, reference))
+        found[figure] = None
+        if values is not None and expert is not None and bootstrap(expert, seed=seed).low > 0:
+            found[figure] = bootstrap_ratio(values, expert, seed=seed)
+    return found

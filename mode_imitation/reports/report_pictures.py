@@ -39,7 +39,7 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     figures: dict[str, Any] = {"maps": _maps(report), "shares": _shares(report)}
     if report.modes:
         figures["panels"] = _panels(report, data)
-        title = f"Modes and experts on the same {len(report.layouts)} held-out layouts"
+        title = f"Modes and experts on the same {len(report.data.layouts)} held-out layouts"
         figures["bars"] = plot_mode_bars(data, metrics=BARS, title=title)
     if reactions:
         title = "Which sensors each mode goes by"
@@ -48,7 +48,7 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
         figures["exemplars"] = _exemplars(report)
     if report.latent is not None:
         figures["latent"] = _latent(report, data)
-    if blend := report.blend:
+    if blend := report.data.blend:
         between = f"Between mode {blend.modes[0]} and mode {blend.modes[1]}"
         title = f"{between}: mean and 95% interval over {len(blend.layouts)} tuning layouts"
         figures["blend"] = plot_blend(data["blend"], title=title)
@@ -92,7 +92,7 @@ def _panels(report: Report, data: dict[str, Any]) -> "Figure":
         for first in range(0, len(panels), 4):
             rows.append(panels[first : first + 4])
             labels.append(label)
-    title = f"One policy, each of its modes, on layout {report.layouts[0]}"
+    title = f"One policy, each of its modes, on layout {report.data.layouts[0]}"
     return plot_panels(rows, row_labels=labels, title=title)
 
 
@@ -150,7 +150,7 @@ def _maps(report: Report) -> "Figure | None":
         return None
     scene = next((episode.scene for episode in drawn if episode.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
-    where = f"{len(report.layouts)} held-out layouts" if driven else "typical episodes of the data"
+    where = f"{len(report.data.layouts)} held-out layouts" if driven else "typical episodes of the data"
     title = f"Where each mode goes, {where}"
     return plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
