@@ -20,8 +20,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
 from mode_imitation.reports.sweep.cells import CODE, MODULE, code_digest
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
-from mode_imitation.reports.sweep.sweep import sweep
-from mode_imitation.reports.sweep.writer import COLUMNS, WITH_LABELS, columns, rows, write_sweep
+from mode_imitation.reports.sweep.sweep import COLUMNS, WITH_LABELS, sweep, write_sweep
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import fit
 from mode_imitation.training.run_folder import read_info
@@ -105,10 +104,10 @@ def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str
     assert one.recommendation.to_dict() == other.recommendation.to_dict()
     assert [cell["codes"] for cell in one.cells] == [cell["codes"] for cell in other.cells]
     assert [cell["criteria"] for cell in one.cells] == [cell["criteria"] for cell in other.cells]
-    shown = [columns(one)[len(COLUMNS) :], columns(other)[len(COLUMNS) :]]
+    shown = [one.columns[len(COLUMNS) :], other.columns[len(COLUMNS) :]]
     assert shown == [(WITH_LABELS,), (WITH_LABELS,) if labels == "shuffled" else ()]
     if labels == "shuffled":
-        assert rows(one) != rows(other)
+        assert one.rows != other.rows
 
 
 def test_the_files_of_a_sweep(tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_agreement_is_the_median_of_the_seeds_nmi(tmp_path: Path) -> None:
     data = stored(tmp_path)
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=3), in_this_process)
     scores = [normalized_mutual_info_score(data.labels, cell["codes"]) for cell in found.cells]
-    assert [row[-1] for row in rows(found)] == [f"{np.median(scores):.3f}"]
+    assert [row[-1] for row in found.rows] == [f"{np.median(scores):.3f}"]
 
 
 def test_a_dataset_without_labels_is_chosen_for_too(
@@ -179,7 +178,7 @@ def test_experts_that_take_turns_are_nobody_s_label(tmp_path: Path) -> None:
     episodes = [dataclasses.replace(one, expert="plus+minus", acting=half) for one in two_laws(n_each=5).episodes]
     write_dataset(NAME, episodes, root=tmp_path)
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=1), in_this_process)
-    assert columns(found) == COLUMNS
+    assert found.columns == COLUMNS
 
 
 def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
