@@ -113,8 +113,7 @@ def attribute_episodes(
     """Say which mode made which step of each episode.
 
     Args:
-        model: a trained mode model.
-        episodes: of the model's observation and action size; only those and the disturbed marks are read.
+        episodes: of which only observations, actions and disturbed marks are read.
         calibration: see `calibrate`.
         expected_steps: that one mode lasts, more than 1.
         progress: advanced by one an episode.
@@ -157,7 +156,6 @@ def calibrate(
     average: their Gaussian, or all choices alike.
 
     Args:
-        model: a trained mode model.
         episodes: of the experts that it was trained on, best ones that training did not see; may be none.
         false_alarm: share of blocks of those episodes that none of the modes is to explain well enough, in (0, 1).
         expected_steps: as in `attribute_episodes`.

@@ -87,14 +87,9 @@ def drive_policy(
     *,
     progress: Progress = no_progress,
 ) -> list[Drive]:
-    """One episode of the controller's for each layout, in order.
+    """One episode of the controller's for each layout seed, in order; the same one may occur often.
 
-    Args:
-        controller: of len(layouts) episodes.
-        env: any number of worlds; the more, the faster.
-        layouts: layout seeds; the same one may occur often.
-        n_steps: per episode.
-        progress: advanced by steps.
+    Any number of worlds does; the more, the faster. `progress` is advanced by steps.
     """
     from mode_imitation.worlds.protocol import as_world
     from mode_imitation.worlds.rollout import rollout
@@ -137,20 +132,14 @@ def run_experts(
     cache: Path | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, list[Drive]]:
-    """Experts on the same layouts as the modes; what is in the cache is not driven again.
+    """Experts, undisturbed, on the same L layouts as the modes: L drives for each, by its label.
 
     Args:
         specs: as `experts.registry.make_expert` takes them.
-        env: any number of worlds.
-        layouts: (L,) layout seeds.
-        n_steps: per episode.
-        action_noise: standard deviation, as in the demonstrations; there are no disturbances.
+        action_noise: standard deviation, as in the demonstrations.
         seed: with the layout's, of each episode's noise.
-        cache: folder of the cached drives; None drives all of them. Cached drives come without observations.
-        progress: advanced by steps.
-
-    Returns:
-        L drives for each expert, by its label, in the order of the layouts.
+        cache: folder of drives, which are not driven again and come without observations; None drives all of them.
+        env, layouts, n_steps, progress: as in `drive_policy`.
 
     Raises:
         UserError: an expert does not exist or cannot drive this robot, or two have the same label.
@@ -212,11 +201,7 @@ def figures_of(
 
 
 def check_env(policy: Policy, env: "World | VectorEnv") -> None:
-    """Refuse an environment of another observation or action size, or of other choices, than the policy's.
-
-    Raises:
-        UserError: naming what either has.
-    """
+    """Refuse, as a UserError, an environment of other observations or actions than the policy's."""
     from mode_imitation.worlds.protocol import as_world
 
     def taken(space: ActionSpace) -> str:

@@ -41,11 +41,7 @@ def sort_dataset(
 ) -> SortedDataset:
     """Encode every episode; windows with disturbed steps are left out, as in training.
 
-    Args:
-        model: a trained mode model.
-        dataset: of the model's observation and action size.
-        every: takes a window at every so many steps.
-        progress: advanced by one an episode.
+    A window is taken at `every` so many steps; `progress` is advanced by one an episode.
 
     Raises:
         UserError: an episode does not fit the model, or is shorter than a window.

@@ -15,6 +15,7 @@ from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, Drive, PolicyCont
 from mode_imitation.reports.statistics import Interval, cell, table
 from mode_imitation.steering.policy import Policy
 from mode_imitation.steering.schedule import Schedule
+from mode_imitation.training.run_folder import Run
 from mode_imitation.versions import versions
 
 if TYPE_CHECKING:
@@ -84,6 +85,23 @@ class Drives:
             for episode in self.episodes[:DRAWN]
         ]
         return save_figure(plot_panels(panels, title=self.what.partition(": ")[0]), Path(path))
+
+
+def environment_of(run: Run, env_id: str | None) -> str:
+    """The environment that was asked for, else the one that the run's data came from.
+
+    Raises:
+        UserError: neither is known, or what the data names is code to run.
+    """
+    found = env_id or run.info.get("env_id")
+    if not found:
+        raise UserError(
+            f"the data of {run.path.name} names no environment; give one with --env, SafetyPointGoal1-v0 say"
+        )
+    if env_id is None and ":" in str(found):
+        # Data must not decide which code is run.
+        raise UserError(f"the data come from {found}, which is code to run; say --env {found} to run it")
+    return str(found)
 
 
 def drive_seeds(controller: PolicyController, world: "World", seeds: Sequence[int], steps: int | None) -> list[Drive]:

@@ -37,20 +37,13 @@ def measure_experts(
     seed: int = 0,
     progress: Progress = no_progress,
 ) -> dict[str, dict[str, Figure]]:
-    """Drive every expert on the same layouts.
+    """Drive every expert, undisturbed, on the same layouts: goals, cost, return and straightness by expert.
 
     Args:
-        env_id: SafetyPointGoal1-v0 say.
         specs: registered names, `file.py:Class` or `package.module:Class`.
-        n_layouts: episodes per expert.
-        n_steps: per episode.
-        action_noise: standard deviation of the Gaussian noise added to every action; no disturbances.
-        threads: over the worlds; None for as many as `make_vec` chooses.
+        action_noise: standard deviation of the Gaussian noise added to every action.
         seed: of the noise.
         progress: advanced by steps, len(specs) * n_layouts * n_steps in all.
-
-    Returns:
-        By expert, in the order given: goals, cost, return and straightness (net displacement over path length).
 
     Raises:
         UserError: a count below 1; a negative seed or action noise; an expert that does not exist or cannot drive this

@@ -42,11 +42,9 @@ def make_latent_map(
     """Project windows and codebook on the windows' first two principal components.
 
     Args:
-        model: a trained mode model.
-        dataset: that was sorted.
-        found: its windows and codes.
-        episode: whose way is drawn; None takes one whose way on the map is longest, or rather one that is longer than
-            nine of ten, for the longest may be an outlier.
+        dataset, found: that was sorted, its windows and codes.
+        episode: whose way is drawn; None takes one whose way on the map is longer than nine of ten, for the longest may
+            be an outlier.
         seed: of the choice of windows.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found.codes))[:WINDOWS])

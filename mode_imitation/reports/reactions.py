@@ -51,7 +51,6 @@ def measure_reactions(
     """The reaction of one mode to each sensor.
 
     Args:
-        policy: a run's policy.
         mode: whose fixed context the policy is asked under.
         states: (S, obs_dim) that the mode was in; an actor with a memory has forgotten all before.
         groups: which numbers of an observation each sensor is.
@@ -101,14 +100,7 @@ def states_of(dataset: TrajectoryDataset, episodes: Sequence[int], *, seed: int 
 def reactions_of_modes(
     policy: Policy, dataset: TrajectoryDataset, episode_codes: np.ndarray, *, seed: int = 0
 ) -> dict[int, dict[str, Reaction]]:
-    """Reactions to each sensor of every mode that has episodes; empty without sensors.
-
-    Args:
-        policy: a run's policy.
-        dataset: whose episodes were sorted.
-        episode_codes: (E,) int, the mode of each.
-        seed: of the states and of the exchanges.
-    """
+    """Reactions to each sensor of every mode that has episodes, by (E,) their modes; empty without sensors."""
     groups = sensor_groups(dataset)
     found = {}
     for mode in policy.modes if groups else []:

@@ -23,7 +23,7 @@ from mode_imitation.reports.closed_loop import Drive, check_env, run_experts, ru
 from mode_imitation.reports.clustering import compare_with_labels, exemplar_episodes, exemplars, sort_dataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits
-from mode_imitation.reports.drives import length_of
+from mode_imitation.reports.drives import environment_of, length_of
 from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
 from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
@@ -195,18 +195,12 @@ def _drive_worlds(report: Report, layouts: list[int], pair: tuple[int, int] | No
     from mode_imitation.worlds.protocol import open_worlds
     from mode_imitation.worlds.safety.tasks import is_safety
 
-    config, env_id, missing = report.config, report.data.env_id, simulator_missing()
-    if missing and is_safety(str(env_id)):
+    config, missing = report.config, simulator_missing()
+    if missing and is_safety(str(report.data.env_id)):
         return f"the simulator's {missing} is not installed"
-    if not env_id:
-        return "the data names no environment; give one with --env"
-    if config.env is None and ":" in env_id:
-        # Data must not decide which code is run.
-        return f"the data come from {env_id}, which is code to run; say --env {env_id} to run it"
-    env = None
     try:
         n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
-        env = open_worlds(env_id, n_worlds, threads=config.threads)
+        env = open_worlds(environment_of(report.run, config.env), n_worlds, threads=config.threads)
         try:
             check_env(report.policy, env)
         except UserError:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mode_imitation import plots
 from mode_imitation.reports.motion import Motion
 from mode_imitation.reports.report_data import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
 
 MARKDOWN = "report.md"
 PICTURES = {
@@ -32,26 +32,24 @@ BARS = ("goals", "return", "success", "cost", "straightness", "speed")
 
 def draw_pictures(report: Report, folder: Path) -> list[Path]:
     """Those of PICTURES that the report has the data for; ones that it has not are removed, for they would be old."""
-    from mode_imitation.plots import mode_colors, plot_blend, plot_mode_bars, plot_reactions, save_figure
-
     data = report.data.as_dict()
     reactions = {entry["mode"]: entry["reactions"] for entry in data["modes"] if entry["reactions"]}
     figures: dict[str, Any] = {"maps": _maps(report), "shares": _shares(report)}
     if report.modes:
-        figures["panels"] = _panels(report, data)
+        figures["panels"] = _panels(report, plots.expert_colors(data))
         title = f"Modes and experts on the same {len(report.data.layouts)} held-out layouts"
-        figures["bars"] = plot_mode_bars(data, metrics=BARS, title=title)
+        figures["bars"] = plots.plot_mode_bars(data, metrics=BARS, title=title)
     if reactions:
         title = "Which sensors each mode goes by"
-        figures["reactions"] = plot_reactions(reactions, colors=mode_colors(data), title=title)
+        figures["reactions"] = plots.plot_reactions(reactions, colors=plots.mode_colors(data), title=title)
     if any(report.demonstrations.values()):
         figures["exemplars"] = _exemplars(report)
     if report.latent is not None:
-        figures["latent"] = _latent(report, data)
+        figures["latent"] = _latent(report, plots.expert_colors(data))
     if blend := report.data.blend:
         between = f"Between mode {blend.modes[0]} and mode {blend.modes[1]}"
         title = f"{between}: mean and 95% interval over {len(blend.layouts)} tuning layouts"
-        figures["blend"] = plot_blend(data["blend"], title=title)
+        figures["blend"] = plots.plot_blend(data["blend"], title=title)
     if report.agreement:
         figures["confusion"] = _confusion(report)
     # Removed is only what an earlier report there shows: another file of that name is the user's own.
@@ -59,41 +57,31 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     written = []
     for name, file in PICTURES.items():
         if figures.get(name) is not None:
-            written.append(save_figure(figures[name], folder / file))
+            written.append(plots.save_figure(figures[name], folder / file))
         elif f"]({file})" in earlier:
             (folder / file).unlink(missing_ok=True)
     return written
 
 
-def _panels(report: Report, data: dict[str, Any]) -> "Figure":
-    from mode_imitation.plots import Panel, expert_colors, mode_color, plot_panels
-
-    sentences = {entry.mode: entry.description for entry in report.data.modes}
-    modes = [
-        Panel(
-            title=f"mode {mode}",
-            episode=drives[0].episode,
-            color=mode_color(mode),
-            caption=_caption(sentences[mode], drives[0].motion),
-        )
-        for mode, drives in report.modes.items()
-    ]
+def _panels(report: Report, shades: dict[str, str]) -> "Figure":
+    modes = []
+    for entry in report.data.modes:
+        drive = report.modes[entry.mode][0]
+        caption = _caption(entry.description, drive.motion)
+        color = plots.mode_color(entry.mode)
+        modes.append(plots.Panel(title=f"mode {entry.mode}", episode=drive.episode, color=color, caption=caption))
     # Each expert under the mode that matches it.
     matched = [entry.expert for entry in report.data.modes]
     names = sorted(report.experts, key=lambda name: matched.index(name) if name in matched else len(matched))
-    shades = expert_colors(data)
-    experts = [
-        Panel(title=name.replace("_", " "), episode=report.experts[name][0].episode, color=shades[name])
-        for name in names
-    ]
-    rows: list[list[Panel]] = []
-    labels = []
+    first = {name: report.experts[name][0].episode for name in names}
+    experts = [plots.Panel(title=n.replace("_", " "), episode=one, color=shades[n]) for n, one in first.items()]
+    rows, labels = [], []
     for panels, label in ((modes, "modes"), (experts, "experts")):
-        for first in range(0, len(panels), 4):
-            rows.append(panels[first : first + 4])
+        for start in range(0, len(panels), 4):
+            rows.append(panels[start : start + 4])
             labels.append(label)
     title = f"One policy, each of its modes, on layout {report.data.layouts[0]}"
-    return plot_panels(rows, row_labels=labels, title=title)
+    return plots.plot_panels(rows, row_labels=labels, title=title)
 
 
 def _caption(sentence: str, motion: Motion) -> str:
@@ -106,86 +94,68 @@ def _caption(sentence: str, motion: Motion) -> str:
 
 
 def _confusion(report: Report) -> "Figure":
-    from mode_imitation.plots import new_figure, plot_confusion
-
     assert report.agreement is not None
-    tables = report.agreement.tables
-    n_modes, n_labels = report.data.n_modes, len(report.agreement.windows.labels)
-    figure = new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * n_modes))
-    axes = np.atleast_1d(figure.subplots(1, len(tables)))
-    modes = report.policy.modes
-    for ax, (unit, table) in zip(axes, tables.items(), strict=True):
-        plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
+    tables, modes = report.agreement.tables, report.policy.modes
+    n_labels = len(report.agreement.windows.labels)
+    figure = plots.new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * len(modes)))
+    for ax, (unit, table) in zip(np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True):
+        plots.plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
     return figure
 
 
 def _shares(report: Report) -> "Figure":
-    from mode_imitation.plots import new_figure, plot_mode_shares
-
     shares, sentences = [0.0] * report.data.n_codes, [""] * report.data.n_codes
     for entry in report.data.modes:
         shares[entry.mode], sentences[entry.mode] = entry.share, entry.description
-    figure = new_figure(7.2, 0.9 + 0.32 * len(shares))
-    plot_mode_shares(figure.add_subplot(), shares, descriptions=sentences, title="Modes found in the data")
+    figure = plots.new_figure(7.2, 0.9 + 0.32 * len(shares))
+    plots.plot_mode_shares(figure.add_subplot(), shares, descriptions=sentences, title="Modes found in the data")
     return figure
 
 
 def _maps(report: Report) -> "Figure | None":
     """Where each mode went, by positions or else by states: on the held-out layouts, else in its demonstrations."""
-    from mode_imitation.plots import ModeMap, mode_color, plot_mode_maps
     from mode_imitation.plots.states import placed
 
     driven = {mode: [drive.episode for drive in drives] for mode, drives in report.modes.items()}
     episodes = driven or report.demonstrations
     drawn, of_states = placed([episode for found in episodes.values() for episode in found])
-    fill = iter(drawn)
-    paths = {mode: [next(fill).positions for _ in found] for mode, found in episodes.items()}
-    sentences = {entry.mode: entry.description for entry in report.data.modes}
-    maps = [
-        ModeMap(title=f"mode {mode}: {_short(sentences[mode])}", paths=known, color=mode_color(mode))
-        for mode, found in paths.items()
-        if (known := [positions for positions in found if positions is not None])
-    ]
+    fill, maps = iter(drawn), []
+    sentences = {entry.mode: _short(entry.description) for entry in report.data.modes}
+    for mode, found in episodes.items():
+        paths = [positions for _ in found if (positions := next(fill).positions) is not None]
+        if paths:
+            title = f"mode {mode}: {sentences[mode]}"
+            maps.append(plots.ModeMap(title=title, paths=paths, color=plots.mode_color(mode)))
     if not maps:
         return None
     scene = next((episode.scene for episode in drawn if episode.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
-    where = f"{len(report.data.layouts)} held-out layouts" if driven else "typical episodes of the data"
-    title = f"Where each mode goes, {where}"
-    return plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
+    title = f"Where each mode goes, {len(report.data.layouts)} held-out layouts"
+    title = title if driven else "Where each mode goes, typical episodes of the data"
+    return plots.plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
 
 def _exemplars(report: Report) -> "Figure":
-    from mode_imitation.plots import Panel, mode_color, plot_panels
-
-    chosen = {entry.mode: entry.exemplar_episodes for entry in report.data.modes if entry.exemplar_episodes}
-    rows = [
-        [
-            Panel(title=f"#{one['episode']}", episode=episode, color=mode_color(mode))
-            for one, episode in zip(entries, report.demonstrations[mode], strict=True)
-        ]
-        for mode, entries in chosen.items()
-    ]
-    labels = [f"mode {mode}" for mode in chosen]
-    return plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
+    rows, labels = [], []
+    for entry in report.data.modes:
+        pairs = list(zip(entry.exemplar_episodes, report.demonstrations[entry.mode], strict=True))
+        if pairs:
+            color = plots.mode_color(entry.mode)
+            rows.append([plots.Panel(title=f"#{one['episode']}", episode=what, color=color) for one, what in pairs])
+            labels.append(f"mode {entry.mode}")
+    return plots.plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
 
 
-def _latent(report: Report, data: dict[str, Any]) -> "Figure":
-    from mode_imitation.plots import expert_colors, plot_latent_map
+def _latent(report: Report, colors: dict[str, str]) -> "Figure":
     from mode_imitation.plots.style import UNLABELLED
 
     found = report.latent
     assert found is not None
-    return plot_latent_map(
-        found.points,
-        found.codes,
-        found.entries,
-        alive=found.alive,
-        labels=found.labels,
-        label_colors={name: color for name, color in expert_colors(data).items() if color != UNLABELLED},
-        path=found.path,
+    drawn = {name: value for name, value in vars(found).items() if name not in ("path_episode", "path_mode")}
+    return plots.plot_latent_map(
+        **drawn,
+        label_colors={name: color for name, color in colors.items() if color != UNLABELLED},
         path_title=f"way of episode {found.path_episode}, of mode {found.path_mode}",
-        explained=found.explained,
         title=f"{len(found.points):,} windows as the encoder sees them; diamonds are codes, crosses pruned ones",
     )
 

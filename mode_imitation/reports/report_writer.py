@@ -47,14 +47,7 @@ Table = tuple[list[str], list[list[str]]]
 
 
 def write_report(report: Report, folder: Path) -> list[Path]:
-    """Write report.json, report.md and the pictures, each as a whole; report.json comes last.
-
-    Args:
-        report: from `make_report`.
-        folder: is created.
-
-    Returns:
-        The files.
+    """Write report.json, report.md and the pictures into a folder, each as a whole; report.json comes last.
 
     Raises:
         OSError: the disk is full or the folder cannot be written.

@@ -13,10 +13,6 @@ def draw_modes(env_id: str, n_steps: int = 500) -> Callable[[HookCall], None]:
     """A hook for `train` that drives every mode on one layout and adds the picture to the log.
 
     The layout is one of those that are put aside for tuning, never a reported one.
-
-    Args:
-        env_id: the task.
-        n_steps: how long each mode drives.
     """
     from mode_imitation.plots import figure_to_array, plot_panels
     from mode_imitation.steering.policy import Policy

@@ -143,11 +143,8 @@ def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> 
     disturbed step, at which no expert had its way, counts in `all_steps` alone. Switches: see `switch_scores`.
 
     Args:
-        codes: {episode: (T,) int}, see `codes_of_steps`.
+        codes: {episode: (T,) int}, see `codes_of_steps`; None is returned where there are none.
         dataset: all of whose steps say who drove.
-
-    Returns:
-        For JSON; None where there are no such codes.
     """
     if not codes:
         return None
