@@ -109,6 +109,7 @@ def make_report(config: ModesConfig) -> Report:
             "window_every": config.window_every,
             "objective": (run.info.get("config") or {}).get("objective"),
             "context": policy.model.config.context,
+            "memory": policy.model.config.memory,
         },
     )
     report = Report(config, run, policy, data, own)

@@ -107,10 +107,15 @@ def as_markdown(data: ReportData, pictures: Sequence[str] = ()) -> str:
     if data.layouts:
         temperature = data.settings["temperature"]
         drawn = "mean action" if temperature == 0 else f"sampled actions at temperature {temperature:g}"
-        parts.append(
+        words = (
             f"Means with 95% bootstrap intervals over {len(data.layouts)} held-out layouts of {data.env_id}, "
-            f"{data.steps} steps each, {drawn}. Approach is metres gained towards the goal per metre driven."
+            f"{data.steps} steps each, {drawn}."
         )
+        if any(entry.figures["approach"] for entry in data.modes):
+            words += " Approach is metres gained towards the goal per metre driven."
+        if not data.settings["memory"]:
+            words += " The policy has no memory: what an expert did by the clock, a mode cannot do."
+        parts.append(words)
     if data.guarantees:
         parts += ["## Guarantees", table(*guarantee_table(data)), _guarantee_text(data)]
     if data.requirements:
@@ -186,7 +191,7 @@ def _confusion_tables(data: ReportData) -> list[str]:
 
 
 def _leak_text(leak: LeakEntry) -> str:
-    where = "held-out episodes" if leak.held_out else "episodes"
+    where = f"{'held-out ' * leak.held_out}episode{'s' * (leak.n_episodes != 1)}"
     return (
         f"Mean action NLL on {leak.n_episodes} {where}: {leak.nll_inferred:.3f} nat/step under contexts inferred "
         f"from the windows that hold the action, {leak.nll_fixed:.3f} under the fixed context of the mode. "

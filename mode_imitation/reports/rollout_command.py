@@ -13,7 +13,7 @@ from mode_imitation.data.dataset import load_episode
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
-from mode_imitation.reports.closed_loop import Drive, PolicyController, figures_of
+from mode_imitation.reports.closed_loop import Drive, PolicyController, check_env, figures_of
 from mode_imitation.reports.config import RolloutConfig
 from mode_imitation.reports.drives import DRAWN, Drives, Segment, drive_seeds, environment_of, length_of
 from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, parse_seeds
@@ -69,6 +69,7 @@ def rollout_run(config: RolloutConfig) -> Drives:
         check_video(spec)
     env = open_worlds(spec, min(len(layouts), config.worlds), threads=config.threads)
     try:
+        check_env(policy, env)
         told: dict[str, np.ndarray] = {}
         if steering.context is not None:
             told["contexts"] = np.tile(steering.context, (len(layouts), 1))
