@@ -14,7 +14,7 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import ActionSpace, in_sight
 from mode_imitation.errors import UserError
 from mode_imitation.model.heads import CategoricalHead, GaussianHead
-from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
+from mode_imitation.reports.closed_loop import WEIGHTS, drive_blend, parse_blend
 from mode_imitation.reports.clustering import exemplar_episodes, sort_dataset
 from mode_imitation.reports.latent_map import make_latent_map, principal_axes
 from mode_imitation.reports.layouts import BLOCKS, held_out_layouts

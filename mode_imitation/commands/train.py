@@ -93,7 +93,7 @@ def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
 
     if dataset.env_id is None or find_spec("mujoco") is None or find_spec("safety_gymnasium") is None:
         return None
-    from mode_imitation.reports.training_pictures import draw_modes
+    from mode_imitation.reports.report_pictures import draw_modes
     from mode_imitation.worlds.safety import make_vec
 
     try:

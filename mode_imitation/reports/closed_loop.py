@@ -1,4 +1,4 @@
-"""Modes and experts from the same held-out seeds (layouts, in worlds that have one), all in one batch of worlds."""
+"""Modes, experts and what lies between two modes, from the same held-out seeds (layouts, in worlds that have one)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,8 +13,9 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.expert_cache import ExpertCache
-from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, in_arena, intervals, measure
+from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, in_arena, intervals, measure
 from mode_imitation.reports.statistics import Interval, bootstrap
+from mode_imitation.steering.known_contexts import blended
 from mode_imitation.steering.policy import Policy
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
+WEIGHTS = tuple(step / 10 for step in range(11))
+"""Of the second mode of a blend."""
+BLENDED = ("goals", "cost", "straightness", "speed")
+"""Figures that are told of a blend."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,72 @@ def run_experts(
                     stored.write(layout, drives[layout].episode, drives[layout].motion)
         found[label] = [drives[layout] for layout in layouts]
     return found
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Figures along the way from one mode to another, as report.json has them."""
+
+    modes: tuple[int, int]
+    weights: list[float]
+    """Of the second mode."""
+    distances: list[float]
+    """How far each context lies from the nearest mode's, as `Policy.context_distance` measures it."""
+    figures: dict[str, list[Interval] | None]
+    """Of BLENDED, for each weight."""
+    layouts: list[int]
+    steps: int
+
+
+def parse_blend(text: str, modes: Sequence[int]) -> tuple[int, int]:
+    """Read `0,1`, two modes of the run.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        pair = [int(part) for part in text.split(",")]
+    except ValueError:
+        pair = []
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise UserError(f"--blend is {text!r}; expected two different modes, as in `0,1`")
+    for mode in pair:
+        if mode not in modes:
+            raise UserError(f"--blend names mode {mode}; this run has modes {', '.join(map(str, modes))}")
+    return pair[0], pair[1]
+
+
+def drive_blend(
+    policy: Policy,
+    env: "World | VectorEnv",
+    pair: tuple[int, int],
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    weights: Sequence[float] = WEIGHTS,
+    temperature: float = 0.0,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Blend:
+    """Drive every blend of a pair of modes on every layout, all in one batch of worlds.
+
+    Args:
+        layouts: best those for tuning: nothing here is a result of the run's modes.
+        weights: of the second mode, each in [0, 1].
+        seed: of the intervals.
+        policy, env, n_steps, temperature, progress: as in `run_modes`.
+    """
+    first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
+    contexts = blended(first, second, np.asarray(weights, dtype=np.float64))  # (W, K)
+    controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
+    drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
+    figures: dict[str, list[Interval] | None] = {}
+    for figure in BLENDED:
+        values = column([drive.motion for drive in drives], figure)
+        rows = None if values is None else values.reshape(len(weights), len(layouts))
+        figures[figure] = None if rows is None else [bootstrap(row, seed=seed) for row in rows]
+    distances = policy.context_distance(contexts).distance.tolist()
+    return Blend(pair, [float(weight) for weight in weights], distances, figures, list(layouts), n_steps)
 
 
 def as_drive(episode: Episode, world: "World") -> Drive:

@@ -18,8 +18,15 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 from mode_imitation.reports import guarantees
-from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
-from mode_imitation.reports.closed_loop import Drive, check_env, run_experts, run_modes
+from mode_imitation.reports.closed_loop import (
+    WEIGHTS,
+    Drive,
+    check_env,
+    drive_blend,
+    parse_blend,
+    run_experts,
+    run_modes,
+)
 from mode_imitation.reports.clustering import compare_with_labels, exemplar_episodes, exemplars, sort_dataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits

@@ -6,8 +6,7 @@ from typing import Any
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.reports.blends import Blend
-from mode_imitation.reports.closed_loop import Drive
+from mode_imitation.reports.closed_loop import Blend, Drive
 from mode_imitation.reports.clustering import Agreement, SortedDataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.guarantees import Guarantee, Verdict

@@ -1,17 +1,24 @@
-"""The pictures of a report card."""
+"""The pictures of a report card, and the one of the modes in a training's log."""
 
+import copy
 import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mode_imitation import plots
+from mode_imitation.reports.closed_loop import run_modes
+from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.motion import Motion
 from mode_imitation.reports.report_data import Report
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from mode_imitation.training.fit import HookCall
 
 MARKDOWN = "report.md"
 PICTURES = {
@@ -163,3 +170,29 @@ def _latent(report: Report, colors: dict[str, str]) -> "Figure":
 def _short(sentence: str) -> str:
     """The beginning of a description, for a title."""
     return re.split(",|;| with a ", sentence)[0]
+
+
+def draw_modes(env_id: str, n_steps: int = 500) -> "Callable[[HookCall], None]":
+    """A hook for `train` that drives every mode on one layout and adds the picture to the log.
+
+    The layout is one of those that are put aside for tuning, never a reported one.
+    """
+    from mode_imitation.steering.policy import Policy
+    from mode_imitation.worlds.safety import make_vec
+
+    layout = held_out_layouts(1, block="tuning")
+
+    def hook(call: "HookCall") -> None:
+        policy = Policy(copy.deepcopy(call.model))  # steering must leave the model in training as it is
+        modes = policy.modes
+        env = make_vec(env_id, len(modes))
+        try:
+            drives = run_modes(policy, env, layout, n_steps, modes=modes)
+        finally:
+            env.close()
+        episodes = {f"mode {mode}": driven[0].episode for mode, driven in drives.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a font that lacks a glyph must not stop a training run
+            call.log.image("policy/modes", plots.figure_to_array(plots.plot_panels(episodes)), call.iteration)
+
+    return hook

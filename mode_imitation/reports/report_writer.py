@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_json, write_text
-from mode_imitation.reports.blends import Blend
+from mode_imitation.reports.closed_loop import Blend
 from mode_imitation.reports.guarantees import SIDES, Guarantee
 from mode_imitation.reports.report_data import Figures, LeakEntry, ModeEntry, Report, ReportData
 from mode_imitation.reports.report_pictures import MARKDOWN, PICTURES, draw_pictures
