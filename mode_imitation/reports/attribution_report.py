@@ -23,7 +23,7 @@ from mode_imitation.reports.config import AttributeConfig
 from mode_imitation.reports.turns import NONE, LabelledSteps, codes_of_steps
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.training.run_folder import Run, load_run
-from mode_imitation.training.sources import load_source
+from mode_imitation.training.sources import load_trained_on
 from mode_imitation.versions import platform_name, versions
 
 EDGES = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
@@ -69,11 +69,19 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     if config.birdseye and not dataset.has_positions:
         raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
     left_out: list[str] = []
-    trained_on = _training_data(run, left_out)
-    known, matches, steps = [], {}, config.expected_steps
+    trained_on, unseen, steps = None, [], config.expected_steps
+    known: list[str] = []
+    matches: dict[int, str] = {}
+    try:
+        trained_on = load_trained_on(run.info)
+        unseen = [trained_on.episodes[index] for index in run.held_out(len(trained_on))]
+        if not unseen:
+            left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
+    except UserError as error:
+        left_out.append(f"calibration on held-out episodes: {error}")
     with one_thread():
-        unseen = _to_calibrate_on(run, trained_on, left_out) if trained_on is not None else []
-        calibration = calibrate(policy.model, unseen, false_alarm=config.false_alarm, expected_steps=steps)
+        known_episodes = unseen or (trained_on.episodes if trained_on is not None else [])
+        calibration = calibrate(policy.model, known_episodes, false_alarm=config.false_alarm, expected_steps=steps)
         if trained_on is not None:
             seen = [trained_on.episodes[index].expert_of_step for index in run.trained_on(len(trained_on))]
             known = sorted({str(name) for names in seen if names is not None for name in np.unique(names)})
@@ -176,28 +184,6 @@ def _one_of_each(episodes: Sequence[Episode], count: int) -> list[tuple[int, Epi
         seen[episode.expert] = seen.get(episode.expert, -1) + 1
         ranks.append((seen[episode.expert], index))
     return [(index, episodes[index]) for index in sorted(index for _, index in sorted(ranks)[:count])]
-
-
-def _training_data(run: Run, left_out: list[str]) -> TrajectoryDataset | None:
-    """The dataset that a run was trained on; None, and a line in `left_out`, where it has gone or changed."""
-    trained_on = run.info["dataset"]
-    try:
-        dataset = load_source(run.info)
-    except UserError as error:
-        left_out.append(f"calibration on held-out episodes: {error}")
-        return None
-    if dataset.checksum == trained_on["checksum"]:
-        return dataset
-    left_out.append(f"calibration on held-out episodes: {trained_on['name']} is no longer what the run was trained on")
-    return None
-
-
-def _to_calibrate_on(run: Run, dataset: TrajectoryDataset, left_out: list[str]) -> list[Episode]:
-    """The episodes that training held out; all of them, and a line in `left_out`, where there are none."""
-    chosen = run.held_out(len(dataset))
-    if not chosen:
-        left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
-    return [dataset.episodes[index] for index in chosen or range(len(dataset))]
 
 
 def _match_run(

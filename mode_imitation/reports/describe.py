@@ -90,15 +90,10 @@ NEAR_WORD = 0.08
 
 
 def describe_modes(modes: Sequence[Figures]) -> list[str]:
-    """One sentence for each mode, with contrasts where two would read alike.
+    """One sentence for each mode, without a full stop, with contrasts where two would read alike.
 
-    Every rule compares numbers without a unit of time, so that it holds for any robot and simulator step.
-
-    Args:
-        modes: mean figures of each mode, all over the same layouts.
-
-    Returns:
-        As many sentences as modes, without a full stop.
+    Every rule compares numbers without a unit of time, so that it holds for any robot and simulator step. The figures
+    are means over the same layouts.
     """
     kinds = [_kind(figures) for figures in modes]
     sentences = [_with_manner(index, kinds, modes) for index in range(len(modes))]
@@ -190,14 +185,9 @@ def traits(figures: Figures) -> list[str]:
 
 
 def contrasts(modes: Mapping[int, Columns], *, seed: int = 0) -> dict[int, list[str]]:
-    """For each mode, how it differs from the mode that is most like it, the largest differences first.
+    """For each mode, how it differs from the mode that is most like it: at most MOST clauses, none for a single mode.
 
-    Args:
-        modes: figures of each mode on the same layouts.
-        seed: of the intervals.
-
-    Returns:
-        At most MOST clauses for each mode, and none for a single one.
+    The figures are those on the same layouts; the largest differences come first.
     """
     return {mode: _contrasts_of(mode, modes, seed) for mode in modes}
 

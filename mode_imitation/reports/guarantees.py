@@ -39,9 +39,9 @@ ASSUMPTIONS = (
     "Layouts, those here and new ones, are independent draws from the simulator's own distribution; the simulator, the "
     "number of steps and the temperature stay as they were here; the run was not chosen by these layouts. "
     "The values lie between floor and ceiling: goals are counted, cost is at most 1 a step (both by the simulator's "
-    "definition), straightness lies in [0, 1], and a return is no lower than that of driving away from the goal at "
-    "{speed} m/s all the time."
+    "definition), straightness lies in [0, 1]"
 )
+LEAST_RETURN = "a return is no lower than that of driving away from the goal at {speed} m/s all the time"
 
 Side = Literal["at_least", "at_most"]
 SIDES: dict[str, Side] = {"goals": "at_least", "return": "at_least", "cost": "at_most", "straightness": "at_least"}
@@ -79,22 +79,16 @@ def guarantees_of(
     confidence: float = 0.95,
     n_modes: int = 1,
 ) -> dict[str, Guarantee | None]:
-    """A guarantee for each figure of SIDES.
+    """A guarantee for each figure of SIDES; None where it or its floor is unknown, or a value lies beyond the floor.
 
     Args:
         values: (N,) of each figure, one for each layout; None for what is not known.
         steps: per episode.
         robot: its name, which decides its top speed.
         time_step: seconds per step.
-        confidence: with which a figure's bounds hold, for all of `n_modes` modes together.
-        n_modes: modes that are looked at; each bound then has the confidence 1 - (1 - confidence) / n_modes
-            (Bonferroni).
-
-    Returns:
-        None where the figure or its floor is not known, or a value lies beyond the floor or ceiling.
-
-    Raises:
-        UserError: the confidence is not between 0 and 1.
+        confidence: with which a figure's bounds hold, for all of `n_modes` modes together; each bound then has the
+            confidence 1 - (1 - confidence) / n_modes (Bonferroni).
+        n_modes: modes that are looked at.
     """
     alone = 1.0 - (1.0 - check_confidence(confidence)) / n_modes
     speed = TOP_SPEED.get(robot or "")
@@ -113,17 +107,12 @@ def guarantees_of(
 
 
 def lower_bound(values: Sequence[float] | np.ndarray, confidence: float = 0.95) -> float:
-    """A lower bound of the expectation of values that are never negative.
+    """A lower bound of the expectation of (N,) independent values >= 0, in [0, their mean].
 
-    Args:
-        values: (N,) independent draws, each >= 0.
-        confidence: the bound is below the expectation with at least this probability, at all N at once.
-
-    Returns:
-        In [0, mean of the values].
+    It lies below the expectation with at least the probability `confidence`, at all N at once.
 
     Raises:
-        ValueError: there are none, or one is negative or not finite.
+        ValueError: there are no values, or one is negative or not finite.
         UserError: the confidence is not between 0 and 1.
     """
     check_confidence(confidence)
@@ -144,13 +133,7 @@ def lower_bound(values: Sequence[float] | np.ndarray, confidence: float = 0.95) 
 
 
 def log_capital(values: np.ndarray, counts: np.ndarray, mean: float) -> float:
-    """Log of the mixture's capital after all values, had their expectation been `mean` > 0.
-
-    Args:
-        values: (V,) distinct values >= 0.
-        counts: (V,) how often each occurs.
-        mean: that is bet against.
-    """
+    """Log of the mixture's capital after (V,) distinct values >= 0, each so often, had their mean been `mean` > 0."""
     shares = np.sin((np.arange(N_SHARES) + 0.5) * (0.5 * np.pi / N_SHARES)) ** 2  # (S,) arcsine law
     logs = np.log1p(shares[:, None] * (values / mean - 1.0)) @ counts  # (S, V) @ (V,) -> (S,)
     top = logs.max()
@@ -273,16 +256,8 @@ def _missing(condition: Condition, guarantee: Guarantee | None, values: np.ndarr
 
 
 def layouts_needed(values: np.ndarray, threshold: float, confidence: float) -> int | None:
-    """How many values like these it takes to guarantee that their expectation is at least `threshold`.
-
-    Args:
-        values: (N,) >= 0, with a mean above the threshold.
-        threshold: > 0.
-        confidence: of the guarantee.
-
-    Returns:
-        Rounded up to two digits; None where it is more layouts than there are.
-    """
+    """How many values like these (N,) >= 0 it takes to guarantee that their expectation is at least `threshold` > 0,
+    which their mean exceeds; rounded up to two digits, None where it is more layouts than there are."""
     distinct, counts = np.unique(values, return_counts=True)
     target = -math.log(1.0 - confidence)
     low, high = 0, BLOCK + 1

@@ -70,10 +70,9 @@ def in_arena(observations: np.ndarray, sensors: Mapping[str, Sensor] | None) -> 
 def measure(
     episode: Episode, *, time_step: float = 1.0, driving_direction: float = 0.0, in_arena: np.ndarray | None = None
 ) -> Motion:
-    """Measure one episode.
+    """Measure one episode; figures whose arrays it lacks are None.
 
     Args:
-        episode: figures whose arrays it lacks are None.
         time_step: seconds per step; with 1.0, speeds are per step.
         driving_direction: where the robot drives, seen from its heading, radians counterclockwise.
         in_arena: (T + 1,) or (T,) bool, whether some object was in sensor range at each step.

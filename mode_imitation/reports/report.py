@@ -62,7 +62,7 @@ from mode_imitation.reports.statistics import bootstrap, bootstrap_ratio
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
-from mode_imitation.training.sources import load_source, recorded_root
+from mode_imitation.training.sources import load_trained_on, recorded_root
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import World
@@ -152,22 +152,17 @@ def _check_experts(config: ModesConfig) -> None:
 
 
 def _load_data(report: Report) -> None:
-    info, named = report.run.info, report.config.dataset
+    info, named, root = report.run.info, report.config.dataset, report.config.root
     try:
         if named is not None:
-            report.dataset = load_dataset(named, report.config.root or recorded_root(info))
+            report.dataset = load_dataset(named, root or recorded_root(info))
         else:
-            report.dataset = load_source(info, report.config.root)
+            report.dataset = load_trained_on(info, root)
+        report.data.dataset = report.dataset.name
     except UserError as error:
         if named is not None:
             raise
         report.data.leave_out(f"{SORTED}: {error}")
-        return
-    if named is None and report.dataset.checksum != info["dataset"]["checksum"]:
-        report.data.leave_out(f"{SORTED}: {report.data.dataset} is no longer what the run was trained on")
-        report.dataset = None
-        return
-    report.data.dataset = report.dataset.name
 
 
 def _sort_data(report: Report) -> None:
@@ -292,8 +287,8 @@ def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[st
             why = f"of {whose} it is not known how low it can be" if unknown else "a drive went beyond its bounds"
             data.leave_out(f"guarantees of the {figure}{where}: {why}")
     if any(bound for own in bounds.values() for bound in own.values()):
-        assumptions = guarantees.ASSUMPTIONS.format(speed=top_speed or "its top")
-        data.guarantees = Terms(confidence, guarantees.SHARE, assumptions)
+        least = f", and {guarantees.LEAST_RETURN.format(speed=top_speed)}" if top_speed else ""
+        data.guarantees = Terms(confidence, guarantees.SHARE, f"{guarantees.ASSUMPTIONS}{least}.")
     if conditions:
         verdicts = guarantees.judge(conditions, bounds, values)
         data.requirements = Requirements([str(condition) for condition in conditions], verdicts)

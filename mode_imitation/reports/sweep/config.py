@@ -73,11 +73,7 @@ class SweepConfig:
             self.training(cell)
 
     def cells(self) -> list[Cell]:
-        """Every training of the grid, seeds innermost.
-
-        Raises:
-            UserError: a list is empty or holds something else than whole numbers in reason.
-        """
+        """Every training of the grid, seeds innermost."""
         codes, strides = whole_numbers("codes", self.codes, 2), whole_numbers("strides", self.strides, 1)
         return [Cell(k, stride, self.seed + n) for stride in strides for k in codes for n in range(self.seeds)]
 
