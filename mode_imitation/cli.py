@@ -1,12 +1,8 @@
 """The command line: one subcommand is one config dataclass and one call; heavy imports wait until they are needed."""
 
-import contextlib
-import dataclasses
 import errno
 import importlib
-import io
 import os
-import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -109,51 +105,9 @@ def run_command(name: str, arguments: list[str]) -> int:
 
 def parse(name: str, config: type[Config], arguments: list[str]) -> Config:
     """A subcommand's options, see `read_options`."""
+    from mode_imitation.options import read_options
+
     return read_options(f"{PROGRAM} {name}", config, arguments, COMMANDS[name].summary)
-
-
-def read_options(program: str, config: type[Config], arguments: list[str], summary: str) -> Config:
-    """Fill a config dataclass from the command line; a mistake becomes a UserError of one line."""
-    import tyro
-
-    from mode_imitation.config_file import expand_config_file
-    from mode_imitation.options import as_declared, known_options, plainly, with_plain_help, with_unlisted
-
-    if "config" in {entry.name for entry in dataclasses.fields(config)}:  # type: ignore[arg-type]
-        arguments = expand_config_file(arguments, known_options(config) - {"config"})
-    # Help lists what is set now and then; all the rest is taken too.
-    listed = not {"-h", "--help"}.isdisjoint(arguments)
-    asked = with_plain_help(config) if listed else with_unlisted(config)
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            found = tyro.cli(asked, args=arguments, prog=program, description=summary)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        what = plainly(one_line(complaint.getvalue()), config, arguments)
-        raise UserError(f"{what}; `{program} --help` explains every option") from None
-    return as_declared(config, found)
-
-
-def one_line(box: str) -> str:
-    """The first paragraph of one of tyro's framed messages, without title and frame."""
-    words: list[str] = []
-    # The title is in the frame's first line; where only ASCII can be printed, above a line of dashes.
-    in_title = "╭" not in box
-    for line in box.splitlines():
-        if line.startswith("╭"):
-            continue
-        text = line.strip("│╰╯ ")
-        if not re.fullmatch(r"─*|-{3,}", text):
-            words += text.split()
-        elif in_title:
-            words, in_title = [], False
-        else:
-            break
-    # A complaint of the whole config is prefixed with its class, which is no name that a user knows.
-    text = re.sub(r"^Error parsing (?!-)\w+: ", "", " ".join(words)).rstrip(".")
-    return text or "the arguments could not be understood"
 
 
 def complain(message: str) -> int:

@@ -13,8 +13,8 @@ import pytest
 
 from benchmarks.modes.config import BenchmarkConfig
 from benchmarks.original.__main__ import OriginalConfig
-from mode_imitation.cli import COMMANDS, parse, read_options
-from mode_imitation.options import known_options
+from mode_imitation.cli import COMMANDS, parse
+from mode_imitation.options import all_options, read_options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -48,7 +48,7 @@ OPTIONS_OF_OTHERS = {"--no-deps"}  # pip's
 def test_options_in_sentences_are_taken_by_a_command(name: str) -> None:
     page = README if name == "README" else PAGES[name]
     configs = [getattr(import_module(f"mode_imitation.commands.{c.module}"), c.config) for c in COMMANDS.values()]
-    known = {"help", "version"}.union(*map(known_options, [*configs, BenchmarkConfig, OriginalConfig]))
+    known = {"help", "version"}.union(*map(all_options, [*configs, BenchmarkConfig, OriginalConfig]))
     taken = {f"--{no}{name.replace('_', '-')}" for name in known for no in ("", "no-")} | OPTIONS_OF_OTHERS
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
     ours = [words for words in map(str.split, spans) if words[0] in COMMANDS or words[0].startswith("--")]

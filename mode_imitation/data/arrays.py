@@ -3,11 +3,11 @@
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from mode_imitation.config_checks import Count, Within, check_fields
+from mode_imitation.data.config import ArrayOptions
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import ActionSpace, Sensor
@@ -27,23 +27,6 @@ IMAGES = (
 )
 KEPT = 0.5
 """Share of a column's different values below which float32 is said to lose them."""
-
-
-@dataclass(frozen=True)
-class ArrayOptions:
-    """How arrays become episodes."""
-
-    lags: Annotated[int, Within(0)] = 0
-    """Earlier observations that are shown beside each, for data without speeds; before the first, that one."""
-    drop_short: Count = 1
-    """Episodes of fewer steps are left out."""
-    drop_nan: bool = False
-    """Leave episodes with NaN or infinity out, instead of refusing them."""
-    choices: bool | None = None
-    """Whether actions are choices by number; None: where they are whole numbers."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
 
 
 @dataclass

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mode_imitation.config_file import as_arguments
 from mode_imitation.data.array_files import check_memory, open_hdf5, open_npz
-from mode_imitation.data.arrays import NAMED, ArrayOptions, Arrays, append, as_dataset, by_episode
+from mode_imitation.data.arrays import NAMED, Arrays, append, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
 from mode_imitation.data.spaces import Sensor
 from mode_imitation.data.staging import check_new_dataset
@@ -79,9 +80,7 @@ def import_arrays(config: ImportConfig) -> ImportResult:
     sensors = dict(_sensor(text, columns) for text in config.sensor)
     if len(sensors) < len(config.sensor):
         raise UserError(f"--sensor names {', '.join(sensors)} in {len(config.sensor)} options; expected each once")
-    choices = config.choices if config.choices or config.no_choices else None
-    options = ArrayOptions(config.lags, config.drop_short, config.drop_nan, choices)
-    dataset, notes = as_dataset(given, options, sensors=sensors, name=config.out, env_id=config.env)
+    dataset, notes = as_dataset(given, config, sensors=sensors, name=config.out, env_id=config.env)
     folder = write_dataset(
         config.out,
         dataset.episodes,
@@ -101,14 +100,13 @@ def import_arrays(config: ImportConfig) -> ImportResult:
 
 def _command(config: ImportConfig) -> str:
     """What to type to make the dataset again; leaves out what only says where things lie."""
-    words = ["mode-imitation", "import", *(shlex.quote(source.name) for source in config.sources)]
-    for item in fields(ImportConfig):
-        value = getattr(config, item.name)
-        if item.name in ("sources", "root", "overwrite") or value == item.default:
-            continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [f"--{item.name.replace('_', '-')}", *([] if one is True else [shlex.quote(str(one))])]
-    return " ".join(words)
+    left_out = ("sources", "root", "overwrite")
+    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in left_out}
+    changed = {
+        name: value for name, value in values.items() if value != ImportConfig.__dataclass_fields__[name].default
+    }
+    sources = [source.name for source in config.sources]
+    return shlex.join(["mode-imitation", "import", *sources, *as_arguments(changed, repeated=("sensor",))])
 
 
 def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arrays]:
