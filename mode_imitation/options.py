@@ -5,7 +5,7 @@ import ast
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -142,41 +142,41 @@ def read_options(program: str, config: type[Config], arguments: Iterable[str], s
     return made(config, vars(values))
 
 
-def options_of(config: type) -> list[Option]:
-    """The fields of a config that are no configs themselves."""
-    found, texts = [], docstrings_of(config)
-    for entry in dataclasses.fields(config):
-        kind, *marks = plain_kind(config, entry.name)
-        if not dataclasses.is_dataclass(kind):
-            several = get_origin(kind) is tuple
-            default = entry.default if entry.default_factory is MISSING else entry.default_factory()
-            kind = get_args(kind)[0] if several else kind
-            found.append(Option(entry.name, kind, several, tuple(marks), default, texts.get(entry.name, "")))
-    return found
-
-
 def all_options(config: type) -> dict[str, Option]:
     """By name, the settings that a command takes, in a config file too: those of configs within it as well."""
     return {option.name: option for one in (config, *configs_within(config).values()) for option in options_of(one)}
 
 
+def options_of(config: type) -> list[Option]:
+    """The fields of a config that are no configs themselves."""
+    texts, found = docstrings_of(config), []
+    for entry, kind, marks in fields_of(config):
+        if not dataclasses.is_dataclass(kind):
+            several = get_origin(kind) is tuple
+            default = entry.default if entry.default_factory is MISSING else entry.default_factory()
+            kind = get_args(kind)[0] if several else kind
+            found.append(Option(entry.name, kind, several, marks, default, texts.get(entry.name, "")))
+    return found
+
+
 def configs_within(config: type) -> dict[str, type]:
     """Fields of a config that are configs themselves."""
-    kinds = {entry.name: plain_kind(config, entry.name)[0] for entry in dataclasses.fields(config)}
-    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and dataclasses.is_dataclass(kind)}
+    return {entry.name: kind for entry, kind, _ in fields_of(config) if dataclasses.is_dataclass(kind)}
 
 
-def plain_kind(config: type, name: str) -> list[Any]:
-    """A field's type; what Annotated adds to it; None where that is a value, too."""
-    kind, marks = get_type_hints(config, include_extras=True)[name], []
-    while get_origin(kind) in (Annotated, Union, UnionType):
-        if get_origin(kind) is Annotated:
-            kind, *more = get_args(kind)
-            marks += more
-        else:
-            kind = next(part for part in get_args(kind) if part is not NoneType)
-            marks.append(None)
-    return [kind, *marks]
+def fields_of(config: type) -> Iterator[tuple[dataclasses.Field, Any, tuple[Any, ...]]]:
+    """Its fields with their types; what Annotated adds to these; None where that is a value, too."""
+    hints = get_type_hints(config, include_extras=True)
+    for entry in dataclasses.fields(config):
+        kind, marks = hints[entry.name], []
+        while get_origin(kind) in (Annotated, Union, UnionType):
+            if get_origin(kind) is Annotated:
+                kind, *more = get_args(kind)
+                marks += more
+            else:
+                kind = next(part for part in get_args(kind) if part is not NoneType)
+                marks.append(None)
+        yield entry, kind, tuple(marks)
 
 
 def docstrings_of(config: type) -> dict[str, str]:
