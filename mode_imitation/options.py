@@ -161,7 +161,8 @@ def options_of(config: type) -> list[Option]:
 
 def configs_within(config: type) -> dict[str, type]:
     """Fields of a config that are configs themselves."""
-    return {entry.name: kind for entry, kind, _ in fields_of(config) if dataclasses.is_dataclass(kind)}
+    kinds = {entry.name: kind for entry, kind, _ in fields_of(config)}
+    return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and dataclasses.is_dataclass(kind)}
 
 
 def fields_of(config: type) -> Iterator[tuple[dataclasses.Field, Any, tuple[Any, ...]]]:

@@ -88,6 +88,32 @@ def test_train_asks_for_what_it_needs_and_resume_for_nothing_else(
     assert failing(capsys, "train", *words.split()).startswith(f"mode-imitation: error: {said}")
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--out FOLDER", "exists and is no run: it has no run.json; choose another --out"),
+        ("--out FOLDER --overwrite", "exists and is no run: it has no run.json; choose another --out"),
+        ("--out run --start kmean", "there is no start 'kmean', did you mean 'kmeans'?; expected vqvae, given, kmeans"),
+        ("--out run --encoder lstm", "there is no encoder 'lstm'; expected pooled, gru, attention"),
+        ("--out run --head mixtur", "there is no head 'mixtur', did you mean 'mixture'?; expected auto, gaussian"),
+    ],
+)
+def test_train_refuses_settings_and_folders_before_it_reads_data(
+    words: str, said: str, capsys: pytest.CaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "thesis.tex").touch()
+    line = failing(capsys, "train", "no/data-v0", *words.replace("FOLDER", str(tmp_path)).split())
+    assert said in line
+
+
+def test_a_missing_dataset_is_told_with_the_whole_path_of_its_folder(
+    capsys: pytest.CaptureFixture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINARI_DATASETS_PATH", raising=False)
+    assert f"there is no dataset no/data-v0 under {tmp_path / 'data'};" in failing(capsys, "info", "no/data-v0")
+
+
 def test_settings_that_help_does_not_list_are_taken_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         main(["train", "--help"])

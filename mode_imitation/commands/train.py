@@ -59,8 +59,12 @@ def start(config: TrainCommand) -> "Run":
     if config.out is None:
         raise UserError("--out is missing; name the run's folder, --out runs/two-experts say")
     from mode_imitation.training.fit import fit
+    from mode_imitation.training.preparation import check_parts
+    from mode_imitation.training.run_folder import check_folder
     from mode_imitation.training.sources import load_joined, source_of
 
+    check_parts(config.settings)
+    check_folder(config.out, resume=False, overwrite=config.overwrite)
     dataset = load_joined(config.datasets, config.root)
     source = source_of(config.datasets, config.root)
     hook = pictures(dataset) if config.pictures else None

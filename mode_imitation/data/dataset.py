@@ -47,6 +47,8 @@ class TrajectoryDataset:
     """The whole of metadata.json."""
     action_space: ActionSpace = None  # type: ignore[assignment]
     """What an action is; left out, so many numbers as the episodes have."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was read from; None of what was made in memory."""
 
     def __post_init__(self) -> None:
         if not self.episodes:
@@ -117,6 +119,14 @@ class TrajectoryDataset:
         return all(getattr(episode, name) is not None for episode in self.episodes)
 
     @property
+    def root(self) -> Path | None:
+        """The folder below which it was found by its name; None where it was found elsewhere."""
+        parts = Path(self.name).parts
+        if self.folder is None or self.folder.parts[-len(parts) :] != parts:
+            return None
+        return self.folder.parents[len(parts) - 1]
+
+    @property
     def has_positions(self) -> bool:
         return self.has("positions")
 
@@ -172,6 +182,7 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
         action_space=spaces.actions or ActionSpace(episodes[0].actions.shape[1] if episodes else 1),
         env_id=metadata.get("env_id") or _env_id_of_spec(metadata.get("env_spec")),
         metadata=metadata,
+        folder=folder.parent.resolve(),
     )
     for index, episode in enumerate(dataset.episodes):
         check_finite(name, index, episode)

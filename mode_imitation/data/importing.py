@@ -13,6 +13,7 @@ from mode_imitation.config_file import as_arguments
 from mode_imitation.data.array_files import check_memory, open_hdf5, open_npz
 from mode_imitation.data.arrays import NAMED, Arrays, append, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import Sensor
 from mode_imitation.data.staging import check_new_dataset
 from mode_imitation.data.storage import UNREADABLE
@@ -38,6 +39,8 @@ OTHER_NAMES = {
 TAKEN = {item.default for item in fields(ImportConfig)}
 """Names that are right as they are, and no misspelling of another."""
 PREFIXES = {"observations": "obs", "actions": "action"}
+SENSOR = re.compile(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?")
+"""--sensor: name, first column, what is between, last one (of ":" the one behind it), kind."""
 SHOWN = 12
 """Names of a file that a message lists."""
 
@@ -47,8 +50,7 @@ class ImportResult:
     """What an import made."""
 
     folder: Path
-    episodes: int
-    steps: int
+    dataset: TrajectoryDataset
     notes: tuple[str, ...]
     """What was not there or had to be dropped, a line each."""
 
@@ -95,7 +97,7 @@ def import_arrays(config: ImportConfig) -> ImportResult:
     missing = [key for key in (*OF_STEPS, *OF_STATES, "labels") if key not in plans[0]]
     if missing:
         notes.insert(0, f"no {', '.join(missing)}")
-    return ImportResult(folder, len(dataset), int(dataset.lengths.sum()), tuple(dict.fromkeys(notes)))
+    return ImportResult(folder, dataset, tuple(dict.fromkeys(notes)))
 
 
 def _command(config: ImportConfig) -> str:
@@ -279,7 +281,7 @@ def _of_episodes(labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def _sensor(text: str, columns: Sequence[str]) -> tuple[str, Sensor]:
     """Name and sensor of "lidar=3:19:ring" or, of a table, "lidar=bin_0..bin_15:ring"."""
-    match = re.fullmatch(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?", text)
+    match = SENSOR.fullmatch(text)
     if match is None:
         raise UserError(f"--sensor {text} cannot be read; expected NAME=START:STOP or NAME=START:STOP:ring")
     name, first, between, last, kind = match.groups()

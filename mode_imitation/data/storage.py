@@ -84,7 +84,7 @@ def data_folder(name_or_path: str | os.PathLike, root: str | os.PathLike | None 
         hint = f"there are {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}"
     else:
         hint = "there is none; make one with `mode-imitation generate`, or name another folder with --root"
-    raise UserError(f"there is no dataset {name} under {base}; {hint}")
+    raise UserError(f"there is no dataset {name} under {base.absolute()}; {hint}")
 
 
 def list_datasets(root: str | os.PathLike | None = None) -> list[str]:
