@@ -14,13 +14,12 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
 
 from mode_imitation.data.dataset import (
-    ARRAY_FIELDS,
     TrajectoryDataset,
     load_dataset,
     load_episode,
     read_through_minari,
 )
-from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.episodes import ARRAY_FIELDS, Episode, Scene
 from mode_imitation.data.spaces import Sensor, in_sight
 from mode_imitation.data.storage import check_dataset_id, list_datasets
 from mode_imitation.data.summary import summarise

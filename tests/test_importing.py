@@ -348,8 +348,8 @@ def test_sensors_lags_and_changes_are_options(tmp_path: Path) -> None:
         "when 1 before": Sensor(3, 4, "ring"),
     }
     assert dataset.metadata["command"] == (
-        "mode-imitation import arrays.npz --out other/arrays-v0 --actions difference --sensor where=0:1 "
-        "--sensor when=1:2:ring --lags 1 --drop-short 4"
+        "mode-imitation import arrays.npz --out other/arrays-v0 --lags 1 --drop-short 4 "
+        "--actions difference --sensor where=0:1 --sensor when=1:2:ring"
     )
 
 

@@ -9,13 +9,11 @@ import numpy as np
 
 from mode_imitation.data.config import ArrayOptions
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.episodes import Episode
+from mode_imitation.data.episodes import OF_STATES, Episode
 from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.errors import UserError
 
 Layout = Literal["list", "stacked", "flat"]
-OF_STATES = ("positions", "headings")
-OF_STEPS = ("rewards", "costs", "disturbed")
 MANY = 1000
 """Whole numbers that lie so far apart are hardly choices."""
 NAMED = 5
@@ -174,16 +172,10 @@ def as_dataset(
     _tell_lost_precision([given.observations[index] for index in keep], notes)
     episodes = []
     for index in keep:
-        fields: dict[str, Any] = {key: values[index] for key, values in given.more.items()}
-        for key in ("rewards", "costs", "headings"):
-            if key in fields:
-                fields[key] = fields[key].reshape(-1).astype(np.float32)
-        if "positions" in fields:
-            fields["positions"] = fields["positions"].astype(np.float32)
-        if "disturbed" in fields:
-            fields["disturbed"] = fields["disturbed"].reshape(-1).astype(bool)
-        if "goals_met" in fields:
-            fields["goals_met"] = fields["goals_met"].reshape(-1).astype(bool)
+        more: dict[str, Any] = {}
+        for key, values in given.more.items():
+            columns = values[index] if key == "positions" else values[index].reshape(-1)
+            more[key] = columns.astype(bool if key == "disturbed" else np.float32)
         acted = given.actions[index]
         episodes.append(
             Episode(
@@ -191,22 +183,12 @@ def as_dataset(
                 actions=(acted - starts).astype(np.int64) if space else acted.astype(np.float32),
                 terminated=bool(given.terminated and given.terminated[index]),
                 expert=given.labels[index] if given.labels else None,
-                **fields,
+                **more,
             )
         )
-    shown = dict(sensors) if sensors else None
-    size = given.observations[keep[0]].shape[1]
-    for key, sensor in (shown or {}).items():
-        if sensor.stop > size:
-            raise UserError(
-                f"sensor {key} has the columns {sensor.start}:{sensor.stop} of {size}; expected at most {size}"
-            )
-    if shown and options.lags:
-        for lag in range(1, options.lags + 1):
-            for key, sensor in dict(sensors or {}).items():
-                shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
+    shown = _lagged_sensors(dict(sensors or {}), options.lags, given.observations[keep[0]].shape[1])
     space = space or ActionSpace(episodes[0].actions.shape[1])
-    return TrajectoryDataset(name, tuple(episodes), shown, env_id=env_id, action_space=space), notes
+    return TrajectoryDataset(name, tuple(episodes), shown or None, env_id=env_id, action_space=space), notes
 
 
 def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
@@ -410,6 +392,19 @@ def _lagged(observations: np.ndarray, lags: int) -> np.ndarray:
     """(T + 1, D) -> (T + 1, (1 + lags) D), the newest first."""
     rows = np.arange(len(observations))
     return np.concatenate([observations[np.maximum(rows - lag, 0)] for lag in range(lags + 1)], axis=1)
+
+
+def _lagged_sensors(sensors: dict[str, Sensor], lags: int, size: int) -> dict[str, Sensor]:
+    shown = dict(sensors)
+    for key, sensor in sensors.items():
+        if sensor.stop > size:
+            raise UserError(
+                f"sensor {key} has the columns {sensor.start}:{sensor.stop} of {size}; expected at most {size}"
+            )
+    for lag in range(1, lags + 1):
+        for key, sensor in sensors.items():
+            shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
+    return shown
 
 
 def _label(value: Any) -> str:

@@ -23,8 +23,7 @@ from mode_imitation.errors import UserError, near_matches
 
 TABLES = (".csv", ".parquet")
 SUFFIXES = (".npz", ".h5", ".hdf5", *TABLES)
-OF_STEPS = ("rewards", "costs")
-OF_STATES = ("positions", "headings")
+MORE = ("rewards", "costs", "positions", "headings")
 MARKS = ("terminations", "timeouts")
 OTHER_NAMES = {
     "terminations": ("terminations",),
@@ -38,6 +37,8 @@ OTHER_NAMES = {
 """What is taken, too, where a name was left alone."""
 TAKEN = {item.default for item in fields(ImportConfig)}
 """Names that are right as they are, and no misspelling of another."""
+NOT_TOLD = ("sources", "out", "root", "overwrite")
+"""Options that stand at the front of the recorded command, or only say where things lie."""
 PREFIXES = {"observations": "obs", "actions": "action"}
 SENSOR = re.compile(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?")
 """--sensor: name, first column, what is between, last one (of ":" the one behind it), kind."""
@@ -94,7 +95,7 @@ def import_arrays(config: ImportConfig) -> ImportResult:
         command=_command(config),
         metadata={"imported_from": ", ".join(source.name for source in config.sources)},
     )
-    missing = [key for key in (*OF_STEPS, *OF_STATES, "labels") if key not in plans[0]]
+    missing = [key for key in (*MORE, "labels") if key not in plans[0]]
     if missing:
         notes.insert(0, f"no {', '.join(missing)}")
     return ImportResult(folder, dataset, tuple(dict.fromkeys(notes)))
@@ -102,13 +103,10 @@ def import_arrays(config: ImportConfig) -> ImportResult:
 
 def _command(config: ImportConfig) -> str:
     """What to type to make the dataset again; leaves out what only says where things lie."""
-    left_out = ("sources", "root", "overwrite")
-    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in left_out}
-    changed = {
-        name: value for name, value in values.items() if value != ImportConfig.__dataclass_fields__[name].default
-    }
-    sources = [source.name for source in config.sources]
-    return shlex.join(["mode-imitation", "import", *sources, *as_arguments(changed, repeated=("sensor",))])
+    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in NOT_TOLD}
+    changed = {name: value for name, value in values.items() if value != getattr(ImportConfig, name)}
+    words = ["mode-imitation", "import", *(source.name for source in config.sources), "--out", config.out]
+    return shlex.join([*words, *as_arguments(changed, repeated=("sensor",))])
 
 
 def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arrays]:
@@ -157,7 +155,7 @@ def _plan(source: Path, config: ImportConfig, present: Sequence[str], table: boo
     """
     plan = {}
     ends = "episode" if table else "episode_lengths"
-    for key in ("observations", "actions", *OF_STEPS, *OF_STATES, *MARKS, "labels", ends):
+    for key in ("observations", "actions", *MORE, *MARKS, "labels", ends):
         name, default = getattr(config, key), ImportConfig.__dataclass_fields__[key].default
         if key == "actions" and name == "difference":
             plan[key] = []
@@ -233,7 +231,7 @@ def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndar
     labels = arrays.get("labels")
     if labels is not None and lengths is not None and not stacked and len(lengths) < labels.size == np.sum(lengths):
         labels = _of_episodes(labels.reshape(-1), np.asarray(lengths))
-    extra = {key: arrays.get(key) for key in (*OF_STEPS, *OF_STATES)}
+    extra = {key: arrays.get(key) for key in MORE}
     return by_episode(states, actions, lengths, extra, labels=labels, terminated=terminated)
 
 

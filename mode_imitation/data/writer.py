@@ -13,7 +13,7 @@ import numpy as np
 
 from mode_imitation.atomic import as_json, flush
 from mode_imitation.data.dataset import (
-    Spaces,
+    Declared,
     check_actions,
     check_finite,
     combined_checksum,
@@ -129,9 +129,10 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode], action_space
         h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file,
     ):
         for index, given in enumerate(signals.between(episodes)):
-            check_actions(name, index, given.actions, action_space)
+            where = f"dataset {name}: episode {index}"
+            check_actions(where, given.actions, action_space)
             episode = as_stored(given, action_space)
-            check_finite(name, index, episode)
+            check_finite(where, episode)
             found = episode.observations.shape[1], episode.actions.shape[1]
             sizes = sizes or found
             if found != sizes:
@@ -162,7 +163,7 @@ def _check_what_was_written(path: Path, name: str, written: dict[str, Any], acti
         UserError: the arrays are other ones.
     """
     try:
-        read = read_hdf5(name, path, {"total_episodes": len(written["lengths"])}, Spaces(actions=action_space))
+        read = read_hdf5(name, path, Declared(actions=action_space))
         found = combined_checksum(episode_digest(episode) for episode in read)
     except UserError as error:
         raise UserError(f"what was written of dataset {name} cannot be read back ({error}); nothing was kept") from None
