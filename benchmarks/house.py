@@ -3,10 +3,9 @@
 python -m benchmarks.house
 """
 
-import importlib
 from pathlib import Path
 
-from mode_imitation.cli import COMMANDS, Command
+from mode_imitation.cli import COMMANDS, config_of
 from mode_imitation.commands.tables import print_table
 from mode_imitation.options import all_options
 
@@ -30,12 +29,6 @@ def lines_of(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
 
 
-def options_of(command: Command) -> int:
-    """Options and arguments that a command's --help lists."""
-    config = getattr(importlib.import_module(f"mode_imitation.commands.{command.module}"), command.config)
-    return sum(option.listed for option in all_options(config).values())
-
-
 def main() -> None:
     package = ROOT / "mode_imitation"
     core = {name: lines_of(package / name) for name in CORE}
@@ -54,7 +47,7 @@ def main() -> None:
         ("room", "lines"),
         [(room, f"{count:,}") for room, count in rooms.items()],
     )
-    options = {name: options_of(command) for name, command in COMMANDS.items()}
+    options = {name: sum(option.listed for option in all_options(config_of(name)).values()) for name in COMMANDS}
     print_table(
         f"options that --help lists (aim {AIM_OPTIONS})",
         ("command", "options"),

@@ -117,7 +117,7 @@ def test_a_dataset_that_minari_made_reads_with_what_it_has(tmp_path: Path, monke
     dataset = load_dataset("other/people-v1")
     assert dataset.labels is None
     assert dataset.observation_slices is None
-    assert not dataset.has_positions
+    assert not dataset.has("positions")
     assert dataset.episodes[0].terminated
     costs = dataset.episodes[2].costs
     assert costs is not None

@@ -501,7 +501,7 @@ def test_rare_names_are_taken_on_the_command_line_and_not_listed(tmp_path: Path,
     np.savez(tmp_path / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
     words = ["import", str(tmp_path / "arrays.npz"), "--out", "other/arrays-v0", "--root", str(tmp_path)]
     assert main([*words, "--rewards", "r", "--no-choices"]) == 0
-    assert load_dataset("other/arrays-v0", tmp_path).has_rewards
+    assert load_dataset("other/arrays-v0", tmp_path).has("rewards")
     capsys.readouterr()
     with pytest.raises(SystemExit):
         main(["import", "--help"])

@@ -2,16 +2,14 @@
 
 from typing import TYPE_CHECKING
 
-from mode_imitation.data.config import ImportConfig as ImportCommand
+from mode_imitation.data.config import ImportConfig
 from mode_imitation.errors import UserError, near_matches
 
 if TYPE_CHECKING:
     from mode_imitation.data import TrajectoryDataset
 
-__all__ = ["ImportCommand", "run"]
 
-
-def run(config: ImportCommand) -> int:
+def run(config: ImportConfig) -> int:
     """Write the dataset and say what was not in the file."""
     from mode_imitation.data.importing import import_arrays
 
@@ -27,7 +25,7 @@ def run(config: ImportCommand) -> int:
     return 0
 
 
-def check_kinds(config: ImportCommand) -> None:
+def check_kinds(config: ImportConfig) -> None:
     """
     Raises:
         UserError: a sensor is of a kind that training does not know.

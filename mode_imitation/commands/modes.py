@@ -4,15 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mode_imitation.commands.tables import interval, print_table
-from mode_imitation.reports.config import ModesConfig as ModesCommand
-
-__all__ = ["ModesCommand", "print_report", "run"]
+from mode_imitation.reports.config import ModesConfig
 
 COLUMNS = {"goals": 1, "return": 1, "length": 1, "success": 2, "cost": 1, "straightness": 3, "speed": 2}
 """Figure of the table: its digits."""
 
 
-def run(config: ModesCommand) -> int:
+def run(config: ModesConfig) -> int:
     """Make the report card, print its tables, say where the rest is."""
     from mode_imitation.reports.report import make_report
     from mode_imitation.reports.report_writer import write_report

@@ -115,22 +115,6 @@ class TrajectoryDataset:
             return None
         return self.folder.parents[len(parts) - 1]
 
-    @property
-    def has_positions(self) -> bool:
-        return self.has("positions")
-
-    @property
-    def has_rewards(self) -> bool:
-        return self.has("rewards")
-
-    @property
-    def has_costs(self) -> bool:
-        return self.has("costs")
-
-    @property
-    def has_scenes(self) -> bool:
-        return self.has("scene")
-
     @cached_property
     def checksum(self) -> str:
         """sha256 over every array of every episode, in order; the same data has the same one wherever it lies."""
@@ -340,7 +324,7 @@ def read_hdf5(name: str, path: Path, declared: Declared, n_episodes: int | None 
             for index in range(len(file) if n_episodes is None else int(n_episodes)):
                 # The library lists names through calls to us, too.
                 with WaitingSignals():
-                    group = file[f"episode_{index}"]
+                    group: Any = file[f"episode_{index}"]
                     arrays = _read(group, ("observations", "actions", "rewards", "terminations"))
                     infos = _read(group["infos"]) if "infos" in group else {}
                     about = dict(group.attrs)
@@ -371,16 +355,15 @@ def _as_episode(
     steps, terminations = len(actions), arrays.get("terminations")
 
     def per_step(key: str, dtype: type) -> np.ndarray | None:
-        values = infos.get(key)
-        if not isinstance(values, np.ndarray) or values.shape not in ((steps,), (steps + 1,)):
+        values = np.asarray(infos.get(key))
+        if values.shape not in ((steps,), (steps + 1,)):
             return None
         # Minari keeps the infos of the reset in row 0; what belongs to transition t stands in row t + 1.
         return values[len(values) - steps :].astype(dtype)
 
     def per_state(key: str, *shape: int) -> np.ndarray | None:
-        values = infos.get(key)
-        fits = isinstance(values, np.ndarray) and values.shape == (steps + 1, *shape)
-        return values.astype(np.float32) if fits else None
+        values = np.asarray(infos.get(key))
+        return values.astype(np.float32) if values.shape == (steps + 1, *shape) else None
 
     acting, names = per_step("acting", np.int64), about.get("acting_experts")
     if acting is not None and names is not None and acting.min() >= 0 and acting.max() < len(names):

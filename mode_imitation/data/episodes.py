@@ -8,7 +8,10 @@ from mode_imitation.errors import UserError
 
 OF_STATES = ("observations", "positions", "headings")
 """Arrays with a row more than there are actions."""
-ARRAY_FIELDS = ("observations", "actions", "rewards", "costs", "goals_met", "successes", *OF_STATES[1:], "disturbed")
+ARRAY_FIELDS: tuple[str, ...] = (
+    *("observations", "actions", "rewards", "costs"),
+    *("goals_met", "successes", "positions", "headings", "disturbed"),
+)
 """Arrays of numbers that an episode may have, in the order in which checksums take them."""
 
 

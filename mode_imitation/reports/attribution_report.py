@@ -55,7 +55,7 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     dataset = load_dataset(config.dataset, config.root)
     policy = load_policy(run, config.device)
     _check_sizes(dataset, policy)
-    if config.birdseye and not dataset.has_positions:
+    if config.birdseye and not dataset.has("positions"):
         raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
     left_out: list[str] = []
     trained_on = training_data(run, left_out)
