@@ -121,7 +121,7 @@ def test_settings_that_help_does_not_list_are_taken_too(tmp_path: Path, capsys: 
     assert "--codes" in shown
     for name in ("--judge-iterations", "--objective", "--context"):
         assert name not in shown
-    assert "all others of mode_imitation/training/config.py" in " ".join(shown.split())
+    assert "--encoder, --head, --horizon and all others of mode_imitation/training/config.py" in " ".join(shown.split())
     path = tmp_path / "settings.yaml"
     path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
     words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mode_imitation.config_file import as_arguments
-from mode_imitation.data.array_files import check_memory, open_hdf5, open_npz
+from mode_imitation.data.array_files import open_hdf5, open_npz
 from mode_imitation.data.arrays import NAMED, Arrays, append, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
 from mode_imitation.data.dataset import TrajectoryDataset
@@ -19,7 +19,7 @@ from mode_imitation.data.staging import check_new_dataset
 from mode_imitation.data.storage import UNREADABLE
 from mode_imitation.data.tables import open_csv, open_parquet
 from mode_imitation.data.writer import write_dataset
-from mode_imitation.errors import UserError, near_matches
+from mode_imitation.errors import UserError, brief, near_matches
 
 TABLES = (".csv", ".parquet")
 SUFFIXES = (".npz", ".h5", ".hdf5", *TABLES)
@@ -123,14 +123,14 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
         with opened.get(suffix, open_hdf5)(source) as file:
             plan = _plan(source, config, file.names, table)
             names = list(dict.fromkeys(name for listed in plan.values() for name in listed))
-            check_memory(source, file.needs(names))
             read = file.read(names)
             unused = [name for name in file.names if name not in names]
     except UserError:
         raise
     except (*UNREADABLE, csv.Error, KeyError, MemoryError, NotImplementedError, UnicodeError, SyntaxError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
+        raise UserError(
+            f"{source.name} cannot be read: {brief(error)}; it may be cut off or damaged, save it anew"
+        ) from None
     try:
         part = _episodes(config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed})
     except UserError as error:
