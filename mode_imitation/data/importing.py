@@ -11,7 +11,7 @@ import numpy as np
 
 from mode_imitation.config_file import as_arguments
 from mode_imitation.data.array_files import open_hdf5, open_npz
-from mode_imitation.data.arrays import NAMED, Arrays, append, as_dataset, by_episode
+from mode_imitation.data.arrays import NAMED, Given, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import Sensor
@@ -67,9 +67,11 @@ def import_arrays(config: ImportConfig) -> ImportResult:
             link, holds Python objects, NaN or infinity, or the dataset exists.
     """
     check_new_dataset(config.out, config.root, overwrite=config.overwrite)
-    plans, parts = [], []
+    plans: list[dict[str, list[str]]] = []
+    given: list[Given] = []
+    notes: list[str] = []
     for source in config.sources:
-        plan, part = _read(source, config)
+        plan, episodes, found = _read(source, config)
         if plans and plan != plans[0]:
             key = next(key for key in [*plans[0], *plan] if plan.get(key) != plans[0].get(key))
             raise UserError(
@@ -77,13 +79,14 @@ def import_arrays(config: ImportConfig) -> ImportResult:
                 f"{_listed(plans[0].get(key, []))}; files that are appended agree in their names"
             )
         plans.append(plan)
-        parts.append(part)
-    given = append(parts)
-    columns = plans[0]["observations"] if len(plans[0]["observations"]) == given.observations[0].shape[1] else []
+        given += episodes
+        notes += found
+    named = plans[0]["observations"]
+    columns = named if len(named) == given[0].arrays["observations"].shape[1] else []
     sensors = dict(_sensor(text, columns) for text in config.sensor)
     if len(sensors) < len(config.sensor):
         raise UserError(f"--sensor names {', '.join(sensors)} in {len(config.sensor)} options; expected each once")
-    dataset, notes = as_dataset(given, config, sensors=sensors, name=config.out, env_id=config.env)
+    dataset, changed = as_dataset(given, config, sensors=sensors, name=config.out, env_id=config.env)
     folder = write_dataset(
         config.out,
         dataset.episodes,
@@ -98,7 +101,7 @@ def import_arrays(config: ImportConfig) -> ImportResult:
     missing = [key for key in (*MORE, "labels") if key not in plans[0]]
     if missing:
         notes.insert(0, f"no {', '.join(missing)}")
-    return ImportResult(folder, dataset, tuple(dict.fromkeys(notes)))
+    return ImportResult(folder, dataset, tuple(dict.fromkeys(notes + changed)))
 
 
 def _command(config: ImportConfig) -> str:
@@ -109,8 +112,8 @@ def _command(config: ImportConfig) -> str:
     return shlex.join([*words, *as_arguments(changed, repeated=("sensor",))])
 
 
-def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arrays]:
-    """What of the file is what, and its episodes."""
+def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], list[Given], list[str]]:
+    """What of the file is what, its episodes, and what was left out."""
     if not source.is_file():
         raise UserError(f"there is no file {source}; expected a {', '.join(SUFFIXES)} file")
     suffix = source.suffix.lower()
@@ -132,15 +135,17 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
             f"{source.name} cannot be read: {brief(error)}; it may be cut off or damaged, save it anew"
         ) from None
     try:
-        part = _episodes(config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed})
+        episodes, notes = _episodes(
+            config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed}
+        )
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if table:
         actions = _listed(plan["actions"]) if plan["actions"] else "what they change by"
-        part.notes.append(f"observations are {_listed(plan['observations'])}; actions {actions}")
+        notes.append(f"observations are {_listed(plan['observations'])}; actions {actions}")
     if unused:
-        part.notes.append(f"not used: {_listed(unused)}")
-    return plan, part
+        notes.append(f"not used: {_listed(unused)}")
+    return plan, episodes, notes
 
 
 def _joined(read: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:
@@ -201,7 +206,7 @@ def _listed(names: Sequence[str], shown: int = NAMED) -> str:
     return ", ".join(names[:shown]) + more if names else "none"
 
 
-def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> Arrays:
+def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> tuple[list[Given], list[str]]:
     """Cut what was read where episodes end; `unused` is what else the file has."""
     states = arrays["observations"]
     for key in ("observations", "actions"):
