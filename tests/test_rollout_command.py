@@ -76,7 +76,7 @@ def test_rollouts_are_written_as_a_dataset_and_drawn(run: Path, tmp_path: Path) 
     assert picture.stat().st_size > 1000
     stored = load_dataset("out/steered-v0", run.parent / "data")
     assert stored.layout_seeds == [500, 501, 502]
-    assert stored.has_scenes
+    assert stored.has("scene")
     assert stored.env_id == "SafetyPointGoal1-v0"
     assert stored.metadata["time_step"] == pytest.approx(0.02)
     assert stored.metadata["command"] == ("mode-imitation rollout run --context 0.1,0.9,0,0 --seeds 500:503 --steps 10")

@@ -14,7 +14,6 @@ from sklearn.metrics import normalized_mutual_info_score
 from mode_imitation import plots
 from mode_imitation.atomic import locked
 from mode_imitation.cli import main, parse
-from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
@@ -147,7 +146,7 @@ def test_a_dataset_without_labels_is_chosen_for_too(
     assert "next: mode-imitation train" in printed
     # The settings of a trial are told, and not carried into the command.
     assert "a trial: --joint-iterations and --judge-iterations are not as in `train`" in printed
-    command = parse("train", TrainCommand, shlex.split(printed[printed.index("next: ") :])[3:])
+    command = parse("train", shlex.split(printed[printed.index("next: ") :])[3:])
     assert command.settings == dataclasses.replace(TrainConfig(), codes=2, stride=2)
     assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
 
@@ -189,7 +188,7 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monk
     found = sweep(tiny(tmp_path, tmp_path / "sweep", codes="3", strides="2", **sizes), in_this_process)
     words = shlex.split(str(found.command))
     assert words[:3] == ["mode-imitation", "train", NAME]
-    settings = parse("train", TrainCommand, words[2:]).settings
+    settings = parse("train", words[2:]).settings
     chosen = found.recommendation.setting
     assert chosen is not None
     assert (settings.codes, settings.stride, settings.seed) == (3, 2, chosen.seeds[0])

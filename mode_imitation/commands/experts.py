@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-import tyro
-
 from mode_imitation.commands.tables import print_table
+from mode_imitation.options import Repeated
 from mode_imitation.progress import progress
 
 
@@ -14,7 +13,7 @@ class ExpertsCommand:
 
     env: str = "SafetyPointGoal1-v0"
     """The safety-gymnasium task."""
-    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    expert: Repeated = ()
     """An expert: a name of ours, path/to/file.py:Class or package.module:Class; may be repeated. Left out: all ours."""
     layouts: int = 50
     """How many layouts each drives; the same ones for all, and never those of reports."""

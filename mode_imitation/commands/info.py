@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from mode_imitation.commands.pictures import PICTURES, picture_path
 from mode_imitation.commands.tables import print_table
+from mode_imitation.options import Argument
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoCommand:
     """Which dataset to look at."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    dataset: Annotated[str, Argument("DATASET")]
     """Name below the root (namespace/name-vN), or a path."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""

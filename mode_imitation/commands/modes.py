@@ -4,18 +4,16 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.reports.config import ModesConfig as ModesCommand
+from mode_imitation.reports.config import ModesConfig
 
 if TYPE_CHECKING:
     from mode_imitation.reports.report_data import Figures, ReportData
-
-__all__ = ["ModesCommand", "print_report", "run"]
 
 COLUMNS = {"goals": 1, "return": 1, "length": 1, "success": 2, "cost": 1, "straightness": 3, "speed": 2}
 """Figure of the table: its digits."""
 
 
-def run(config: ModesCommand) -> int:
+def run(config: ModesConfig) -> int:
     """Make the report card, print its tables, say where the rest is."""
     from mode_imitation.reports.report import make_report
     from mode_imitation.reports.report_writer import write_report

@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import tyro
-
 from mode_imitation.commands.tables import print_table
 from mode_imitation.errors import UserError
+from mode_imitation.options import Repeated
 from mode_imitation.progress import progress
 
 
@@ -13,7 +12,7 @@ from mode_imitation.progress import progress
 class SimcheckCommand:
     """How much to compare."""
 
-    env: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    env: Repeated = ()
     """A task; may be repeated. Left out: every task that has the batched path."""
     seeds: int = 10
     """Worlds per task, with layout seeds 0, 1, 2, ..."""

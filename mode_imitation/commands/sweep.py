@@ -1,12 +1,10 @@
 """`mode-imitation sweep DATASET --codes 2,3,4,8 --strides 1,5,10,20 --seeds 3`"""
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.reports.sweep.config import SweepConfig as SweepCommand
-
-__all__ = ["SweepCommand", "run"]
+from mode_imitation.reports.sweep.config import SweepConfig
 
 
-def run(config: SweepCommand) -> int:
+def run(config: SweepConfig) -> int:
     """Train the grid, print the table and the recommendation; 1 where a cell failed or nothing is recommended."""
     from mode_imitation.reports.sweep.sweep import sweep, write_sweep
 

@@ -66,7 +66,7 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
             f"dataset {dataset.name} has observations and actions of {sizes[0]} and {sizes[1]} numbers, the run was "
             f"trained on {expected[0]} and {expected[1]}; attribute episodes of the same task and robot"
         )
-    if config.birdseye and not dataset.has_positions:
+    if config.birdseye and not dataset.has("positions"):
         raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
     left_out: list[str] = []
     trained_on, unseen, steps = None, [], config.expected_steps

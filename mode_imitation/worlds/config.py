@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
+from mode_imitation.options import Repeated, Suppress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +14,7 @@ class GenerateConfig:
 
     out: str
     """Name of the new dataset, namespace/name-vN, "pointgoal1/two-experts-v0" say."""
-    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    expert: Repeated = ()
     """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class; the file is
     run.
     goal_seeking+forward_moving@250=60: 60 episodes in which the two take turns, 250 steps each."""
@@ -32,16 +32,16 @@ class GenerateConfig:
     """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random
     actions are marked, and training leaves them out. Left out, so it is in safety-gymnasium only: elsewhere, random
     action may end an episode (a pole that falls)."""
-    burst_probability: tyro.conf.Suppress[float] = 1 / 150
+    burst_probability: Suppress[float] = 1 / 150
     """Chance of a burst to begin, per step."""
-    burst_shortest: tyro.conf.Suppress[int] = 20
+    burst_shortest: Suppress[int] = 20
     """Steps in the shortest burst."""
-    burst_longest: tyro.conf.Suppress[int] = 80
+    burst_longest: Suppress[int] = 80
     """Steps in the longest burst."""
-    burst_away: tyro.conf.Suppress[float] = 0.25
+    burst_away: Suppress[float] = 0.25
     """Share of a robot's bursts that drive away, after the first fifth of the episode: they last longer and hold a
     course, so that data show the way back. Where experts take turns there are none: their turns show it."""
-    burst_at_start: tyro.conf.Suppress[bool] = True
+    burst_at_start: Suppress[bool] = True
     """Begin every episode with a burst."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from mode_imitation.errors import UserError
+from mode_imitation.options import Argument
 from mode_imitation.training.config import TrainConfig
 
 MOST = 1000
@@ -39,7 +38,7 @@ class Cell:
 class SweepConfig:
     """Train a grid over the number of codes, the step size and the seed, and recommend one without labels."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    dataset: Annotated[str, Argument("DATASET")]
     """Name below the root (namespace/name-vN), or a path."""
     codes: str = "2,3,4,8"
     """k, the entries of the codebook, to try; surplus ones are merged and pruned."""
