@@ -231,7 +231,7 @@ def test_a_masked_reset_leaves_the_other_worlds_alone(env) -> None:
     np.testing.assert_array_equal(after[~mask], before[~mask])
     single = make_vec(POINT, 1)
     np.testing.assert_array_equal(after[1], single.reset(seed=8)[0][0])
-    np.testing.assert_array_equal(env.steps, [1, 0, 1])
+    np.testing.assert_array_equal(env._steps, [1, 0, 1])
     single.close()
 
 

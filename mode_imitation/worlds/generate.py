@@ -23,15 +23,14 @@ from mode_imitation.data.staging import alone, check_new_dataset, remove_empty_p
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.processes import run_tasks
+from mode_imitation.processes import cores, run_tasks
 from mode_imitation.progress import progress
 from mode_imitation.versions import platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
 from mode_imitation.worlds.protocol import is_file, open_worlds
-from mode_imitation.worlds.safety.world_choice import cores
-from mode_imitation.worlds.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
+from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare, to_job
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
@@ -163,7 +162,7 @@ def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> 
     job = to_job(replace(config, worlds=worlds), chunks.folder)
     with progress(label, total * (config.steps or 0), "steps") as bar:
         if n_workers > 1:
-            with closing(run_tasks(MODULE, job, tasks, n_workers, bar.advance)) as outcomes:
+            with closing(run_tasks(prepare, job, tasks, n_workers, bar.advance)) as outcomes:
                 for _, outcome in outcomes:
                     if isinstance(outcome, Exception):
                         raise outcome  # which ends the other processes

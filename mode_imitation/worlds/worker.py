@@ -13,14 +13,12 @@ from experts.protocol import ExpertSetting
 from experts.registry import expert_label, make_expert
 from experts.switching import members
 from mode_imitation.data.episodes import Episode
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
 from mode_imitation.worlds.protocol import World, as_world, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
-
-MODULE = "mode_imitation.worlds.worker"
 
 
 class Driver:
@@ -128,7 +126,3 @@ class _Advance:
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._advance(steps)
-
-
-if __name__ == "__main__":
-    serve(prepare)

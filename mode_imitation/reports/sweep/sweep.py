@@ -15,7 +15,7 @@ from mode_imitation.data.storage import resolve_root
 from mode_imitation.errors import UserError
 from mode_imitation.processes import one_line, run_tasks
 from mode_imitation.progress import progress
-from mode_imitation.reports.sweep.cells import CELLS, MODULE, cell_file, check_out, code_digest, read_cell, write_cell
+from mode_imitation.reports.sweep.cells import CELLS, cell_file, check_out, code_digest, prepare, read_cell, write_cell
 from mode_imitation.reports.sweep.choice import Recommendation, Setting, check_enough_episodes, gather, recommend
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, Cell, SweepConfig
 
@@ -46,7 +46,7 @@ class Sweep:
 
 def run_cells(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int) -> Generator[tuple[int, Any]]:
     """Every cell in a process, see `run_tasks`."""
-    return run_tasks(MODULE, job, tasks, n_jobs, logs=Path(job["scratch"]))
+    return run_tasks(prepare, job, tasks, n_jobs, logs=Path(job["scratch"]))
 
 
 def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
