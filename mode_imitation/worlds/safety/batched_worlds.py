@@ -132,7 +132,8 @@ class BatchedWorlds(Worlds):
         self._threads = threads
         self._everyone = np.arange(n_worlds)
         self._physics = physics
-        self._layout = layout = layout_of(env_id)
+        self._layout, self._configured = layout_of(env_id), False
+        layout = self._layout
         model = layout.model
         self._positions = np.zeros((n_worlds, model.nbody, 3))
         self._rotations = np.zeros((n_worlds, 9))
@@ -200,6 +201,8 @@ class BatchedWorlds(Worlds):
 
     def _bind(self, world: int) -> None:
         """Look where a new model keeps what is read and written in every step."""
+        if not self._configured:  # until the first reset, `tasks` may be configured otherwise
+            self._layout, self._configured = Layout(self.builders[world]), True
         layout, task = self._layout, self.builders[world].task
         model, data = task.model, task.data
         if self._physics != "exact":
