@@ -29,7 +29,7 @@ from mode_imitation.versions import platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.layout_seeds import training_layout_seed
-from mode_imitation.worlds.protocol import is_file, open_worlds
+from mode_imitation.worlds.protocol import open_worlds
 from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare, to_job
 
 UNKNOWN_LENGTH = 1000
@@ -195,8 +195,8 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
     """Everything that decides the arrays: two runs with equal settings may share finished episodes."""
     files = {}
     for spec in [config.env, *(spec for word in config.expert for spec in members(word.rpartition("=")[0]))]:
-        path = is_file(spec)
-        if path is not None:
+        path = Path(spec.rpartition(":")[0])
+        if path.suffix == ".py" and path.is_file():
             files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     packages = versions() | {"platform": platform_name()}
     return {
