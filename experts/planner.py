@@ -1,7 +1,7 @@
 """Choosing where to drive by trying out many plans in the head: to the goal soon, and not through hazards.
 
-Positions, velocities and directions are (2, N, K): x and y, N worlds, K plans. Headings are unit vectors, so that a step
-needs no angle.
+Positions, velocities and directions are (2, N, K): x and y, N worlds, K plans. Headings are unit vectors, so that a
+step needs no angle.
 """
 
 from dataclasses import dataclass
