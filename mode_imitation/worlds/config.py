@@ -65,8 +65,7 @@ class GenerateConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the arrays, as JSON has it and as the dataset's metadata keep it."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
+        settings = {name: value for name, value in vars(self).items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
         away = {"bursts_that_drive_away": KIND_OF_BURSTS} if self.disturbed and self.burst_away else {}
         return settings | {"expert": list(self.expert), "disturbances": self.disturbed} | away
 

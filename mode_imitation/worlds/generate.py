@@ -8,7 +8,7 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -28,21 +28,16 @@ from mode_imitation.progress import progress
 from mode_imitation.versions import platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
-from mode_imitation.worlds.layout_seeds import training_layout_seed
 from mode_imitation.worlds.protocol import open_worlds
-from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare, to_job
+from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare, training_layout_seed
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
 SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
 
-@dataclass(frozen=True)
-class _Driven:
-    """Episodes of one expert: a range of indices in the dataset."""
-
-    expert: str
-    indices: range
+Plan = list[tuple[str, range]]
+"""Experts, and which episodes of the dataset each of them drives."""
 
 
 def generate(config: GenerateConfig) -> Path:
@@ -88,7 +83,7 @@ def generate(config: GenerateConfig) -> Path:
     return folder
 
 
-def _check(config: GenerateConfig) -> list[_Driven]:
+def _check(config: GenerateConfig) -> Plan:
     """Look at every setting that needs no simulator; return who drives which episodes."""
     counts = {"steps": config.steps, "worlds": config.worlds, "workers": config.workers}
     for name, count in counts.items():
@@ -100,28 +95,29 @@ def _check(config: GenerateConfig) -> list[_Driven]:
             "no expert is named; expected --expert NAME=EPISODES at least once, --expert goal_seeking=60 say"
         )
     disturbance_of(config)
-    plan, first = [], 0
+    plan: Plan = []
+    first = 0
     for word in config.expert:
         expert, mark, count = word.rpartition("=")
         if not mark or not expert or not count.strip().lstrip("+-").isdecimal():
             raise UserError(f"--expert {word}: expected NAME=EPISODES, goal_seeking=60 say")
         if int(count) < 1:
             raise UserError(f"--expert {word} asks for {int(count)} episodes; expected at least 1")
-        plan.append(_Driven(expert, range(first, first + int(count))))
+        plan.append((expert, range(first, first + int(count))))
         first += int(count)
-    check_labels([driven.expert for driven in plan])
+    check_labels([expert for expert, _ in plan])
     training_layout_seed(config.seed, first - 1)
     return plan
 
 
-def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[str, Any]:
+def _describe_environment(config: GenerateConfig, plan: Plan) -> dict[str, Any]:
     """Start one world to see that environment and experts fit together, before any long work."""
     world = open_worlds(config.env, 1, path=config.path, threads=1, max_episode_steps=config.steps)
     try:
         setting = expert_setting(world)
         observations, _, _ = world.reset([0] * world.num_envs)
-        for driven in plan:
-            expert = make_expert(driven.expert, setting)
+        for name, _ in plan:
+            expert = make_expert(name, setting)
             expert.reset(observations, [np.random.default_rng(0) for _ in observations])
             world.executed(expert.act(observations))
         steps = config.steps or world.max_episode_steps or UNKNOWN_LENGTH
@@ -145,21 +141,21 @@ def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[s
         world.close()
 
 
-def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> None:
+def _drive(config: GenerateConfig, plan: Plan, chunks: ChunkFolder) -> None:
     finished = chunks.finished()
-    total = plan[-1].indices.stop - len(finished)
+    total = plan[-1][1].stop - len(finished)
     if not total:
         return
     n_workers = min(config.workers or cores(), total)
     worlds = min(config.worlds, math.ceil(total / n_workers))
     tasks = []
-    for driven in plan:
-        missing = [index for index in driven.indices if index not in finished]
+    for expert, indices in plan:
+        missing = [index for index in indices if index not in finished]
         # Groups of nearly equal size, so that no worker is left with the one large last group.
         groups = np.array_split(missing, math.ceil(len(missing) / worlds)) if missing else []
-        tasks += [{"expert": driven.expert, "indices": group.tolist()} for group in groups]
+        tasks += [{"expert": expert, "indices": group.tolist()} for group in groups]
     label = f"generating, {len(finished)} episodes were there" if finished else "generating"
-    job = to_job(replace(config, worlds=worlds), chunks.folder)
+    job = {"config": vars(config) | {"worlds": worlds, "root": None}, "chunks": str(chunks.folder)}
     with progress(label, total * (config.steps or 0), "steps") as bar:
         if n_workers > 1:
             with closing(run_tasks(prepare, job, tasks, n_workers, bar.advance)) as outcomes:
@@ -172,8 +168,8 @@ def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> 
                 do(task, bar.advance)
 
 
-def _assemble(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder, description: dict[str, Any]) -> Path:
-    n_episodes = plan[-1].indices.stop
+def _assemble(config: GenerateConfig, plan: Plan, chunks: ChunkFolder, description: dict[str, Any]) -> Path:
+    n_episodes = plan[-1][1].stop
     with progress("writing", n_episodes, "episodes") as bar:
 
         def episodes():
