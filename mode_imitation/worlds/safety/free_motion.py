@@ -107,13 +107,26 @@ class FreeRobot:
         limit, h = self.most_force, self.time_step
         thrust = self.gears[DRIVE] * np.clip(actions[:, DRIVE], -limit[DRIVE], limit[DRIVE])
         wanted = actions[:, TURN]
-        # With damping taken implicitly, at the end of the substep.
-        mass, inertia = self.mass + h * self.damping, self.inertia + h * self.turn_damping
+        gear, most_torque = self.gears[TURN], limit[TURN]
         sine, cosine = np.sin(angle), np.cos(angle)
+
+        def accelerations(mass: float, inertia: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            """Ahead, to the left, and of the turn, each (N,), in the state that has been reached.
+
+            In the body's axes: mass a_x = F_x + moment w2; and [mass, moment; moment, inertia] (a_y, w') = (F_y, T).
+            """
+            torque = gear * np.clip(wanted - self.servo * gear * turn, -most_torque, most_torque)
+            torque = torque - self.turn_damping * turn
+            drag_ahead = self.damping * (cosine * along_x + sine * along_y)
+            drag_aside = self.damping * (cosine * along_y - sine * along_x)
+            determinant = mass * inertia - self.moment * self.moment
+            ahead = (thrust - drag_ahead + self.moment * turn * turn) / mass
+            aside = (-drag_aside * inertia - torque * self.moment) / determinant
+            return ahead, aside, (torque * mass + drag_aside * self.moment) / determinant
+
         for _ in range(self.substeps):
-            ahead, aside, spin = self._accelerations(
-                sine, cosine, along_x, along_y, turn, thrust, wanted, mass, inertia
-            )
+            # With damping taken implicitly, at the end of the substep.
+            ahead, aside, spin = accelerations(self.mass + h * self.damping, self.inertia + h * self.turn_damping)
             along_x += h * (cosine * ahead - sine * aside)
             along_y += h * (sine * ahead + cosine * aside)
             turn += h * spin
@@ -121,7 +134,7 @@ class FreeRobot:
             y += h * along_y
             angle += h * turn
             sine, cosine = np.sin(angle), np.cos(angle)
-        felt = self._accelerations(sine, cosine, along_x, along_y, turn, thrust, wanted, self.mass, self.inertia)
+        felt = accelerations(self.mass, self.inertia)
         sensors = np.zeros((len(places), 3 * len(SENSORS)))
         sensors[:, 0], sensors[:, 1], sensors[:, 2] = felt[0], felt[1], self.gravity
         sensors[:, 3] = cosine * along_x + sine * along_y
@@ -155,32 +168,6 @@ class FreeRobot:
             ):
                 return False
         return True
-
-    def _accelerations(
-        self,
-        sine: np.ndarray,
-        cosine: np.ndarray,
-        along_x: np.ndarray,
-        along_y: np.ndarray,
-        turn: np.ndarray,
-        thrust: np.ndarray,
-        wanted: np.ndarray,
-        mass: float,
-        inertia: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ahead, to the left, and of the turn, each (N,), for this mass and inertia.
-
-        In the body's axes: mass a_x = F_x + moment w2; and [mass, moment; moment, inertia] (a_y, w') = (F_y, T).
-        """
-        gear, limit = self.gears[TURN], self.most_force[TURN]
-        torque = gear * np.clip(wanted - self.servo * gear * turn, -limit, limit) - self.turn_damping * turn
-        drag_ahead = self.damping * (cosine * along_x + sine * along_y)
-        drag_aside = self.damping * (cosine * along_y - sine * along_x)
-        ahead = (thrust - drag_ahead + self.moment * turn * turn) / mass
-        determinant = mass * inertia - self.moment * self.moment
-        aside = (-drag_aside * inertia - torque * self.moment) / determinant
-        spin = (torque * mass + drag_aside * self.moment) / determinant
-        return ahead, aside, spin
 
 
 def is_plain(model: Any, plain: Any) -> bool:

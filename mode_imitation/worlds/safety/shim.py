@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import io
+import re
 import sys
 import types
 import warnings
@@ -52,7 +53,12 @@ def load() -> types.ModuleType:
     importlib.import_module("mujoco")
     _restore_gymnasium_modules()
     _replace_gymnasium_robotics()
-    with _quiet(), _array_defaults_in_dataclasses():
+    with (
+        warnings.catch_warnings(action="ignore"),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        _array_defaults_in_dataclasses(),
+    ):
         library = importlib.import_module("safety_gymnasium")
         importlib.import_module("safety_gymnasium.builder")
     _accept_old_spec_fields()
@@ -84,37 +90,15 @@ def _check_version(package: str, first: tuple[int, ...], end: tuple[int, ...]) -
         found = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise UserError(f"{package} is not installed; expected {_range(first, end)}; {INSTALL_HINT}") from None
-    if not first <= _release(found) < end:
+    if not first <= tuple(map(int, re.findall(r"\d+", found.partition("rc")[0]))) < end:
         raise UserError(
             f"{package} {found} is not supported by the simulator; expected {_range(first, end)}; "
             f"install a supported version"
         )
 
 
-def _release(version: str) -> tuple[int, ...]:
-    numbers = []
-    for part in version.split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
-
-
 def _range(first: tuple[int, ...], end: tuple[int, ...]) -> str:
     return f">={'.'.join(map(str, first))},<{'.'.join(map(str, end))}"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallow what the library prints and warns while it is imported."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextlib.contextmanager
