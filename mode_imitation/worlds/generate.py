@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-import experts
 from experts.registry import check_labels, make_expert
 from experts.switching import members
 from mode_imitation.atomic import write_json
@@ -25,7 +24,7 @@ from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import cores, run_tasks
 from mode_imitation.progress import progress
-from mode_imitation.versions import platform_name, versions
+from mode_imitation.versions import digest_of_code, platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.protocol import open_worlds
@@ -33,6 +32,7 @@ from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
+CODE = ("experts", "mode_imitation/worlds", "mode_imitation/worlds/safety")
 SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
 
@@ -198,17 +198,9 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
     return {
         "settings": config.settings,
         "expert files": files,
-        "code": {"the code of experts and simulation": _code_digest()},
+        "code": {"the code of experts and simulation": digest_of_code(CODE)},
         "versions": {name: packages[name] for name in packages if name not in ("torch", "minari", "h5py")},
     }
-
-
-def _code_digest() -> str:
-    digest = hashlib.sha256()
-    for folder in (Path(experts.__file__ or "").parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _agree_on_settings(staging: Path, chunks: ChunkFolder, config: GenerateConfig) -> None:
