@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import tyro
 
+from mode_imitation.config_file import as_arguments
+
 
 @dataclass(frozen=True, kw_only=True)
 class GenerateConfig:
@@ -75,15 +77,10 @@ class GenerateConfig:
         words = ["mode-imitation", "generate"]
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in NOT_IN_THE_ARRAYS or (item.name not in ("expert", "env") and value == item.default):
-                continue
-            option = f"--{item.name.replace('_', '-')}"
-            if isinstance(value, bool):
-                words.append(option if value else option.replace("--", "--no-", 1))
-            else:
-                for word in value if isinstance(value, tuple) else (value,):
-                    words += [option, shlex.quote(str(word))]
-        return " ".join(words)
+            if item.name not in NOT_IN_THE_ARRAYS and (item.name in ("expert", "env") or value != item.default):
+                for one in value if isinstance(value, tuple) else (value,):
+                    words += as_arguments({item.name: one})
+        return shlex.join(words)
 
 
 KIND_OF_BURSTS = "straight on"

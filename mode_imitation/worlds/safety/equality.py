@@ -92,16 +92,6 @@ def report_equality(
     return EqualityReport(tuple(_compare_task(env_id, list(seeds), steps, threads, progress) for env_id in tasks))
 
 
-@dataclass(frozen=True)
-class _Trace:
-    """What one world showed."""
-
-    observations: np.ndarray
-    """(T + 1, obs_dim)"""
-    outcomes: np.ndarray
-    """(T, 5) reward, cost, goal reached, terminated, truncated."""
-
-
 def _compare_task(env_id: str, seeds: list[int], steps: int, threads: int, progress: Progress) -> TaskEquality:
     env = make_vec(env_id, len(seeds), path="batched", threads=threads, max_episode_steps=steps)
     lidar_start = min(part.start for name, part in env.observation_slices.items() if name.endswith("_lidar"))
@@ -116,11 +106,10 @@ def _compare_task(env_id: str, seeds: list[int], steps: int, threads: int, progr
         library = build_task(env_id, light=False)
         library.task.num_steps = steps
         for fail_respawns, (actions, observations, outcomes) in drives.items():
-            ours = _Trace(observations[:, world], outcomes[:, world])
-            theirs, pushed = _repeat(library, seed, actions[:, world], fail_respawns=fail_respawns)
-            _update(differences, ours, theirs, lidar_start)
-            events += (ours.outcomes != 0).sum(axis=0)
-            episodes += 1 + int(ours.outcomes[:-1, 3:].any(axis=1).sum())
+            shown, told, pushed = _repeat(library, seed, actions[:, world], fail_respawns=fail_respawns)
+            _update(differences, observations[:, world] - shown, outcomes[:, world] - told, lidar_start)
+            events += (outcomes[:, world] != 0).sum(axis=0)
+            episodes += 1 + int(outcomes[:-1, world, 3:].any(axis=1).sum())
             vases_pushed += pushed
             progress.advance(len(actions), env_id)
     return TaskEquality(
@@ -139,7 +128,10 @@ def _compare_task(env_id: str, seeds: list[int], steps: int, threads: int, progr
 def _drive(
     env: NavigationVectorEnv, seeds: list[int], steps: int, rng: np.random.Generator, *, fail_respawns: bool = False
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Actions (T, N, A), observations (T + 1, N, obs_dim) and outcomes (T, N, 5) of a noisy expert, through resets."""
+    """Actions (T, N, A), observations (T + 1, N, obs_dim) and outcomes (T, N, 5) of a noisy expert, through resets.
+
+    Outcomes are reward, cost, goal reached, terminated and truncated.
+    """
     observations, _ = env.reset(seed=seeds)
     n, act_dim = env.action_space.shape or (0, 0)
     expert = make_expert("goal_seeking", ExpertSetting(env.robot, env.observation_slices, env.time_step, act_dim))
@@ -158,8 +150,8 @@ def _drive(
     return np.array(actions), np.array(shown), np.array(outcomes, dtype=float)
 
 
-def _repeat(library: Any, seed: int, actions: np.ndarray, *, fail_respawns: bool) -> tuple[_Trace, int]:
-    """The same in the untouched library, and how many vases were pushed in all its episodes."""
+def _repeat(library: Any, seed: int, actions: np.ndarray, *, fail_respawns: bool) -> tuple[np.ndarray, np.ndarray, int]:
+    """Observations and outcomes in the untouched library, and how many vases were pushed in all its episodes."""
     shown, outcomes, pushed = [library.reset(seed=seed)[0]], [], 0
     if fail_respawns:
         _forbid_goals(library.task)
@@ -173,7 +165,7 @@ def _repeat(library: Any, seed: int, actions: np.ndarray, *, fail_respawns: bool
             outcome = (reward, cost, info.get("goal_met", False), terminated, truncated)
         shown.append(observation)
         outcomes.append(outcome)
-    return _Trace(np.array(shown), np.array(outcomes, dtype=float)), pushed + _count_pushed(library.task)
+    return np.array(shown), np.array(outcomes, dtype=float), pushed + _count_pushed(library.task)
 
 
 def _forbid_goals(task: Any) -> None:
@@ -193,10 +185,9 @@ def _count_pushed(task: Any) -> int:
     return int((moved > PUSHED).sum())
 
 
-def _update(differences: dict[str, float], ours: _Trace, theirs: _Trace, lidar_start: int) -> None:
-    seen, outcomes = ours.observations - theirs.observations, ours.outcomes - theirs.outcomes
+def _update(differences: dict[str, float], seen: np.ndarray, told: np.ndarray, lidar_start: int) -> None:
+    """Take in differences between observations (T + 1, obs_dim) and between outcomes (T, 5)."""
     parts = {"sensors": seen[:, :lidar_start], "lidar": seen[:, lidar_start:]}
-    parts |= dict(zip(QUANTITIES[2:], outcomes.T, strict=True))
-    for name, part in parts.items():
+    for name, part in (parts | dict(zip(QUANTITIES[2:], told.T, strict=True))).items():
         largest = float(np.abs(part).max(initial=0.0))
         differences[name] = max(differences[name], np.inf if np.isnan(largest) else largest)
