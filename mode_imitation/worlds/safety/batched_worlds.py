@@ -51,12 +51,13 @@ def is_batchable(builder: Any) -> bool:
 class Layout:
     """Where things stand in the arrays of a task's models, and the constants of its formulas; alike in all worlds."""
 
+    model: Any
+    """As the library makes it for some layout; only `layout_of` tells it."""
+
     def __init__(self, builder: Any) -> None:
         task = builder.task
         model = task.model
         slices = {name: sensor.columns for name, sensor in sensors_of(builder).items()}
-        self.model = model
-        """As the library makes it, but for where things stand."""
         self.substeps = int(task.sim_conf.frameskip_binom_n)
         self.lowest_action, self.highest_action = model.actuator_ctrlrange.T.copy()
 
@@ -110,7 +111,9 @@ def layout_of(env_id: str) -> Layout:
     """Of a task as the library makes it."""
     builder = build_task(env_id)
     builder.reset(seed=0)
-    return Layout(builder)
+    layout = Layout(builder)
+    layout.model = builder.task.model
+    return layout
 
 
 class BatchedWorlds(Worlds):
