@@ -155,17 +155,19 @@ def test_worlds_that_share_one_seed_say_that_no_episode_has_its_own() -> None:
     world.close()
 
 
-class Seedless(SyncVectorEnv):
+class Seedless(SyncVectorEnv, gymnasium.Env):  # type: ignore[misc]
     """As EnvPool is: it ignores seeds with a warning, and its spec has no id and keeps the time limit in its config."""
 
-    def __init__(self) -> None:
-        super().__init__([Walker] * 3)
+    def __init__(self, num_envs: int = 3) -> None:
+        super().__init__([Walker] * num_envs)
         self.spec: Any = SimpleNamespace(config=SimpleNamespace(max_episode_steps=6))
+        self.fresh = True
 
     def reset(self, *, seed: Any = None, options: Any = None) -> Any:
         if seed is not None:
             warnings.warn("seeds are fixed when it is made. reset(seed=...) is ignored", stacklevel=2)
-        return super().reset(options=options)
+        first, self.fresh = self.fresh, False
+        return super().reset(seed=7 if first else None, options=options)
 
 
 def test_worlds_that_ignore_seeds_are_driven_and_no_episode_claims_one() -> None:
@@ -175,6 +177,9 @@ def test_worlds_that_ignore_seeds_are_driven_and_no_episode_claims_one() -> None
     assert [episode.layout_seed for episode in episodes] == [None] * 4
     assert {episode.terminated for episode in episodes} <= {True, False}
     assert "7 steps; expected 1 to 6" in refused(lambda: drive(open_worlds(Seedless()), n_steps=7))
+    again = drive(open_worlds(Seedless, 3), SEEDS[:4], n_steps=6)  # not opened anew for the last one
+    assert_same_episodes(again, episodes)
+    assert len({episode.observations.tobytes() for episode in again}) == 4
 
 
 def test_named_parts_become_columns_that_keep_their_names() -> None:

@@ -64,7 +64,9 @@ def generate(config: GenerateConfig) -> Path:
         _remove_leftovers(staging, config)
         raise
     description = _describe_environment(config, plan)
-    config = replace(config, steps=description.pop("steps", config.steps))
+    config = replace(
+        config, steps=description.pop("steps", config.steps), workers=description.pop("workers", config.workers)
+    )
     description["metadata"]["settings"] = config.settings
     with (
         _full_disk_is_the_users(root),
@@ -127,6 +129,8 @@ def _describe_environment(config: GenerateConfig, plan: Plan) -> dict[str, Any]:
             )
         return {
             "steps": steps,
+            # Worlds that take no seeds may show the same episodes in every process.
+            "workers": config.workers if world.takes_seeds else 1,
             "env_id": config.env,
             "sensors": world.sensors,
             "observation_bounds": world.observation_bounds,

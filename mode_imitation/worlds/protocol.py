@@ -52,6 +52,8 @@ class World:
         """Seconds per step; None where that is not known."""
         self.max_episode_steps: int | None = _episode_steps(envs)
         """Steps after which the world ends every episode; None where that is not known."""
+        self.takes_seeds = True
+        """Whether the last reset's seeds, or the first of them, decided anything."""
         self._fewer: World | None = None
 
     @property
@@ -71,8 +73,8 @@ class World:
 
     def of_size(self, n_worlds: int) -> "World":
         """`n_worlds` of these worlds, where they can be opened anew; they close with these ones."""
-        if n_worlds == self.num_envs or self._reopen is None:
-            return self
+        if n_worlds == self.num_envs or self._reopen is None or not self.takes_seeds:
+            return self  # who takes no seeds may show the same episodes each time it is opened
         if self._fewer is None or self._fewer.num_envs != n_worlds:
             if self._fewer is not None:
                 self._fewer.close()
@@ -123,6 +125,7 @@ class World:
                 if seed is None:
                     raise
             else:
+                self.takes_seeds = seed is not None
                 return self.flatten(observations), infos, isinstance(seed, list)
         raise AssertionError("unreachable")
 
@@ -231,7 +234,7 @@ def make_env(spec: WorldSpec, **options: Any) -> gymnasium.Env:
     taken = {name: value for name, value in options.items() if _takes(function, name)}
     with blamed_on(str(spec), __file__):
         env = function(**taken)
-    if not isinstance(env, gymnasium.Env):
+    if not isinstance(env, gymnasium.Env) or isinstance(env, VectorEnv):
         raise UserError(f"{spec} returned {type(env).__name__}; expected one gymnasium.Env to film")
     return env
 
@@ -244,7 +247,7 @@ def _opener(spec: WorldSpec) -> Callable[[int], VectorEnv]:
     def open_them(n: int) -> VectorEnv:
         with blamed_on(str(spec), __file__):
             made = function(num_envs=n) if _takes(function, "num_envs") else function()
-            if isinstance(made, gymnasium.Env):
+            if isinstance(made, gymnasium.Env) and not isinstance(made, VectorEnv):  # EnvPool's are both
                 rest: list[Any] = [made]
                 return SyncVectorEnv([lambda: rest.pop() if rest else function()] * n)
         if not isinstance(made, VectorEnv):

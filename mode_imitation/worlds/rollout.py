@@ -205,11 +205,6 @@ class ExpertController:
         self.action_space = action_space
         self.acting: dict[int, list[str]] = {}
         """Episode: who acted in each step, of experts that take turns (`experts.switching`)."""
-        self._group: list[np.random.Generator] = []
-        self._episodes = np.zeros(0, dtype=np.int64)
-        self._noise = np.zeros((0, 0, 0))
-        self._disturbed = np.zeros((0, 0), dtype=bool)
-        self._random_actions = np.zeros((0, 0, 0))
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
         self._group = [self.rngs[episode] for episode in episodes]

@@ -133,16 +133,17 @@ def _provide(name: str, **attributes: Any) -> None:
         sys.modules[name] = module
 
 
+class _Missing:
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise NotImplementedError("this needs gymnasium < 1 or, for multi-agent tasks, gymnasium-robotics")
+
+
 def _restore_gymnasium_modules() -> None:
     """gymnasium 1 merged its wrapper modules; the library subclasses them under their old names."""
     import gymnasium
     from gymnasium.wrappers import common, utils
 
-    class Removed(gymnasium.Wrapper):
-        def __init__(self, *_: Any, **__: Any) -> None:
-            raise NotImplementedError("this wrapper was removed in gymnasium 1.0")
-
-    _provide("gymnasium.wrappers.compatibility", EnvCompatibility=Removed)
+    _provide("gymnasium.wrappers.compatibility", EnvCompatibility=_Missing)
     _provide("gymnasium.wrappers.autoreset", AutoResetWrapper=common.Autoreset)
     _provide("gymnasium.wrappers.env_checker", PassiveEnvChecker=common.PassiveEnvChecker)
     _provide("gymnasium.wrappers.time_limit", TimeLimit=common.TimeLimit)
@@ -156,19 +157,10 @@ def _restore_gymnasium_modules() -> None:
 
 def _replace_gymnasium_robotics() -> None:
     """Only the library's multi-agent tasks need gymnasium-robotics, which no longer installs beside the rest."""
-
-    class MultiAgentMujocoEnv:
-        def __init__(self, *_: Any, **__: Any) -> None:
-            raise NotImplementedError("multi-agent tasks need gymnasium-robotics")
-
-    if importlib.util.find_spec("gymnasium_robotics") is not None:
-        return
-    for name in ("gymnasium_robotics", "gymnasium_robotics.envs", "gymnasium_robotics.envs.multiagent_mujoco"):
-        _provide(name)
-    _provide(
-        "gymnasium_robotics.envs.multiagent_mujoco.mujoco_multi",
-        MultiAgentMujocoEnv=MultiAgentMujocoEnv,
-    )
+    if importlib.util.find_spec("gymnasium_robotics") is None:
+        for name in ("gymnasium_robotics", "gymnasium_robotics.envs", "gymnasium_robotics.envs.multiagent_mujoco"):
+            _provide(name)
+        _provide("gymnasium_robotics.envs.multiagent_mujoco.mujoco_multi", MultiAgentMujocoEnv=_Missing)
 
 
 def _accept_old_spec_fields() -> None:
