@@ -68,7 +68,7 @@ class RestartPlan:
 
 def units(config: TrainConfig) -> dict[str, float]:
     """About how long each piece of a stage takes, in ms: it makes the stages' progress one number."""
-    policy = 30 if config.ring == "attention" else 4
+    policy = 45 if config.ring == "attention" else 6
     judging = 2.5 * config.judge_iterations
     return {"start": 9, "reassign": judging, "switches": 1.5 * judging, "policy": policy}
 

@@ -1,6 +1,5 @@
 """Options of `mode-imitation sweep`; imports nothing heavy, as --help must be quick."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,6 +7,7 @@ from typing import Annotated, Any
 import tyro
 
 from mode_imitation.errors import UserError
+from mode_imitation.processes import cores
 from mode_imitation.training.config import TrainConfig
 
 MOST = 1000
@@ -108,8 +108,7 @@ class SweepConfig:
     @property
     def n_jobs(self) -> int:
         """Processes to start."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.jobs or cores
+        return self.jobs or cores()
 
 
 def whole_numbers(name: str, text: str, least: int) -> list[int]:
