@@ -131,8 +131,8 @@ def _rollout_group(
 
 def _stack(rows: Sequence[dict[str, np.ndarray]], names: set[str]) -> dict[str, Any]:
     """{name: (T, n, ...)}; 0 where nothing was told."""
-    first = {name: next(row[name] for row in rows if name in row) for name in names}
-    return {name: np.stack([row.get(name, np.zeros_like(first[name])) for row in rows]) for name in sorted(names)}
+    nothing = {name: np.zeros_like(next(row[name] for row in rows if name in row)) for name in names}
+    return {name: np.stack([row.get(name, nothing[name]) for row in rows]) for name in sorted(names)}
 
 
 def _told(infos: dict[str, Any], key: str, n: int) -> tuple[np.ndarray, np.ndarray] | None:
