@@ -151,15 +151,19 @@ def main() -> None:
         ("", "windows/s", "ours / it"),
         [(name, f"{value:,.0f}", f"{first / value:.1f}") for name, value in fetched.items()],
     )
-    times = {}
+    times: dict[str, list[float]] = {}
     for name, changes in ACTORS.items():
-        step, iterations = policy_step(dataset, changes)
-        times[name] = iterations / max(rate(step, seconds) for _ in range(ROUNDS))
+        for workers in (1, None):
+            step, iterations = policy_step(dataset, changes | {"workers": workers})
+            times.setdefault(name, []).append(iterations / max(rate(step, seconds) for _ in range(ROUNDS)))
     usual = next(iter(times.values()))
     print_table(
-        f"the policy's training, {config.iterations:,} iterations, one core",
-        ("actor", "seconds", "of the default's"),
-        [(name, f"{value:.0f}", f"{value / usual:.1f}") for name, value in times.items()],
+        f"the policy's training, {config.iterations:,} iterations: seconds, and as a multiple of the default's",
+        ("actor", "one core", f"{cores} cores", "one core", f"{cores} cores"),
+        [
+            (name, *(f"{value:.0f}" for value in found), *(f"{v / u:.1f}" for v, u in zip(found, usual, strict=True)))
+            for name, found in times.items()
+        ],
     )
 
 

@@ -32,17 +32,23 @@ class _Lines:
         self.done = 0
         self.note = ""
         self.started = self.printed = time.monotonic()
+        self.first: tuple[float, int] | None = None
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self.done += steps
         self.note = note or self.note
         now = time.monotonic()
+        # What comes before the first unit is done, processes that start say, says nothing of how long the others take.
+        self.first = self.first or (now, self.done)
         if now - self.printed >= LOG_EVERY_S and self.done < self.total:
             self.printed = now
-            # Before the first unit is done, nobody knows how long they take.
-            left = (self.total - self.done) * (now - self.started) / self.done if self.done else None
             rate = f"{self.rate()}, " if self.unit else ""
-            self.print(f"{rate}{_clock(left)} left" if left is not None else "none done yet")
+            began, before = self.first
+            if self.done > before:
+                left = (self.total - self.done) * (now - began) / (self.done - before)
+                self.print(f"{rate}{_clock(left)} left")
+            else:
+                self.print("just begun" if self.done else "none done yet")
 
     def rate(self) -> str:
         return _rate(self.done / max(time.monotonic() - self.started, 1e-9), self.unit)

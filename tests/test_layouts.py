@@ -15,7 +15,7 @@ from mode_imitation.reports.layouts import (
     held_out_layouts,
     parse_seeds,
 )
-from mode_imitation.worlds.layout_seeds import EPISODES, SEEDS, training_layout_seed
+from mode_imitation.worlds.worker import EPISODES, SEEDS, training_layout_seed
 
 
 def test_a_longer_list_begins_with_the_shorter_one() -> None:

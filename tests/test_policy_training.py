@@ -8,6 +8,7 @@ import torch
 
 from mode_imitation.discovery.starts import drawn_objective, unit_distances
 from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.threads import side_by_side
 from mode_imitation.training.diagnostics import context_leak, evaluate
 from mode_imitation.training.policy_training import BURN_IN, RARE, SEQUENCE, PolicyTraining, settle, settle_joint
 from tests.small_models import seeded
@@ -53,7 +54,7 @@ def test_neither_disturbed_steps_nor_what_is_planned_beyond_them_is_imitated(cha
     def nll() -> float:
         training.generator = seeded(7)
         with torch.no_grad():
-            return training.action_nll().item()
+            return training.action_nll(training.draw()).item()
 
     before = nll()
     data.actions[~data.usable] = 1e3
@@ -69,7 +70,7 @@ def test_an_actor_with_a_memory_is_shown_sequences_as_an_episode_would_show_them
     codes = torch.arange(8) % 2
     training = PolicyTraining(model, data, codes, config, seeded())
     with torch.no_grad():
-        found = training.sequence_nll().item()
+        found = training.action_nll(training.draw()).item()
         draws = seeded()
         last = data.draw_training_steps(400 // (SEQUENCE - BURN_IN), draws)
         back = torch.randint(BURN_IN, SEQUENCE, (len(last),), generator=draws)
@@ -132,6 +133,46 @@ def test_without_reassignment_rare_codes_are_pruned_and_units_have_the_nearest_t
 def test_a_setting_of_python_decides_the_batch() -> None:
     assert small().policy_batch == 128
     assert [dataclasses.replace(SMALL, batch=None, ring=ring).policy_batch for ring in ("readings", "attention")] == [
+        2048,
         1024,
-        512,
     ]
+
+
+def test_halves_side_by_side_give_the_gradient_of_the_whole_batch_and_the_same_bits_on_any_number_of_threads() -> None:
+    weights: list[dict[str, torch.Tensor]] = []
+    for workers in (1, 2):
+        config = small(workers=workers)
+        model, data = prepared(two_laws(n_each=4), config)
+        training = PolicyTraining(model, data, CODES, config, seeded())
+        if not weights:
+            training.step(0)
+            got = [parameter.grad for parameter in training.of_actor]
+            training.generator = seeded()
+            model, data = prepared(two_laws(n_each=4), config)  # as it was before the step
+            training = PolicyTraining(model, data, CODES, config, seeded())
+            _, whole = training.gradients(training.draw())
+            for half, expected in zip(got, whole, strict=True):
+                assert half is not None
+                torch.testing.assert_close(half, expected)
+            training.generator = seeded()
+        for iteration in range(8):
+            training.step(iteration)
+        weights.append({name: value.clone() for name, value in model.state_dict().items()})
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name]), name
+
+
+def test_an_error_in_one_part_is_raised_once_the_others_are_done() -> None:
+    done = []
+
+    def work(part: torch.Tensor) -> int:
+        if int(part) == 0:
+            raise ValueError("the first")
+        done.append(int(part))
+        return int(part)
+
+    assert side_by_side(work, [torch.tensor(part) for part in (1, 2, 3)], 2) == [1, 2, 3]
+    done.clear()
+    with pytest.raises(ValueError, match="the first"):
+        side_by_side(work, [torch.tensor(part) for part in (0, 1, 2)], 2)
+    assert sorted(done) == [1, 2]

@@ -17,7 +17,7 @@ from mode_imitation.cli import main, parse
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
-from mode_imitation.reports.sweep.cells import CODE, MODULE, code_digest
+from mode_imitation.reports.sweep.cells import CODE, code_digest, prepare
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
 from mode_imitation.reports.sweep.sweep import COLUMNS, WITH_LABELS, sweep, write_sweep
 from mode_imitation.training.config import TrainConfig
@@ -279,7 +279,7 @@ def test_data_that_no_cell_can_be_trained_on_are_refused_before_anything_is_writ
 
 
 def test_all_that_decides_what_is_in_a_cell_is_in_the_digest_of_the_code() -> None:
-    loaded = imported_folders(MODULE, "mode_imitation.training.fit", "mode_imitation.reports.sweep.choice")
+    loaded = imported_folders(prepare.__module__, "mode_imitation.training.fit", "mode_imitation.reports.sweep.choice")
     assert loaded <= {"mode_imitation", *(f"mode_imitation/{room}" for room in CODE)}
 
 

@@ -51,10 +51,10 @@ class ExpertSet:
 
 TURNING = ("experts", "true-label", "ours", "segments", "kmeans")
 SETS = {
-    "two": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 8000),
-    "four": ExpertSet((GOAL_EXPERT, *OTHERS[:3]), 8, 16000),
-    "six": ExpertSet((GOAL_EXPERT, *OTHERS), 12, 16000),
-    "turns": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 8000, turns=True, methods=TURNING),
+    "two": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 4000),
+    "four": ExpertSet((GOAL_EXPERT, *OTHERS[:3]), 8, 8000),
+    "six": ExpertSet((GOAL_EXPERT, *OTHERS), 12, 8000),
+    "turns": ExpertSet((GOAL_EXPERT, *OTHERS[:1]), 4, 4000, turns=True, methods=TURNING),
 }
 SEGMENT = 60
 """Steps that have one code before switches are looked for, where experts take turns. No divisor of a turn of 250, so
@@ -115,7 +115,7 @@ class BenchmarkConfig:
     steps: int = STEPS
     """Steps per episode; fewer are for trials."""
     iterations: int | None = None
-    """Of the second phase, for every method; left out, 16000 for four and six and 8000 for the others."""
+    """Of the second phase, for every method; left out, 8000 for four and six and 4000 for the others."""
     burst_away: float = BURST_AWAY
     """Share of the demonstrations' later bursts that drive away, see `generate`; other data has results of its own.
     None of them does for turns."""

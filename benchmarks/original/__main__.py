@@ -69,12 +69,11 @@ class OriginalConfig:
 
 def train_grid(config: OriginalConfig, dataset: "TrajectoryDataset") -> list[dict[str, Any]]:
     """Every cell, trained where it is missing."""
-    from benchmarks.original.worker import MODULE
+    from benchmarks.original.worker import prepare
     from mode_imitation.atomic import write_json
     from mode_imitation.data.storage import resolve_root
-    from mode_imitation.processes import one_line, run_tasks
+    from mode_imitation.processes import cores, one_line, run_tasks
     from mode_imitation.progress import progress
-    from mode_imitation.worlds.safety.world_choice import cores
 
     grid, found = config.grid(), {}
     for index, (cell, training) in enumerate(grid):
@@ -89,7 +88,7 @@ def train_grid(config: OriginalConfig, dataset: "TrajectoryDataset") -> list[dic
     failed = []
     with (
         progress("original experiment", len(tasks), "trainings") as bar,
-        closing(run_tasks(MODULE, job, tasks, config.jobs or cores())) as outcomes,
+        closing(run_tasks(prepare, job, tasks, config.jobs or cores())) as outcomes,
     ):
         for position, outcome in outcomes:
             index = missing[position]

@@ -1,4 +1,4 @@
-"""One training of the experiment in a process of its own: run with `python -m`, see `processes.serve`."""
+"""One training of the experiment in a process of its own: see `processes.run_tasks`."""
 
 import tempfile
 from collections.abc import Callable
@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 from mode_imitation.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from mode_imitation.data import TrajectoryDataset
-
-MODULE = "benchmarks.original.worker"
 
 
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str, Any]]:
@@ -49,7 +47,3 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         "n_modes": run.model.n_modes,
         "fit": watcher.curves(),
     }
-
-
-if __name__ == "__main__":
-    serve(prepare)

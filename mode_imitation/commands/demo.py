@@ -24,7 +24,7 @@ class DemoCommand:
     """Of each expert."""
     steps: int = 1000
     """Of each episode."""
-    iterations: int = 8000
+    iterations: int = 4000
     """Of training's second phase."""
     joint_iterations: int = 800
     """Of training's first phase."""

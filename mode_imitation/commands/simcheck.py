@@ -17,8 +17,8 @@ class SimcheckCommand:
     seeds: int = 10
     """Worlds per task, with layout seeds 0, 1, 2, ..."""
     steps: int = 1000
-    """Steps per episode; each world drives up to three episodes: seeded, reset without a seed, and until no
-    place is found for a goal."""
+    """Steps per episode; each world drives three times as many: seeded, reset without a seed, and with no place to be
+    found for a goal."""
     threads: int = 1
     """Threads of the batched simulator."""
 

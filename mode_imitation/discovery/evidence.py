@@ -13,6 +13,7 @@ from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.model.batches import TrainingData, rows_of
 from mode_imitation.model.mode_model import Actor, ModeModel, log_prob
 from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.threads import side_by_side
 
 STEP_LIMIT = 2.5
 """Nats that a step counts at most, either way, for each number of its action, in units of half that number's range: one
@@ -77,15 +78,20 @@ def fit_twins(
     fitted = [(twin, own) for twin, own in zip(twins, (steps[~inside], steps[inside]), strict=True) if len(own)]
     one_hot = torch.eye(model.config.n_codes, device=data.device)
     optimiser = adam([parameter for twin in twins for parameter in twin.parameters()], config.learning_rate)
+
+    def gradients(drawn: tuple[Actor, Tensor]) -> tuple[Tensor, ...]:
+        twin, batch = drawn
+        contexts = rows_of(one_hot, codes[data.unit_of_step[batch]])
+        loss = -step_log_prob(model, data, twin, batch, contexts).mean()
+        return torch.autograd.grad(loss, list(twin.parameters()), materialize_grads=True)
+
     for iteration in range(config.judge_iterations):
         set_one_cycle(optimiser, iteration, config.judge_iterations, config.learning_rate)
-        losses = []
-        for twin, own in fitted:
-            batch = data.draw_steps(own, config.judge_batch, batches)
-            contexts = rows_of(one_hot, codes[data.unit_of_step[batch]])
-            losses.append(-step_log_prob(model, data, twin, batch, contexts).mean())
-        optimiser.zero_grad()
-        torch.stack(losses).sum().backward()
+        drawn = [(twin, data.draw_steps(own, config.judge_batch, batches)) for twin, own in fitted]
+        found = side_by_side(gradients, drawn, None if data.device.type == "cpu" else 1)
+        for (twin, _), of_twin in zip(drawn, found, strict=True):
+            for parameter, gradient in zip(twin.parameters(), of_twin, strict=True):
+                parameter.grad = gradient
         optimiser.step()
     return Twins(*twins, half)
 

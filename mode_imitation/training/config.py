@@ -23,7 +23,7 @@ class TrainConfig(DiscoveryConfig):
 
     device: DeviceName = "auto"
     """Where training runs; auto takes a GPU where there is one."""
-    iterations: Count = 8000
+    iterations: Count = 4000
     """Of the policy's training on settled codes. Samples seen decide the quality."""
     encoder: Suppress[str] = "pooled"
     """What reads windows: pooled (blind to order), gru or attention."""
@@ -43,9 +43,9 @@ class TrainConfig(DiscoveryConfig):
     held_out: Suppress[ShareBelowOne] = 0.1
     """Share of the episodes that training does not see and that the log reports on."""
     workers: Suppress[Count | None] = None
-    """Processes that look for codes, one a restart; None: one a core. Does not change the weights."""
+    """Processes that look for codes, one a restart, and threads; None: one a core. Does not change the weights."""
     batch: Suppress[Count | None] = None
-    """Steps in a batch of the policy's training; None: 1024, and half of it with attention, whose steps are dear."""
+    """Steps in a batch of the policy's training; None: 2048, and half of it with attention, whose steps are dear."""
     codebook: Suppress[CodebookKind] = "ema"
     """How the codebook moves: by exponential moving average or by gradient."""
     code_dim: Suppress[Count] = 16
@@ -58,7 +58,7 @@ class TrainConfig(DiscoveryConfig):
     """Iterations between checkpoints."""
     log_every: Suppress[Count] = 50
     """Iterations between entries in the TensorBoard log."""
-    hook_every: Suppress[Count] = 2000
+    hook_every: Suppress[Count] = 1000
     """Iterations between pictures in the log, where the world can be driven."""
 
     def __post_init__(self) -> None:
@@ -75,7 +75,7 @@ class TrainConfig(DiscoveryConfig):
     @property
     def policy_batch(self) -> int:
         """The number that `batch` stands for."""
-        return self.batch or (512 if self.ring == "attention" else 1024)
+        return self.batch or (1024 if self.ring == "attention" else 2048)
 
     def model_config(
         self, obs_dim: int, space: ActionSpace, sensors: Sensors | None = None, token_sizes: tuple[int, ...] = ()

@@ -14,10 +14,11 @@ from mode_imitation.discovery.starts import PIECE, nearest_codes, unit_distances
 from mode_imitation.model.batches import TrainingData, rows_of
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.threads import side_by_side
 from mode_imitation.training.config import TrainConfig
 
 AGREEMENT_EVERY = 4
-AGREEMENT_GROUPS, AGREEMENT_WINDOWS = 16, 8
+AGREEMENT_GROUPS, AGREEMENT_WINDOWS = 32, 8
 AGREEMENT_WEIGHT = 0.1
 SEQUENCE, BURN_IN = 64, 16
 """Steps of a sequence that an actor with a memory is shown, and how many of them only fill its memory."""
@@ -55,43 +56,56 @@ class PolicyTraining:
         self.contexts = model.mode_contexts().detach()
         moving = config.context == "assignment"  # else contexts are distances to codes that must stay where they are
         model.codebook.entries.requires_grad_(moving)
-        self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimiser = adam(self.parameters, config.learning_rate)
+        self.of_actor = list(model.actor.parameters())
+        self.n_threads = config.workers if data.device.type == "cpu" else 1
+        trained = [weights for weights in model.parameters() if weights.requires_grad]
+        self.optimiser = adam(trained, config.learning_rate)
 
     def step(self, iteration: int) -> PolicyStep:
         """One iteration."""
         rate = set_one_cycle(self.optimiser, iteration, self.config.iterations, self.config.learning_rate)
-        nll = self.action_nll()
-        total, agreement, reconstruction = nll, None, None
+        self.optimiser.zero_grad()
+        agreement, reconstruction = None, None
         if (iteration + 1) % AGREEMENT_EVERY == 0:
             agreement, reconstruction = self.agreement()
-            total = nll + AGREEMENT_WEIGHT * agreement + self.config.reconstruction * reconstruction
-        self.optimiser.zero_grad()
-        total.backward()
+            (AGREEMENT_WEIGHT * agreement + self.config.reconstruction * reconstruction).backward()
+        # Halves of a batch, side by side where there are two cores; one after the other they give the same bits.
+        halves = side_by_side(self.gradients, self.draw().chunk(2), self.n_threads)
+        for weights, *gradients in zip(self.of_actor, *(gradients for _, gradients in halves), strict=True):
+            weights.grad = sum(gradients) / len(halves)  # type: ignore[assignment]
         self.optimiser.step()
-        return PolicyStep(nll, rate, agreement, reconstruction)
+        return PolicyStep(torch.stack([nll for nll, _ in halves]).mean(), rate, agreement, reconstruction)
 
-    def action_nll(self) -> Tensor:
-        """Of a fresh batch of steps, nats per action."""
+    def gradients(self, batch: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """A batch's NLL, and the gradient of each of the actor's weights."""
+        nll = self.action_nll(batch)
+        return nll.detach(), torch.autograd.grad(nll, self.of_actor, materialize_grads=True)
+
+    def draw(self) -> Tensor:
+        """A fresh batch: steps, or for an actor with a memory the first step of each sequence."""
+        data, config = self.data, self.config
+        if not self.model.config.memory:
+            return data.draw_training_steps(config.policy_batch, self.generator)
+        n_sequences = max(1, config.policy_batch // (SEQUENCE - BURN_IN))
+        last = data.draw_training_steps(n_sequences, self.generator)
+        back = torch.randint(BURN_IN, SEQUENCE, (n_sequences,), generator=self.generator, device=data.device)
+        return last - torch.minimum(back, data.begun_at(last))
+
+    def action_nll(self, batch: Tensor) -> Tensor:
+        """Of what `draw` gave, nats per action."""
         data, model = self.data, self.model
         if model.config.memory:
-            return self.sequence_nll()
-        steps = data.draw_training_steps(self.config.policy_batch, self.generator)
-        parameters = model.actor(data.rows_at(steps, model.features), self.contexts_at(steps))  # (B, C, P)
+            return self.sequence_nll(batch)
+        parameters = model.actor(data.rows_at(batch, model.features), self.contexts_at(batch))  # (B, C, P)
         if model.config.chunk == 1:
-            return -model.log_prob(parameters[:, 0], data.actions_at(steps)).sum(-1).mean()
-        actions, meant = data.chunks_at(steps, model.config.chunk)
+            return -model.log_prob(parameters[:, 0], data.actions_at(batch)).sum(-1).mean()
+        actions, meant = data.chunks_at(batch, model.config.chunk)
         return -model.log_prob(parameters, actions).sum(-1)[meant].mean()
 
-    def sequence_nll(self) -> Tensor:
-        """The same of sequences, for an actor with a memory: what lies in the first steps only fills it, but where an
-        episode begins there."""
+    def sequence_nll(self, first: Tensor) -> Tensor:
+        """The same of sequences from these steps on, for an actor with a memory: what lies in their first steps only
+        fills it, but where an episode begins there."""
         data, model = self.data, self.model
-        n_sequences = max(1, self.config.policy_batch // (SEQUENCE - BURN_IN))
-        last = data.draw_training_steps(n_sequences, self.generator)
-        begun = data.begun_at(last)
-        back = torch.randint(BURN_IN, SEQUENCE, (n_sequences,), generator=self.generator, device=data.device)
-        first = last - torch.minimum(back, begun)
         ahead = torch.arange(SEQUENCE, device=data.device)
         exists = ahead < data.steps_left[first][:, None]
         steps = first[:, None] + torch.where(exists, ahead, 0)  # (B, T)

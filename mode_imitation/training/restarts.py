@@ -5,7 +5,6 @@ Whatever the number of processes, a restart is the same function of data and set
 
 import contextlib
 import math
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from mode_imitation.model.encoders import ENCODERS
 from mode_imitation.model.features import KINDS
 from mode_imitation.model.heads import HEADS
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.processes import run_tasks
+from mode_imitation.processes import cores, run_tasks
 from mode_imitation.progress import progress
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.loop import Job
@@ -33,7 +32,6 @@ from mode_imitation.training.run_folder import TENSORBOARD, WORK
 from mode_imitation.training.state import State
 from mode_imitation.training.tensor_files import read_tensors, write_tensors
 
-MODULE = "mode_imitation.training.restart_worker"
 FindCodes = Callable[[Job, TrainingData, TrainConfig, int, Tensor | None], None]
 LIKELY_RESTARTS = 2
 """The second one mostly finds what the first one found."""
@@ -75,7 +73,7 @@ class RestartPlan:
 
 def units(config: TrainConfig) -> dict[str, float]:
     """About how long each piece of a stage takes, in ms: it makes the stages' progress one number."""
-    policy = 30 if config.ring == "attention" else 4
+    policy = 45 if config.ring == "attention" else 6
     judging = 2.5 * config.judge_iterations
     return {"start": 9, "reassign": judging, "switches": 1.5 * judging, "policy": policy}
 
@@ -132,7 +130,7 @@ NOTES = {
 def n_workers(config: TrainConfig) -> int:
     """Restarts that run side by side: all in this process on a GPU, which they would only share."""
     on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else max(1, min(config.workers or _cores(), config.restarts))
+    return 1 if on_gpu else max(1, min(config.workers or cores(), config.restarts))
 
 
 def check_known_to_processes(sizes: ModelConfig, config: TrainConfig) -> None:
@@ -173,10 +171,12 @@ def run_restarts(
         wave = range(len(states), min(len(states) + whole.side_by_side, config.restarts))
         missing = [restart for restart in wave if not _is_done(plan, restart)]
         if len(missing) > 1:
+            from mode_imitation.training.restart_worker import prepare
+
             write_tensors(plan.data_path, flat.tensors())
             job = {"out": str(plan.out), "config": config.to_dict(), "sizes": plan.sizes.to_dict()}
             job["given"] = None if plan.given is None else plan.given.tolist()
-            with contextlib.closing(run_tasks(MODULE, job, missing, len(missing), whole.restart_advance)) as ended:
+            with contextlib.closing(run_tasks(prepare, job, missing, len(missing), whole.restart_advance)) as ended:
                 for _, outcome in ended:
                     if isinstance(outcome, Exception):
                         raise outcome
@@ -197,10 +197,6 @@ def _is_done(plan: RestartPlan, restart: int) -> bool:
 
 def _score(state: State) -> float:
     return math.inf if state.score is None else state.score
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _settled(states: list[State]) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
+from mode_imitation.config_file import as_arguments
 from mode_imitation.options import Repeated, Suppress
 
 
@@ -65,8 +66,7 @@ class GenerateConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the arrays, as JSON has it and as the dataset's metadata keep it."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
+        settings = {name: value for name, value in vars(self).items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
         away = {"bursts_that_drive_away": KIND_OF_BURSTS} if self.disturbed and self.burst_away else {}
         return settings | {"expert": list(self.expert), "disturbances": self.disturbed} | away
 
@@ -76,15 +76,10 @@ class GenerateConfig:
         words = ["mode-imitation", "generate"]
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in NOT_IN_THE_ARRAYS or (item.name not in ("expert", "env") and value == item.default):
-                continue
-            option = f"--{item.name.replace('_', '-')}"
-            if isinstance(value, bool):
-                words.append(option if value else option.replace("--", "--no-", 1))
-            else:
-                for word in value if isinstance(value, tuple) else (value,):
-                    words += [option, shlex.quote(str(word))]
-        return " ".join(words)
+            if item.name not in NOT_IN_THE_ARRAYS and (item.name in ("expert", "env") or value != item.default):
+                for one in value if isinstance(value, tuple) else (value,):
+                    words += as_arguments({item.name: one})
+        return shlex.join(words)
 
 
 KIND_OF_BURSTS = "straight on"

@@ -1,6 +1,6 @@
 """A sweep's cells: one JSON file each, written as a whole, valid for one setting, dataset and version.
 
-Run with `python -m` this is a process that trains them one after another, see `processes.serve`.
+`prepare` is for the processes that train them one after another, see `processes.run_tasks`.
 
 A cell's key is part of its file's name, so that cells of other settings, data or versions stay beside.
 """
@@ -16,7 +16,7 @@ from typing import Any
 from mode_imitation.atomic import check_folder
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 from mode_imitation.reports.sweep.config import Cell
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.versions import digest_of_code, versions
@@ -73,9 +73,6 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     (out / CELLS).mkdir(parents=True, exist_ok=True)
 
 
-MODULE = "mode_imitation.reports.sweep.cells"
-
-
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str, Any]]:
     """The function that does one cell: {"name", "training": TrainConfig as a dict} -> what the cell's file holds."""
     code = code_digest()  # of the code that is being loaded, not of what it may become later
@@ -98,7 +95,3 @@ def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str
         return found | {"criteria": criteria, "code": code}
 
     return run_cell
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -1,12 +1,12 @@
 """Options of `mode-imitation sweep`; imports nothing heavy, as --help must be quick."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from mode_imitation.errors import UserError
 from mode_imitation.options import Argument
+from mode_imitation.processes import cores
 from mode_imitation.training.config import TrainConfig
 
 MOST = 1000
@@ -103,8 +103,7 @@ class SweepConfig:
     @property
     def n_jobs(self) -> int:
         """Processes to start."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.jobs or cores
+        return self.jobs or cores()
 
 
 def whole_numbers(name: str, text: str, least: int) -> list[int]:

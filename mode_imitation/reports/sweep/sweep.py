@@ -22,11 +22,11 @@ from mode_imitation.reports.statistics import table
 from mode_imitation.reports.sweep.cells import (
     CELLS,
     FORMAT,
-    MODULE,
     SUMMARY,
     cell_file,
     check_out,
     code_digest,
+    prepare,
     read_cell,
 )
 from mode_imitation.reports.sweep.choice import Recommendation, Setting, check_enough_episodes, gather, recommend
@@ -117,7 +117,7 @@ class Sweep:
 
 def run_cells(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int) -> Generator[tuple[int, Any]]:
     """Every cell in a process, see `run_tasks`."""
-    return run_tasks(MODULE, job, tasks, n_jobs, logs=Path(job["scratch"]))
+    return run_tasks(prepare, job, tasks, n_jobs, logs=Path(job["scratch"]))
 
 
 def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
