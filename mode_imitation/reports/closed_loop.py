@@ -15,7 +15,6 @@ from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.expert_cache import ExpertCache
 from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, in_arena, intervals, measure
 from mode_imitation.reports.statistics import Interval, bootstrap
-from mode_imitation.steering.known_contexts import blended
 from mode_imitation.steering.policy import Policy
 
 if TYPE_CHECKING:
@@ -234,7 +233,7 @@ def drive_blend(
         policy, env, n_steps, temperature, progress: as in `run_modes`.
     """
     first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
-    contexts = blended(first, second, np.asarray(weights, dtype=np.float64))  # (W, K)
+    contexts = first + np.outer(weights, second - first)  # (W, K)
     controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
     drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
     figures: dict[str, list[Interval] | None] = {}

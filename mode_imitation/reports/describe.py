@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mode_imitation.reports.motion import Motion, means
 from mode_imitation.reports.statistics import bootstrap_ratio
 
 Figures = Mapping[str, float | None]
@@ -98,6 +99,12 @@ def describe_modes(modes: Sequence[Figures]) -> list[str]:
     kinds = [_kind(figures) for figures in modes]
     sentences = [_with_manner(index, kinds, modes) for index in range(len(modes))]
     return [_told_apart(index, sentences, modes) for index in range(len(modes))]
+
+
+def with_description(what: str, motions: Sequence[Motion]) -> str:
+    """ "mode 0: seeks goals", where the motions of its drives tell; else only what it is."""
+    sentence = describe_modes([means(motions)])[0]
+    return what if sentence == UNKNOWN else f"{what}: {sentence}"
 
 
 def _kind(figures: Figures) -> str:

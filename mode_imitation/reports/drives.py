@@ -12,6 +12,8 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
 from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, Drive, PolicyController, drive_policy, figures_of
+from mode_imitation.reports.describe import with_description
+from mode_imitation.reports.layouts import layout_name
 from mode_imitation.reports.statistics import Interval, cell, table
 from mode_imitation.steering.policy import Policy
 from mode_imitation.steering.schedule import Schedule
@@ -78,13 +80,15 @@ class Drives:
 
         panels = [
             Panel(
-                title=f"{'seed' if episode.scene is None else 'layout'} {episode.layout_seed}",
+                title=layout_name(episode.layout_seed, laid_out=episode.scene is not None),
                 episode=episode,
                 modes=self.schedule.modes(len(episode)) if self.schedule else None,
             )
             for episode in self.episodes[:DRAWN]
         ]
-        return save_figure(plot_panels(panels, title=self.what.partition(": ")[0]), Path(path))
+        title = with_description(self.what.partition(": ")[0], [drive.motion for drive in self.drives])
+        title = self.schedule.in_words if self.schedule else title
+        return save_figure(plot_panels(panels, title=title), Path(path))
 
 
 def environment_of(run: Run, env_id: str | None) -> str:

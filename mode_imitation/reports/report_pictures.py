@@ -11,8 +11,7 @@ import numpy as np
 
 from mode_imitation import plots
 from mode_imitation.reports.closed_loop import run_modes
-from mode_imitation.reports.layouts import held_out_layouts
-from mode_imitation.reports.motion import Motion
+from mode_imitation.reports.layouts import held_out_layouts, layout_name
 from mode_imitation.reports.report_data import Report
 
 if TYPE_CHECKING:
@@ -32,8 +31,6 @@ PICTURES = {
     "confusion": "confusion.png",
     "shares": "shares.png",
 }
-CAPTION = 42
-"""Characters under a panel."""
 BARS = ("goals", "return", "success", "cost", "straightness", "speed")
 
 
@@ -44,8 +41,10 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     figures: dict[str, Any] = {"maps": _maps(report), "shares": _shares(report)}
     if report.modes:
         figures["panels"] = _panels(report, plots.expert_colors(data))
-        title = f"Modes and experts on the same {len(report.data.layouts)} held-out layouts"
-        figures["bars"] = plots.plot_mode_bars(data, metrics=BARS, title=title)
+        count, places = len(report.data.layouts), _places(report)
+        title = f"Modes and experts on the same {count} held-out {places}: mean and 95% interval"
+        metrics = [*BARS[:2], *report.own, *BARS[2:]]
+        figures["bars"] = plots.plot_mode_bars(data, metrics=metrics, title=title)
     if reactions:
         title = "Which sensors each mode goes by"
         figures["reactions"] = plots.plot_reactions(reactions, colors=plots.mode_colors(data), title=title)
@@ -73,10 +72,8 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
 def _panels(report: Report, shades: dict[str, str]) -> "Figure":
     modes = []
     for entry in report.data.modes:
-        drive = report.modes[entry.mode][0]
-        caption = _caption(entry.description, drive.motion)
-        color = plots.mode_color(entry.mode)
-        modes.append(plots.Panel(title=f"mode {entry.mode}", episode=drive.episode, color=color, caption=caption))
+        title, episode = f"mode {entry.mode}: {_short(entry.description)}", report.modes[entry.mode][0].episode
+        modes.append(plots.Panel(title=title, episode=episode, color=plots.mode_color(entry.mode)))
     # Each expert under the mode that matches it.
     matched = [entry.expert for entry in report.data.modes]
     names = sorted(report.experts, key=lambda name: matched.index(name) if name in matched else len(matched))
@@ -87,17 +84,14 @@ def _panels(report: Report, shades: dict[str, str]) -> "Figure":
         for start in range(0, len(panels), 4):
             rows.append(panels[start : start + 4])
             labels.append(label)
-    title = f"One policy, each of its modes, on layout {report.data.layouts[0]}"
-    return plots.plot_panels(rows, row_labels=labels, title=title)
+    where = layout_name(report.data.layouts[0], laid_out=_places(report) == "layouts")
+    return plots.plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on {where}")
 
 
-def _caption(sentence: str, motion: Motion) -> str:
-    """As much as fits under a panel: what the mode does, its goals and cost in this episode."""
-    known = [(motion.goals, "{:.0f} goals"), (motion.cost, "cost {:.0f}")]
-    parts = [_short(sentence), *(text.format(value) for value, text in known if value is not None)]
-    while len(parts) > 1 and len(" · ".join(parts)) > CAPTION:
-        parts.pop()
-    return " · ".join(parts)
+def _places(report: Report) -> str:
+    """What differs between the episodes that were driven."""
+    laid_out = any(drive.episode.scene is not None for drives in report.modes.values() for drive in drives)
+    return "layouts" if laid_out else "starts"
 
 
 def _confusion(report: Report) -> "Figure":
@@ -111,10 +105,13 @@ def _confusion(report: Report) -> "Figure":
 
 
 def _shares(report: Report) -> "Figure":
+    from mode_imitation.plots.style import text_width
+
     shares, sentences = [0.0] * report.data.n_codes, [""] * report.data.n_codes
     for entry in report.data.modes:
         shares[entry.mode], sentences[entry.mode] = entry.share, entry.description
-    figure = plots.new_figure(7.2, 0.9 + 0.32 * len(shares))
+    width = 4.5 + max(text_width(f"100%  {sentence}", 8.5) for sentence in sentences)
+    figure = plots.new_figure(width, 0.9 + 0.32 * len(shares))
     plots.plot_mode_shares(figure.add_subplot(), shares, descriptions=sentences, title="Modes found in the data")
     return figure
 
@@ -137,7 +134,7 @@ def _maps(report: Report) -> "Figure | None":
         return None
     scene = next((episode.scene for episode in drawn if episode.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
-    title = f"Where each mode goes, {len(report.data.layouts)} held-out layouts"
+    title = f"Where each mode goes, {len(report.data.layouts)} held-out {_places(report)}"
     title = title if driven else "Where each mode goes, typical episodes of the data"
     return plots.plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
@@ -148,7 +145,9 @@ def _exemplars(report: Report) -> "Figure":
         pairs = list(zip(entry.exemplar_episodes, report.demonstrations[entry.mode], strict=True))
         if pairs:
             color = plots.mode_color(entry.mode)
-            rows.append([plots.Panel(title=f"#{one['episode']}", episode=what, color=color) for one, what in pairs])
+            rows.append(
+                [plots.Panel(title=f"episode {one['episode']}", episode=what, color=color) for one, what in pairs]
+            )
             labels.append(f"mode {entry.mode}")
     return plots.plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
 

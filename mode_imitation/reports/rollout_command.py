@@ -19,7 +19,7 @@ from mode_imitation.reports.drives import DRAWN, Drives, Segment, drive_seeds, e
 from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, parse_seeds
 from mode_imitation.reports.own_figures import own_figures
 from mode_imitation.reports.statistics import bootstrap
-from mode_imitation.steering.infer import infer_context
+from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy, load_policy, parse_context
 from mode_imitation.steering.schedule import Schedule, parse_schedule
 from mode_imitation.training.run_folder import Run, load_run
@@ -125,7 +125,7 @@ def _steering_of(config: RolloutConfig, policy: Policy) -> Steering:
         schedule.check_modes(policy.modes)
         return Steering(f"schedule {schedule}", "schedule", schedule=schedule)
     assert config.like is not None
-    inferred = infer_context(policy.model, load_episode(config.like, config.root))
+    inferred = encode_windows(policy.model, load_episode(config.like, config.root))
     what = f"like {config.like}: nearest to mode {inferred.code}, context {_listed(inferred.context)}"
     return Steering(what, f"like-{config.like.rpartition('/')[2].replace('#', '-')}", context=inferred.context)
 
