@@ -77,6 +77,7 @@ def test_json_markdown_and_pictures_are_written(report: Report, tmp_path: Path) 
     text = (tmp_path / "out" / "report.md").read_text()
     for wanted in ("## Modes", "## Experts on the same layouts", "## Codes against labels", *expected):
         assert wanted in text
+    assert "The policy has no memory" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(line.endswith(" |") for line in rows)
 

@@ -52,7 +52,7 @@ def run(config: InfoCommand) -> int:
     counts = [(row.expert, f"{row.episodes:,}", f"{row.steps:,}") for row in summary.rows]
     rows = [(*count, *(column[index] for column in known.values())) for index, count in enumerate(counts)]
     print_table("Means per episode, by expert", ("expert", "episodes", "steps", *known), rows)
-    if any(row.disturbed for row in summary.rows):
+    if any(row.disturbed and row.goals is not None for row in summary.rows):
         print("disturbed steps were not the experts' own: without them, experts reach more goals, as in the README")
     for line in summary.left_out:
         print(line)
