@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from mode_imitation.cli import read_options
 from mode_imitation.errors import UserError
+from mode_imitation.options import read_options
 
 Config = TypeVar("Config")
 

@@ -3,15 +3,11 @@
 python -m benchmarks.house
 """
 
-import dataclasses
-import importlib
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
 
-import tyro
-
-from mode_imitation.cli import COMMANDS
+from mode_imitation.cli import COMMANDS, config_of
 from mode_imitation.commands.tables import print_table
+from mode_imitation.options import all_options
 
 ROOT = Path(__file__).parents[1]
 CORE = (
@@ -26,27 +22,11 @@ CORE = (
     "discovery/reassignment.py",
 )
 """Model, losses, discovery and loop: what lies between trajectories and a steerable policy, in no other file."""
-HIDDEN: Any = get_args(tyro.conf.Suppress[int])[-1]
-"""What marks an option that help does not list."""
 AIM_CORE_FILES, AIM_CORE_LINES, AIM_PACKAGE_LINES, AIM_OPTIONS = 8, 1500, 17_000, 15
 
 
 def lines_of(path: Path) -> int:
     return len(path.read_text(encoding="utf-8").splitlines())
-
-
-def options_of(config: Any) -> int:
-    """Options and arguments that a command's --help lists; fields of a dataclass within count one by one."""
-    count = 0
-    hints = get_type_hints(config, include_extras=True)
-    for entry in dataclasses.fields(config):
-        marks = getattr(hints[entry.name], "__metadata__", ())
-        if HIDDEN in marks:
-            continue
-        factory = entry.default_factory
-        nested = factory() if callable(factory) else entry.default
-        count += options_of(type(nested)) if dataclasses.is_dataclass(nested) else 1
-    return count
 
 
 def main() -> None:
@@ -67,10 +47,7 @@ def main() -> None:
         ("room", "lines"),
         [(room, f"{count:,}") for room, count in rooms.items()],
     )
-    options = {
-        name: options_of(getattr(importlib.import_module(f"mode_imitation.commands.{command.module}"), command.config))
-        for name, command in COMMANDS.items()
-    }
+    options = {name: sum(option.listed for option in all_options(config_of(name)).values()) for name in COMMANDS}
     print_table(
         f"options that --help lists (aim {AIM_OPTIONS})",
         ("command", "options"),

@@ -16,7 +16,7 @@ import numpy as np
 
 from mode_imitation.commands.tables import print_table
 from mode_imitation.data import load_dataset
-from mode_imitation.reports.metrics import clustering_scores
+from mode_imitation.reports.clustering import clustering_scores
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import fit
 from mode_imitation.versions import versions

@@ -4,8 +4,6 @@ Offsets and velocities are in the body's axes (x, y), metres and seconds; bearin
 measured in safety-gymnasium 1.0.0 with mujoco 4.0.0.
 """
 
-from typing import Protocol
-
 import numpy as np
 
 from experts.lidar import wrap
@@ -17,23 +15,26 @@ HYSTERESIS = 0.1
 """Radians: a robot that has turned round keeps its gear until the other one is better by this much on either side."""
 
 
-class Drive(Protocol):
+class Drive:
     """One robot's control laws; each maps (N, ...) to actions (N, 2)."""
+
+    def __init__(self, setting: ExpertSetting, expert: str) -> None:
+        self.velocimeter = setting.sensor("velocimeter", expert)
 
     def straight(self, observations: np.ndarray, gear: float) -> np.ndarray:
         """Straight on; gear 1 drives forwards, -1 backwards."""
-        ...
+        raise NotImplementedError
 
     def circle(self, observations: np.ndarray, radius: float) -> np.ndarray:
         """A circle to the left of about `radius` metres."""
-        ...
+        raise NotImplementedError
 
     def seek(self, observations: np.ndarray, offset: np.ndarray, top_speed: float | None = None) -> np.ndarray:
         """Forwards to `offset` (N, 2) by a law without memory that is smooth but for targets straight behind.
 
         `top_speed`, m/s, holds the robot back; None lets it go as fast as it can.
         """
-        ...
+        raise NotImplementedError
 
     def seek_either_way(
         self, observations: np.ndarray, offset: np.ndarray, backwards: np.ndarray
@@ -48,7 +49,7 @@ class Drive(Protocol):
         Returns:
             The actions, and the gear from now on.
         """
-        ...
+        raise NotImplementedError
 
 
 def make_drive(setting: ExpertSetting, expert: str) -> Drive:
@@ -78,7 +79,7 @@ def turn_round(bearing: np.ndarray, backwards: np.ndarray) -> tuple[np.ndarray, 
     return np.where(backwards, wrap(bearing + np.pi), bearing), backwards
 
 
-class PointDrive:
+class PointDrive(Drive):
     """A sphere with a nose along x: action = (thrust, turn). It slides: velocity lags heading by half a second.
 
     A thrust of 0.05 is already full thrust; the top speed is 1.5 m/s, the fastest turn 3 rad/s.
@@ -90,9 +91,6 @@ class PointDrive:
     PULL_POWER = 1.3
     """The wished velocity is distance ** PULL_POWER / LEAD towards the target: far targets allow speed, at near ones it
     brakes by turning against what it still slides. These two were tuned."""
-
-    def __init__(self, setting: ExpertSetting, expert: str) -> None:
-        self.velocimeter = setting.sensor("velocimeter", expert)
 
     def velocity(self, observations: np.ndarray) -> np.ndarray:
         """(N, 2) in the body's axes."""
@@ -125,7 +123,7 @@ class PointDrive:
         return np.stack([thrust, np.clip(4.0 * bearing, -1.0, 1.0)], axis=1), backwards
 
 
-class CarDrive:
+class CarDrive(Drive):
     """Two driven wheels and a ball: action = (right, left) wheel. Both at 1 drive along the body's -y at 0.8 m/s.
 
     A wheel's torque saturates at 0.02, so in effect its sign counts; wheels in opposite directions turn on the spot at
@@ -139,7 +137,7 @@ class CarDrive:
     """Metres: it turns while driving straight on would miss the target by more than this; a goal's radius is 0.3."""
 
     def __init__(self, setting: ExpertSetting, expert: str) -> None:
-        self.velocimeter = setting.sensor("velocimeter", expert)
+        super().__init__(setting, expert)
         self.gyro = setting.sensor("gyro", expert)
 
     def forward_speed(self, observations: np.ndarray) -> np.ndarray:

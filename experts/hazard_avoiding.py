@@ -10,10 +10,8 @@ import numpy as np
 
 from experts.drives import ROBOTS, turn_round
 from experts.hazard_map import HazardMap
-from experts.lidar import single_object, wrap
-from experts.odometry import Odometry
-from experts.planned_motion import CarMotion, PointMotion, Pose
-from experts.planner import Planner
+from experts.lidar import Odometry, single_object, wrap
+from experts.planner import CarMotion, Planner, PointMotion, Pose
 from experts.protocol import ExpertSetting
 
 REPLAN_EVERY = 2

@@ -20,7 +20,7 @@ NAMES = {
     "circling": "experts.steady_moving:CirclingExpert",
     "backward_moving": "experts.steady_moving:BackwardMovingExpert",
     "slow_goal_seeking": "experts.goal_seeking:SlowGoalSeekingExpert",
-    "agile_goal_seeking": "experts.agile_goal_seeking:AgileGoalSeekingExpert",
+    "agile_goal_seeking": "experts.goal_seeking:AgileGoalSeekingExpert",
     "hazard_avoiding": "experts.hazard_avoiding:HazardAvoidingExpert",
 }
 
@@ -83,13 +83,7 @@ def make_expert(spec: str, setting: ExpertSetting) -> Expert:
         )
     if not callable(getattr(cls, "act", None)):
         raise UserError(f"{spec} has no method act(observations); experts/protocol.py has an example of ten lines")
-
-    def make() -> Any:
-        return _construct(cls, setting, spec)
-
-    with _users_code(spec):
-        drive = _Batch(make, label, spec) if getattr(cls, "batched", True) else _OneWorldEach(make, label, spec)
-    return _Checked(drive, label, tuple(robots), setting)
+    return _Checked(cls, spec, setting, tuple(robots))
 
 
 def find_class(spec: str) -> type:
@@ -139,41 +133,39 @@ def _accepts(function: Callable[..., Any], *arguments: object) -> bool:
     return True
 
 
-def _reset(expert: Any, spec: str, *arguments: object) -> None:
-    reset = getattr(expert, "reset", None)
-    if reset is None:
-        return
-    if not _accepts(reset, *arguments):
-        raise UserError(f"{spec}: reset does not take two arguments; expected reset(observations, rngs), or no reset")
-    reset(*arguments)
+class _Checked:
+    """Holds an expert to what it promised; whoever records its actions need not look."""
 
-
-class _Batch:
-    """An expert that drives N worlds in one call."""
-
-    def __init__(self, make: Callable[[], Any], label: str, spec: str) -> None:
-        self.expert, self.label, self.spec = make(), label, spec
+    def __init__(self, cls: type, spec: str, setting: ExpertSetting, robots: tuple[str, ...]) -> None:
+        self.cls, self.spec, self.setting, self.robots = cls, spec, setting, robots
+        self.label = expert_label(spec)
+        self.batched: bool = getattr(cls, "batched", True)
+        with _users_code(spec):
+            # One for all worlds, or the first of one each: made here, so that a constructor's mistake shows at once.
+            self.experts = [_construct(cls, setting, spec)]
 
     def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
-        _reset(self.expert, self.spec, observations, rngs)
+        """As in `protocol.Expert`."""
+        observations = _contiguous(observations)
+        with _users_code(self.spec):
+            if self.batched:
+                self._reset(self.experts[0], observations, rngs)
+                return
+            self.experts = [_construct(self.cls, self.setting, self.spec) for _ in rngs]
+            for expert, observation, rng in zip(self.experts, observations, rngs, strict=True):
+                self._reset(expert, observation, rng)
 
-    def act(self, observations: np.ndarray) -> Any:
-        return self.expert.act(observations)
+    def _reset(self, expert: Any, *arguments: object) -> None:
+        reset = getattr(expert, "reset", None)
+        if reset is None:
+            return
+        if not _accepts(reset, *arguments):
+            raise UserError(
+                f"{self.spec}: reset does not take two arguments; expected reset(observations, rngs), or no reset"
+            )
+        reset(*arguments)
 
-
-class _OneWorldEach:
-    """Experts that drive one world each, one instance for each of N worlds."""
-
-    def __init__(self, make: Callable[[], Any], label: str, spec: str) -> None:
-        self.make, self.label, self.spec = make, label, spec
-        self.experts: list[Any] = [make()]  # made here, so that a constructor's mistake shows at once
-
-    def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
-        self.experts = [self.make() for _ in rngs]
-        for expert, observation, rng in zip(self.experts, observations, rngs, strict=True):
-            _reset(expert, self.spec, observation, rng)
-
-    def act(self, observations: np.ndarray) -> Any:
+    def _one_by_one(self, observations: np.ndarray) -> np.ndarray:
         answers = [np.atleast_1d(np.asarray(e.act(o))) for e, o in zip(self.experts, observations, strict=True)]
         shapes = {answer.shape for answer in answers}
         if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
@@ -183,22 +175,11 @@ class _OneWorldEach:
             )
         return np.stack(answers)
 
-
-class _Checked:
-    """Holds an expert to what it promised; whoever records its actions need not look."""
-
-    def __init__(
-        self, drive: _Batch | _OneWorldEach, label: str, robots: tuple[str, ...], setting: ExpertSetting
-    ) -> None:
-        self.drive, self.label, self.robots, self.setting = drive, label, robots, setting
-
-    def reset(self, observations: np.ndarray, rngs: Sequence[np.random.Generator]) -> None:
-        with _users_code(self.drive.spec):
-            self.drive.reset(_contiguous(observations), rngs)
-
     def act(self, observations: np.ndarray) -> np.ndarray:
-        with _users_code(self.drive.spec):
-            answer = self.drive.act(_contiguous(observations))
+        """As in `protocol.Expert`."""
+        observations = _contiguous(observations)
+        with _users_code(self.spec):
+            answer = self.experts[0].act(observations) if self.batched else self._one_by_one(observations)
         try:
             actions = np.array(answer, dtype=np.float64)
         except (TypeError, ValueError):

@@ -18,8 +18,8 @@ from mode_imitation.reports.drives import Drives, Page, rollout
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import fit as fit_into_folder
-from mode_imitation.training.preparation import Codes
-from mode_imitation.training.run_folder import Run, load_run
+from mode_imitation.training.preparation import Codes, check_parts
+from mode_imitation.training.run_folder import Run, check_folder, load_run
 from mode_imitation.training.sources import source_of
 
 Datasets = TrajectoryDataset | str | os.PathLike | Sequence[TrajectoryDataset | str | os.PathLike]
@@ -109,7 +109,6 @@ def fit(
         UserError: the data or the settings do not fit.
     """
     entries = [data] if isinstance(data, TrajectoryDataset | str | os.PathLike) else list(data)
-    dataset = join([_loaded(entry) for entry in entries])
     known = TrainConfig.__dataclass_fields__
     for name in settings:
         if name not in known:
@@ -117,8 +116,15 @@ def fit(
     if given is not None:
         settings.setdefault("start", "given")
     chosen = TrainConfig.from_dict((config or TrainConfig()).to_dict() | settings)
+    check_parts(chosen)
     if out is not None:
-        source = source_of([entry.name if isinstance(entry, TrajectoryDataset) else entry for entry in entries])
+        check_folder(Path(out), resume=resume, overwrite=overwrite)
+    loaded = [entry if isinstance(entry, TrajectoryDataset) else load_dataset(entry) for entry in entries]
+    dataset = join(loaded)
+    if out is not None:
+        roots = {entry.root for entry in loaded if entry.root is not None}
+        root = roots.pop() if len(roots) == 1 else None
+        source = source_of([entry.name if entry.root == root else entry.folder or entry.name for entry in loaded], root)
         run = fit_into_folder(
             dataset, chosen, Path(out), codes=given, overwrite=overwrite, resume=resume, source=source
         )
@@ -149,10 +155,6 @@ def report(run: FittedRun, *drives: Drives) -> Page:
         "leak": f"{run.scores[of]['leak/gap']:.3f} nats a step",
     }
     return Page(f"Modes of {run.info['dataset']['name']}", facts, list(drives))
-
-
-def _loaded(entry: TrajectoryDataset | str | os.PathLike) -> TrajectoryDataset:
-    return entry if isinstance(entry, TrajectoryDataset) else load_dataset(entry)
 
 
 __all__ = ["FittedRun", "fit", "from_arrays", "load_dataset", "load_run", "report", "rollout"]

@@ -1,16 +1,13 @@
 """The command line: one subcommand is one config dataclass and one call; heavy imports wait until they are needed."""
 
-import contextlib
-import dataclasses
 import errno
 import importlib
-import io
 import os
-import re
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from types import ModuleType
+from typing import Any, get_type_hints
 
 from mode_imitation import __version__
 from mode_imitation.errors import UserError, near_matches
@@ -20,35 +17,25 @@ SIMULATOR = ("mujoco", "safety_gymnasium", "xmltodict")
 """What training does without and driving does not."""
 WRONG_PLACE = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """What the system says of a name that no file or folder can have."""
-Config = TypeVar("Config")
-
-
-class Command(NamedTuple):
-    """Where a subcommand lives: `module` has a dataclass `config` and a function `run(config) -> int`."""
-
-    module: str
-    config: str
-    summary: str
 
 
 COMMANDS = {
-    "demo": Command("demo", "DemoCommand", "the main job, end to end: two experts, discover, train, report, pictures"),
-    "experts": Command("experts", "ExpertsCommand", "measure the scripted experts, or your own, on held-out layouts"),
-    "generate": Command("generate", "GenerateCommand", "let experts drive, and record a dataset"),
-    "import": Command(
-        "import_arrays", "ImportCommand", "turn arrays (.npz, HDF5) or tables (CSV, Parquet) into a dataset"
-    ),
-    "info": Command("info", "InfoCommand", "what a dataset holds, as a table and a picture"),
-    "verify": Command("verify", "VerifyCommand", "check a dataset against its checksums"),
-    "train": Command("train", "TrainCommand", "discover modes and train one policy conditioned on them"),
-    "sweep": Command("sweep", "SweepCommand", "try a grid of k, step size and seed, and choose one without labels"),
-    "modes": Command("modes", "ModesCommand", "the report card of every mode on held-out layouts"),
-    "rollout": Command("rollout", "RolloutCommand", "steer a trained policy through its world"),
-    "attribute": Command("attribute", "AttributeCommand", "which mode made which part of new episodes, or none"),
-    "export": Command("export", "ExportCommand", "write a trained policy as ONNX, checked against torch"),
-    "plot": Command("plot", "PlotCommand", "pictures of a dataset's episodes, from above or of their states"),
-    "simcheck": Command("simcheck", "SimcheckCommand", "compare the batched simulator with the untouched library"),
+    "demo": "the main job, end to end: two experts, discover, train, report, pictures",
+    "experts": "measure the scripted experts, or your own, on held-out layouts",
+    "generate": "let experts drive, and record a dataset",
+    "import": "turn arrays (.npz, HDF5) or tables (CSV, Parquet) into a dataset",
+    "info": "what a dataset holds, as a table and a picture",
+    "verify": "check a dataset against its checksums",
+    "train": "discover modes and train one policy conditioned on them",
+    "sweep": "try a grid of k, step size and seed, and choose one without labels",
+    "modes": "the report card of every mode on held-out layouts",
+    "rollout": "steer a trained policy through its world",
+    "attribute": "which mode made which part of new episodes, or none",
+    "export": "write a trained policy as ONNX, checked against torch",
+    "plot": "pictures of a dataset's episodes, from above or of their states",
+    "simcheck": "compare the batched simulator with the untouched library",
 }
+"""Each is a module of mode_imitation.commands with a function `run(config) -> int`; the config's fields are options."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -102,58 +89,24 @@ def run_command(name: str, arguments: list[str]) -> int:
     """Parse `arguments` into the subcommand's config and run it."""
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}{near_matches(name, COMMANDS)}; `{PROGRAM} --help` lists them")
-    command = COMMANDS[name]
-    module = importlib.import_module(f"mode_imitation.commands.{command.module}")
-    return module.run(parse(name, getattr(module, command.config), arguments))
+    return command_module(name).run(parse(name, arguments))
 
 
-def parse(name: str, config: type[Config], arguments: list[str]) -> Config:
-    """A subcommand's options, see `read_options`."""
-    return read_options(f"{PROGRAM} {name}", config, arguments, COMMANDS[name].summary)
+def parse(name: str, arguments: list[str]) -> Any:
+    """A subcommand's config, see `read_options`."""
+    from mode_imitation.options import read_options
+
+    return read_options(f"{PROGRAM} {name}", config_of(name), arguments, COMMANDS[name])
 
 
-def read_options(program: str, config: type[Config], arguments: list[str], summary: str) -> Config:
-    """Fill a config dataclass from the command line; a mistake becomes a UserError of one line."""
-    import tyro
-
-    from mode_imitation.config_file import expand_config_file
-    from mode_imitation.options import as_declared, known_options, plainly, with_plain_help, with_unlisted
-
-    if "config" in {entry.name for entry in dataclasses.fields(config)}:  # type: ignore[arg-type]
-        arguments = expand_config_file(arguments, known_options(config) - {"config"})
-    # Help lists what is set now and then; all the rest is taken too.
-    listed = not {"-h", "--help"}.isdisjoint(arguments)
-    asked = with_plain_help(config) if listed else with_unlisted(config)
-    complaint = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(complaint):
-            found = tyro.cli(asked, args=arguments, prog=program, description=summary)
-    except SystemExit as stop:
-        if stop.code in (0, None):
-            raise
-        what = plainly(one_line(complaint.getvalue()), config, arguments)
-        raise UserError(f"{what}; `{program} --help` explains every option") from None
-    return as_declared(config, found)
+def config_of(name: str) -> type:
+    """The dataclass of a subcommand's options."""
+    return get_type_hints(command_module(name).run)["config"]
 
 
-def one_line(box: str) -> str:
-    """The first paragraph of one of tyro's framed messages, without title and frame."""
-    words: list[str] = []
-    # The title is in the frame's first line; where only ASCII can be printed, above a line of dashes.
-    in_title = "╭" not in box
-    for line in box.splitlines():
-        if line.startswith("╭"):
-            continue
-        text = line.strip("│╰╯ ")
-        if not re.fullmatch(r"─*|-{3,}", text):
-            words += text.split()
-        elif in_title:
-            words, in_title = [], False
-        else:
-            break
-    # A complaint of the whole config is prefixed with its class, which is no name that a user knows.
-    text = re.sub(r"^Error parsing (?!-)\w+: ", "", " ".join(words)).rstrip(".")
-    return text or "the arguments could not be understood"
+def command_module(name: str) -> ModuleType:
+    """Where a subcommand lives; `import` is no name for a module."""
+    return importlib.import_module(f"mode_imitation.commands.{'import_arrays' if name == 'import' else name}")
 
 
 def complain(message: str) -> int:
@@ -178,7 +131,7 @@ def how_to_go_on(arguments: list[str], command: str) -> str:
 def overview() -> str:
     """The text of `mode-imitation --help`."""
     width = max(map(len, COMMANDS))
-    lines = [f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items()]
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
     return "\n".join(
         [
             f"usage: {PROGRAM} COMMAND [OPTIONS]",

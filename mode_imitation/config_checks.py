@@ -46,6 +46,10 @@ Seed = Annotated[int, Within(0)]
 Widths = Annotated[tuple[int, ...], Within(1)]
 
 
+NUMBERS: dict[Any, tuple[Any, str]] = {int: (Integral, "a whole number"), float: (Real, "a number")}
+PLAIN = {bool: (bool, "True or False"), **NUMBERS, str: (str, "a word")}
+
+
 def check_fields(config: Any) -> None:
     """Hold every field of a config dataclass to its type and bounds; lists become the tuples that they stand for.
 
@@ -57,57 +61,45 @@ def check_fields(config: Any) -> None:
     hints = get_type_hints(type(config), include_extras=True)
     for entry in fields(config):
         kind, value = hints[entry.name], getattr(config, entry.name)
-        bounds = [Within()]
-        if get_origin(kind) is Annotated:
-            kind, *extras = get_args(kind)
-            bounds = [extra for extra in extras if isinstance(extra, Within)]
-        if get_origin(kind) is tuple and isinstance(value, list):
+        plain = get_args(kind)[0] if get_origin(kind) is Annotated else kind
+        if get_origin(plain) is tuple and isinstance(value, list):
             value = tuple(value)
             object.__setattr__(config, entry.name, value)
         check_type(entry.name, value, kind)
-        for bound in bounds:
-            if value is not None and bound != Within():
-                values = value if isinstance(value, tuple) else (value,)
-                if not values:
-                    raise UserError(f"{entry.name} is empty; expected whole numbers, {entry.default} say")
-                for item in values:
-                    bound.check(entry.name, item)  # pyright: ignore[reportArgumentType]
 
 
 def check_type(name: str, value: Any, kind: Any) -> None:
-    """Refuse a setting of another type than its field's.
+    """Refuse a setting of another type than its field's, or out of its bounds.
 
     Raises:
         UserError: naming what was found and what was expected.
     """
-    if get_origin(kind) in (Union, UnionType):
-        kinds = get_args(kind)
-        if value is None and NoneType in kinds:
-            return
-        kind = next(plain for plain in kinds if plain is not NoneType)
-    if get_origin(kind) is Annotated:
-        kind, *bounds = get_args(kind)
-        check_type(name, value, kind)
-        for bound in bounds:
-            if isinstance(bound, Within):
-                bound.check(name, value)  # pyright: ignore[reportArgumentType]
-        return
-    if get_origin(kind) is Literal:
-        if value not in get_args(kind):
-            known = [str(choice) for choice in get_args(kind)]
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        if value is not None or NoneType not in parts:
+            check_type(name, value, next(part for part in parts if part is not NoneType))
+    elif origin is Annotated:
+        check_type(name, value, parts[0])
+        values = value if isinstance(value, tuple) else (value,)
+        for bound in parts[1:]:
+            if isinstance(bound, Within) and value is not None:
+                if not values:
+                    raise UserError(f"{name} is empty; expected whole numbers, 64 say")
+                for item in values:
+                    bound.check(name, item)
+    elif origin is Literal:
+        if value not in parts:
+            known = [str(choice) for choice in parts]
             hint = near_matches(str(value), known)
             raise UserError(f"{name} is {value!r}{hint}; expected {', '.join(known[:-1])} or {known[-1]}")
-        return
-    if get_origin(kind) is tuple and get_args(kind)[0] in (int, float):
+    elif origin is tuple and parts[0] in NUMBERS:
         if not isinstance(value, tuple):
             raise UserError(f"{name} is {value!r}; expected several numbers")
         for item in value:
-            check_type(f"a number of {name}", item, get_args(kind)[0])
-        return
-    numbers = ((int, Integral, "a whole number"), (float, Real, "a number"))
-    known_kinds = ((bool, bool, "True or False"), *numbers, (str, str, "a word"))
-    for plain, accepted, words in known_kinds:
-        if kind is plain and (not isinstance(value, accepted) or (plain is not bool and isinstance(value, bool))):
+            check_type(f"a number of {name}", item, parts[0])
+    elif kind in PLAIN:
+        accepted, words = PLAIN[kind]
+        if not isinstance(value, accepted) or (kind is not bool and isinstance(value, bool)):
             raise UserError(f"{name} is {value!r}; expected {words}")
 
 

@@ -11,14 +11,15 @@ from mode_imitation.errors import UserError
 FLAG = "--config"
 
 
-def expand_config_file(arguments: list[str], known: Collection[str] | None = None) -> list[str]:
+def expand_config_file(arguments: list[str], known: Collection[str], repeated: Collection[str] = ()) -> list[str]:
     """Put a config file's settings before the other options, as if they had been typed there.
 
     So that a file and the command line share one set of names, types and error messages, and what is typed wins.
 
     Args:
         arguments: of one subcommand; `--config FILE` may be among them, once.
-        known: names of the settings that a file may hold; None takes any.
+        known: names of the settings that a file may hold.
+        repeated: those that several values are typed of one by one.
 
     Returns:
         The arguments without `--config`, the file's settings before all options.
@@ -30,31 +31,29 @@ def expand_config_file(arguments: list[str], known: Collection[str] | None = Non
     paths: list[str] = []
     remaining = iter(arguments)
     for argument in remaining:
-        if argument == FLAG:
-            path = next(remaining, None)
-            if path is None:
-                raise UserError(f"{FLAG} names no file; expected {FLAG} FILE.yaml or FILE.json")
-            paths.append(path)
-        elif argument.startswith(f"{FLAG}="):
-            paths.append(argument.removeprefix(f"{FLAG}="))
-        else:
+        name, mark, path = argument.partition("=")
+        if name != FLAG:
             rest.append(argument)
+            continue
+        paths.append(path if mark else next(remaining, ""))
+        if not paths[-1]:
+            raise UserError(f"{FLAG} names no file; expected {FLAG} FILE.yaml or FILE.json")
     if not paths:
         return rest
     if len(paths) > 1:
         raise UserError(f"{FLAG} is given {len(paths)} times; put the settings into one file")
     (path,) = paths
-    settings = read_settings(Path(path))
+    settings = {str(name).replace("-", "_"): value for name, value in read_settings(Path(path)).items()}
     if "config" in settings:
         raise UserError(f"{path} names another config file, which is not read; put its settings into {path}")
     for name in settings:
-        if known is not None and str(name).replace("-", "_") not in known:
-            near = difflib.get_close_matches(str(name), known, n=1)
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else "`--help` lists the settings"
             raise UserError(f"{path} has the unknown setting {name}; {hint}")
     # What is named first stays first: a setting of several values would take it for one more.
     first = next((place for place, word in enumerate(rest) if word.startswith("-")), len(rest))
-    return [*rest[:first], *as_arguments(settings), *rest[first:]]
+    return [*rest[:first], *as_arguments(settings, repeated), *rest[first:]]
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -83,19 +82,15 @@ def read_settings(path: Path) -> dict[str, Any]:
     return settings
 
 
-def as_arguments(settings: dict[str, Any], prefix: str = "") -> list[str]:
-    """{'codes': 4, 'window': {'horizon': 8}} -> ['--codes', '4', '--window.horizon', '8']"""
+def as_arguments(settings: dict[str, Any], repeated: Collection[str] = ()) -> list[str]:
+    """{'codes': 4, 'refine': False, 'hidden': [8, 8]} -> ['--codes', '4', '--no-refine', '--hidden', '8', '8']"""
     arguments: list[str] = []
     for key, value in settings.items():
-        name = f"{prefix}{str(key).replace('_', '-')}"
-        if isinstance(value, dict):
-            arguments += as_arguments(value, f"{name}.")
-        elif isinstance(value, bool):
-            head, _, tail = name.rpartition(".")
-            arguments.append(f"--{name}" if value else f"--{head}{'.' if head else ''}no-{tail}")
-        elif isinstance(value, list):
-            # One repeatable option (`expert`) or one option of several values (`hidden`): the parser knows which.
-            arguments += [f"--{name}", *map(str, value)]
+        name, values = key.replace("_", "-"), map(str, value if isinstance(value, list | tuple) else (value,))
+        if isinstance(value, bool):
+            arguments.append(f"--{name}" if value else f"--no-{name}")
+        elif key in repeated:
+            arguments += [word for one in values for word in (f"--{name}", one)]
         else:
-            arguments += [f"--{name}", str(value)]
+            arguments += [f"--{name}", *values]
     return arguments

@@ -1,4 +1,4 @@
-"""The one exception that the command line turns into one line and exit status 2, and a word that such lines need."""
+"""The one exception that the command line turns into one line and exit status 2, and words that such lines need."""
 
 from collections.abc import Iterable
 
@@ -16,3 +16,8 @@ def near_matches(name: str, known: Iterable[str]) -> str:
 
     near = difflib.get_close_matches(name, list(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""
+
+
+def brief(error: BaseException, most: int = 120) -> str:
+    """What another package says, in one line of at most so many characters."""
+    return " ".join(str(error).split())[:most]

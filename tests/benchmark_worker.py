@@ -1,12 +1,12 @@
 """Stands in for the benchmark's worker: does at once whatever a cell's job says."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from benchmarks.modes.cells import Cell
 from mode_imitation.errors import UserError
-from mode_imitation.processes import serve
 
 
 def do(task: dict[str, Any], _: object) -> None:
@@ -18,4 +18,5 @@ def do(task: dict[str, Any], _: object) -> None:
     cell.write({"seed": cell.seed})
 
 
-serve(lambda _: do)
+def prepare(_: None) -> Callable[[dict[str, Any], object], None]:
+    return do

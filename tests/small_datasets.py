@@ -4,8 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from mode_imitation.data.dataset import ARRAY_FIELDS
-from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.episodes import ARRAY_FIELDS, Episode, Scene
 from mode_imitation.data.spaces import Sensor
 
 NAME = "test/two-experts-v0"

@@ -18,6 +18,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.report import make_report
 from mode_imitation.training.run_folder import read_info
+from mode_imitation.training.sources import load_source
 from tests.synthetic import two_laws
 
 QUICK: dict[str, Any] = {
@@ -166,11 +167,27 @@ def test_datasets_of_names_and_of_memory_train_together_and_are_found_again(
     assert len(run.assignment) == 8
     assert run.info["source"] == {"root": str(tmp_path / "data"), "datasets": list(halves)}
     monkeypatch.chdir(tmp_path.parent)
-    assert make_report(ModesConfig(run=tmp_path / "run")).data["clustering"] is not None
+    assert make_report(ModesConfig(run=tmp_path / "run")).data.clustering is not None
     shutil.rmtree(tmp_path / "data")
     report = make_report(ModesConfig(run=tmp_path / "run"))
-    assert any("there is no dataset some/plus-v0" in line for line in report.data["left_out"])
+    assert any("there is no dataset some/plus-v0" in line for line in report.data.left_out)
     assert read_info(tmp_path / "run") == run.info
+
+
+def test_the_folder_that_datasets_were_read_from_is_recorded(
+    pendulum: mi.TrajectoryDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MINARI_DATASETS_PATH", raising=False)
+    for root, name in (("here", "some/plus-v0"), ("here", "some/minus-v0"), ("there", "some/minus-v0")):
+        write_dataset(name, pendulum.episodes, root=Path(root))
+    one, two = mi.load_dataset("some/plus-v0", root="here"), mi.load_dataset("some/minus-v0", root="here")
+    run = mi.fit([one, two], out="run", **QUICK)
+    assert run.info["source"] == {"root": str(tmp_path / "here"), "datasets": ["some/plus-v0", "some/minus-v0"]}
+    assert len(load_source(read_info("run"))) == 2 * len(pendulum)
+    mixed = mi.fit([one, mi.load_dataset("some/minus-v0", root="there"), pendulum], out="mixed", **QUICK)
+    places = [str(tmp_path / "here/some/plus-v0"), str(tmp_path / "there/some/minus-v0"), pendulum.name]
+    assert mixed.info["source"] == {"root": str(tmp_path / "data"), "datasets": places}
 
 
 def test_joined_episodes_keep_their_order_and_only_a_common_environment_is_named(

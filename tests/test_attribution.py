@@ -21,7 +21,6 @@ from mode_imitation.model.heads import GaussianHead
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.attribution import (
     LEAST_GAP,
-    NONE,
     SURPRISE,
     Attribution,
     attribute_episodes,
@@ -30,14 +29,9 @@ from mode_imitation.reports.attribution import (
     log_densities,
     modes_of,
 )
-from mode_imitation.reports.attribution_report import attribute_dataset
-from mode_imitation.reports.attribution_scores import (
-    EDGES,
-    attribution_scores,
-    match_modes,
-    reliability,
-)
+from mode_imitation.reports.attribution_report import EDGES, attribute_dataset, attribution_scores, reliability
 from mode_imitation.reports.config import AttributeConfig
+from mode_imitation.reports.turns import NONE, LabelledSteps
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import write_info
 from tests.small_models import CHOICES, NUMBERS, draw_actions, draw_observations, make_model
@@ -246,7 +240,7 @@ def test_scores_are_what_counting_step_by_step_gives() -> None:
     stranger = driven([None], expert="stranger", seed=5)
     dataset = TrajectoryDataset("test/scored-v0", (known, stranger), SENSORS)
     found = decode(*dataset.episodes)
-    matches = match_modes([known], [found[0].states])
+    matches = LabelledSteps.of(dataset, {0: found[0].states}).matches()
     assert matches == {0: "left", 1: "right"}
     scores = attribution_scores(dataset, found, matches, ["left", "right"])
     assert scores is not None
@@ -382,9 +376,7 @@ def test_modes_of_a_run_that_kept_no_codes_are_matched_by_attributing_all_of_its
             of_mode = votes.setdefault(str(part["mode"]), {})
             of_mode[entry["expert"]] = of_mode.get(entry["expert"], 0) + part["end"] - part["start"]
     assert data["matches"] == {
-        mode: max(sorted(found, reverse=True), key=lambda name: found[name])
-        for mode, found in votes.items()
-        if mode != "None"
+        mode: max(sorted(found), key=lambda name: found[name]) for mode, found in votes.items() if mode != "None"
     }
 
 

@@ -17,7 +17,7 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.reports.metrics import clustering_scores
+from mode_imitation.reports.clustering import clustering_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import load_run

@@ -20,9 +20,9 @@ from mode_imitation.errors import UserError
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.worlds.config import GenerateConfig
 from tests.benchmark_figures import in_this_process
+from tests.benchmark_worker import prepare
 from tests.running import imported_folders
 
-WORKER = "benchmark_worker"
 TINY = [
     "--episodes",
     "2",
@@ -45,7 +45,7 @@ def cell_of(folder: Path, method: str, seed: int = 0) -> Cell:
 
 def test_a_cell_that_fails_or_dies_is_recorded_and_the_rest_goes_on(tmp_path: Path) -> None:
     cells = [cell_of(tmp_path, name, seed) for seed in range(2) for name in ("fails", "works", "dies")]
-    ended = {(cell.method, cell.seed): reason for cell, reason in run_cells(cells, 2, WORKER)}
+    ended = {(cell.method, cell.seed): reason for cell, reason in run_cells(cells, 2, prepare)}
     assert len(ended) == len(cells)
     for cell in cells:
         assert ended[cell.method, cell.seed] == cell.failure()
@@ -179,7 +179,7 @@ def test_two_benchmarks_do_not_work_in_one_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(run, "plan_cells", lambda config: [cell_of(tmp_path, "works")])
-    monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, WORKER))
+    monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, prepare))
     words = ["two", "--out", str(tmp_path)]
     with locked(tmp_path / "two" / ".lock", "held"):
         assert main(words) == 2
@@ -214,13 +214,13 @@ def test_a_damaged_cell_is_made_again(tmp_path: Path, content: str) -> None:
     assert cell.read() == {"a": 1}
     (cell.folder / CELL).write_text(content)
     assert cell.read() is None
-    assert [reason for _, reason in run_cells([cell], 1, WORKER)] == [None]
+    assert [reason for _, reason in run_cells([cell], 1, prepare)] == [None]
     assert cell.read() == {"seed": 0}
 
 
 def test_leaving_early_ends_the_processes(tmp_path: Path) -> None:
     cells = [cell_of(tmp_path, "works", seed) for seed in range(6)]
-    iteration = run_cells(cells, 1, WORKER)
+    iteration = run_cells(cells, 1, prepare)
     next(iteration)
     iteration.close()
     assert sum(cell.read() is not None for cell in cells) < len(cells)
@@ -234,7 +234,7 @@ def test_a_cell_that_cannot_be_kept_stops_the_benchmark_instead_of_hanging_it(me
         cell.folder.parent.mkdir(parents=True, exist_ok=True)
         cell.folder.touch()
     with pytest.raises(OSError, match=cells[0].folder.name):
-        list(run_cells(cells, 1, WORKER))
+        list(run_cells(cells, 1, prepare))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_where_every_cell_fails_nothing_is_published(
 ) -> None:
     cells = [cell_of(tmp_path, "fails", seed) for seed in range(2)]
     monkeypatch.setattr(run, "plan_cells", lambda config: cells)
-    monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, WORKER))
+    monkeypatch.setattr(run, "run_cells", lambda cells, n_jobs: run_cells(cells, n_jobs, prepare))
     published = tmp_path / "docs"
     assert main(["two", "--out", str(tmp_path / "out"), "--publish", str(published)]) == 2
     last = capsys.readouterr().err.splitlines()[-1]

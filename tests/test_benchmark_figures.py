@@ -1,5 +1,6 @@
 """Every figure of the benchmark equals a slow, obvious definition, and stands in its own column."""
 
+from dataclasses import asdict
 from statistics import fmean
 from typing import Any
 
@@ -13,8 +14,8 @@ from benchmarks.modes.switching import EXCURSIONS, GOAL_STEPS, Excursion, Switch
 from benchmarks.modes.tables import tables
 from experts.registry import make_expert
 from mode_imitation.reports.closed_loop import Drive, run_modes
+from mode_imitation.reports.clustering import confusion_matrix
 from mode_imitation.reports.layouts import held_out_layouts
-from mode_imitation.reports.metrics import confusion_matrix
 from mode_imitation.reports.motion import Motion
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
@@ -175,7 +176,7 @@ def test_a_difference_is_that_of_the_means_over_the_experts() -> None:
         assert one["low"] < one["mean"] < one["high"] < 0
     expected = bootstrap_crossed(goals_after(ours), goals_after(REFERENCE), minus=goals_after(labels))
     assert expected is not None
-    assert found[AFTER].items() >= expected.as_dict().items()
+    assert found[AFTER].items() >= asdict(expected).items()
     assert aggregate.differences({"experts": [], "ours": ours, "bc": labels}, EXPERTS) == []
 
 

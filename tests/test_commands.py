@@ -150,3 +150,13 @@ def test_a_picture_is_not_replaced_unasked(
 def test_a_picture_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["plot", f"{SAMPLE}#0", "--root", DATA, "--out", str(tmp_path / "mine.txt")]) == 2
     assert "expected a name that ends in" in capsys.readouterr().err
+
+
+def test_info_has_no_column_for_what_no_episode_tells(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write_dataset("some/laws-v0", two_laws(n_each=2).episodes, root=tmp_path)
+    for name, root, known in ((SAMPLE, DATA, True), ("some/laws-v0", str(tmp_path), False)):
+        assert main(["info", name, "--root", root, "--no-pictures"]) == 0
+        printed = capsys.readouterr().out
+        header = next(line for line in printed.splitlines() if line.split()[:2] == ["expert", "episodes"])
+        assert ("in arena" in header) == ("goals" in header) == known
+        assert ("disturbed steps were not the experts' own" in printed) == known

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mode_imitation.reports.contrasts import CONTRASTED, FEWEST, contrasts, multiple, traits, unlikeness
+from mode_imitation.reports.describe import CONTRASTED, FEWEST, contrasts, multiple, traits, unlikeness
 
 LAYOUTS = 20
 
@@ -57,6 +57,7 @@ def test_ratios_in_words(ratio: float, words: str) -> None:
     [
         ({"turn_rate": 0.9, "turning": 0.95}, "turns left constantly"),
         ({"turn_rate": -0.9, "turning": 0.95}, "turns right constantly"),
+        ({"turn_rate": 0.3, "turning": 0.3}, "turns left"),
         ({"turn_rate": 0.0, "turning": 1.8}, "turns both ways (50% of it to the left)"),
         ({"turn_rate": 0.01, "turning": 0.02}, "keeps its heading"),
         ({"forward_share": 0.0}, "drives in reverse"),

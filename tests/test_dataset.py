@@ -14,13 +14,12 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset.minari_dataset import parse_dataset_id
 
 from mode_imitation.data.dataset import (
-    ARRAY_FIELDS,
     TrajectoryDataset,
     load_dataset,
     load_episode,
     read_through_minari,
 )
-from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.episodes import ARRAY_FIELDS, Episode, Scene
 from mode_imitation.data.spaces import Sensor, in_sight
 from mode_imitation.data.storage import check_dataset_id, list_datasets
 from mode_imitation.data.summary import summarise
@@ -118,7 +117,7 @@ def test_a_dataset_that_minari_made_reads_with_what_it_has(tmp_path: Path, monke
     dataset = load_dataset("other/people-v1")
     assert dataset.labels is None
     assert dataset.observation_slices is None
-    assert not dataset.has_positions
+    assert not dataset.has("positions")
     assert dataset.episodes[0].terminated
     costs = dataset.episodes[2].costs
     assert costs is not None

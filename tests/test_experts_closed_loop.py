@@ -14,22 +14,22 @@ ENV = {"Point": "SafetyPointGoal1-v0", "Car": "SafetyCarGoal1-v0"}
 @pytest.mark.parametrize("robot", ["Point", "Car"])
 def test_experts_reach_goals_drive_straight_and_avoid_hazards(robot: str) -> None:
     specs = ["goal_seeking", "agile_goal_seeking", "hazard_avoiding", "forward_moving"]
-    rows = {row.expert: row for row in measure_experts(ENV[robot], specs, n_layouts=6, n_steps=300)}
+    rows = measure_experts(ENV[robot], specs, n_layouts=6, n_steps=300)
     assert list(rows) == specs
     # Over 1000 steps goal_seeking reaches about 12 goals, the agile ones more.
-    assert rows["goal_seeking"].goals.mean > 2.3
-    assert rows["agile_goal_seeking"].goals.mean > 2.5
-    assert rows["hazard_avoiding"].goals.mean > 2
-    assert rows["hazard_avoiding"].cost.mean < 3
-    assert rows["forward_moving"].straightness.mean > 0.97
-    assert rows["goal_seeking"].return_.mean > 3
+    assert rows["goal_seeking"]["goals"].mean > 2.3
+    assert rows["agile_goal_seeking"]["goals"].mean > 2.5
+    assert rows["hazard_avoiding"]["goals"].mean > 2
+    assert rows["hazard_avoiding"]["cost"].mean < 3
+    assert rows["forward_moving"]["straightness"].mean > 0.97
+    assert rows["goal_seeking"]["return"].mean > 3
 
 
 def test_the_table_is_the_same_again_and_refuses_no_layouts() -> None:
     first, second = (measure_experts(ENV["Point"], ["goal_seeking"], n_layouts=2, n_steps=40) for _ in range(2))
     assert first == second
-    assert np.isfinite(first[0].return_.error)
-    assert first[0].goals.text().count("±") == 1
+    assert np.isfinite(first["goal_seeking"]["return"].error)
+    assert first["goal_seeking"]["goals"].text().count("±") == 1
     with pytest.raises(UserError, match="0 layouts"):
         measure_experts(ENV["Point"], ["goal_seeking"], n_layouts=0)
 

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from experts.hazard_avoiding import HazardAvoidingExpert
 from experts.hazard_map import HazardMap
 from experts.lidar import bin_bearings, centroid, heading, single_object, wrap
-from experts.planned_motion import CarMotion, Motion, PointMotion, Pose, turned
-from experts.planner import Planner
+from experts.planner import CarMotion, Motion, Planner, PointMotion, Pose, turned
 from tests.experts_scene import observe, random_observations, setting_of, slow_lidar
 
 Forgetful: type[HazardAvoidingExpert] = run_path(str(Path(__file__).parents[1] / "benchmarks/forgetful.py"))[
@@ -151,16 +150,11 @@ def play(planner: Planner, motion: Motion, goal: np.ndarray, hazards: np.ndarray
     path, backwards = [], np.zeros(1, dtype=bool)
     before = np.zeros((1, 2))
     for _ in range(n_steps):
-        position = np.concatenate([robot.x, robot.y], axis=1)
-        front = np.concatenate([robot.front_x, robot.front_y], axis=1)  # type: ignore[attr-defined]
-        velocity = (
-            np.concatenate([robot.vx, robot.vy], axis=1)
-            if isinstance(robot, PointMotion)
-            else (position - before) / robot.step
-        )
+        position, front = robot.position[..., 0].T, robot.front[..., 0].T
+        velocity = robot.velocity[..., 0].T if isinstance(robot, PointMotion) else (position - before) / robot.step
         before = position
         direction, stopping = planner.choose(Pose(position, velocity, front, backwards), goal, hazards, robot.step)
-        robot.advance(direction[:, :1], direction[:, 1:], stopping[:, None])
+        robot.advance(direction.T[..., None], stopping[:, None])
         backwards = getattr(robot, "backwards", backwards[:, None])[:, 0]
         path.append(position[0])
         if np.hypot(*(position[0] - goal[0])) < 0.29:
@@ -181,18 +175,18 @@ def test_the_hazards_cost_is_the_time_within_the_nearest() -> None:
     motion = PointMotion()
     planner = Planner(motion)
     rng = np.random.default_rng(2)
-    path_x, path_y = rng.uniform(-1, 1, (2, 7, 3, 4))
+    path = rng.uniform(-1, 1, (7, 2, 3, 4))
     hazards = rng.uniform(-1, 1, (3, 5, 2))
     expected = np.zeros((3, 4))
     for t, n, k in np.ndindex(7, 3, 4):
-        nearest = min(np.hypot(path_x[t, n, k] - x, path_y[t, n, k] - y) for x, y in hazards[n])
+        nearest = min(np.hypot(*(path[t, :, n, k] - hazard)) for hazard in hazards[n])
         expected[n, k] += 8.0 * motion.step * min(max((0.24 - nearest) / 0.04, 0.0), 1.0)
-    np.testing.assert_allclose(planner.hazard_cost(path_x, path_y, hazards), expected, atol=1e-12)
+    np.testing.assert_allclose(planner.hazard_cost(path, hazards), expected, atol=1e-12)
 
 
 def test_turning_is_limited_and_keeps_the_length() -> None:
     front, wished = np.array([0.0, 0.1, 2.0, -3.0]), np.array([0.5, 0.2, -1.0, 3.0])
-    x, y = turned(np.cos(front), np.sin(front), 7 * np.cos(wished), 7 * np.sin(wished), most=0.2)
+    x, y = turned(np.stack([np.cos(front), np.sin(front)]), 7 * np.stack([np.cos(wished), np.sin(wished)]), most=0.2)
     np.testing.assert_allclose(np.hypot(x, y), 1.0)
     # From -3 to 3 the short way is clockwise, across pi.
     expected = np.array([0.2, 0.2, 1.8, -3.2])

@@ -1,14 +1,21 @@
 """The page on extending: its code runs as it stands, through the real `fit`."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+import mode_imitation as mi
+from mode_imitation.data.spaces import Sensor
+from mode_imitation.errors import UserError
 from mode_imitation.model.encoders import ENCODERS
 from mode_imitation.model.features import KINDS
 from mode_imitation.model.heads import HEADS
+from tests.synthetic import two_laws
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text()
@@ -23,10 +30,10 @@ def sections() -> dict[str, str]:
 
 
 @pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+def registries() -> Iterator[None]:
     """Whatever the page registers is gone afterwards."""
-    for module, table in (("encoders.ENCODERS", ENCODERS), ("heads.HEADS", HEADS), ("features.KINDS", KINDS)):
-        monkeypatch.setattr(f"mode_imitation.model.{module}", dict(table))
+    with patch.dict(ENCODERS), patch.dict(HEADS), patch.dict(KINDS):
+        yield
 
 
 @pytest.mark.usefixtures("registries")
@@ -45,6 +52,24 @@ def test_every_example_trains_and_drives(monkeypatch: pytest.MonkeyPatch, capsys
     assert used[2].others == (("vector", 9, 12),)
     assert used[3].obs_dim == 2
     assert "4 drives of mode" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("registries")
+def test_what_a_script_registers_is_refused_where_other_processes_look_for_codes(tmp_path: Path) -> None:
+    class Mine(ENCODERS["pooled"]):
+        """Registered by a script."""
+
+    ring = KINDS["ring"]
+    KINDS["ring"] = lambda sensors, config: ring(sensors, config)
+    ENCODERS["mine"] = Mine
+    data, brief = two_laws(n_each=4), {"iterations": 2, "joint_iterations": 2, "judge_iterations": 2, "rounds": 1}
+    rings = replace(data, sensors={"sight": Sensor(0, 2, "ring")})
+    for dataset, what in ((data, "encoder mine"), (rings, "sensor kind ring")):
+        settings = {**brief, "encoder": "mine" if dataset is data else "pooled", "codes": 2, "device": "cpu"}
+        with pytest.raises(UserError, match=f"{what} is registered in this process only, .*; give workers=1"):
+            mi.fit(dataset, out=tmp_path / "run", workers=2, **settings)
+        assert not (tmp_path / "run").exists()
+        mi.fit(dataset, workers=1, **settings)
 
 
 @pytest.mark.parametrize("title", sections())

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from mode_imitation.worlds.safety import make_vec
-from mode_imitation.worlds.safety.batched_layout import AGENT, VASE, Layout
-from mode_imitation.worlds.safety.free_motion import FreeRobot, free_robot, only_vases_touch, reach_of
+from mode_imitation.worlds.safety.batched_worlds import AGENT, VASE, layout_of
+from mode_imitation.worlds.safety.free_motion import FreeRobot, is_plain, reach_of
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.shim import import_mujoco
 from mode_imitation.worlds.safety.sleep import can_sleep
-from mode_imitation.worlds.safety.world_choice import FEWEST_FREE
+from mode_imitation.worlds.safety.vector_env import FEWEST_FREE
 
 mujoco = import_mujoco()
 
@@ -31,9 +31,7 @@ def task_of(env_id: str = ENV_ID, seed: int = 0) -> Any:
 
 
 def robot_of(task: Any) -> FreeRobot:
-    robot = FreeRobot.of(task.model, task.sim_conf.frameskip_binom_n)
-    assert robot is not None
-    return robot
+    return FreeRobot.of(task.model, task.sim_conf.frameskip_binom_n)
 
 
 def base_of(model: Any) -> float:
@@ -80,6 +78,17 @@ def implicit(model: Any) -> None:
     model.opt.integrator = mujoco.mjtIntegrator.mjINT_IMPLICIT
 
 
+@pytest.mark.parametrize("env_id", ["SafetyPointGoal0-v0", ENV_ID, "SafetyPointGoal2-v0"])
+def test_every_layout_is_plain_also_after_its_goal_has_moved(env_id: str) -> None:
+    plain = layout_of(env_id).model
+    for seed in range(3):
+        task = task_of(env_id, seed).task
+        assert is_plain(task.model, plain)
+        task.update_layout()
+        task.update_world()
+        assert is_plain(task.model, plain)
+
+
 @pytest.mark.parametrize(
     "apply",
     [
@@ -94,41 +103,19 @@ def implicit(model: Any) -> None:
         change("sensor_cutoff", 1.0),
         change("jnt_limited", 1),
         change("jnt_actfrclimited", 1),
-    ],
-)
-def test_what_the_equations_leave_out_is_left_to_mujoco(apply: Any) -> None:
-    model = task_of().task.model
-    assert FreeRobot.of(model, 10) is not None
-    apply(model)
-    assert FreeRobot.of(model, 10) is None
-
-
-def test_other_robots_and_solid_things_are_left_to_mujoco() -> None:
-    assert FreeRobot.of(task_of("SafetyCarGoal1-v0").task.model, 10) is None
-    builder = task_of()
-    model, layout = builder.task.model, Layout(builder)
-    assert only_vases_touch(model, layout)
-    model.geom_contype[model.geom("hazard0").id] = 1
-    assert not only_vases_touch(model, layout)
-    model.geom_contype[model.geom("hazard0").id] = 0
-    assert only_vases_touch(model, layout)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
+        lambda model: model.geom_contype.__setitem__(model.geom("hazard0").id, 1),
+        # A robot that the floor brakes.
         lambda model: model.body_pos[model.body("agent").id].__isub__([0, 0, 1e-6]),
         lambda model: model.geom_size[model.geom("agent").id].__iadd__(1e-4),
         lambda model: model.geom_margin[model.geom("floor").id : 1].__iadd__(1e-2),
         lambda model: model.geom_quat[model.geom("floor").id].__iadd__([0, 0.1, 0, 0]),
     ],
 )
-def test_a_robot_that_the_floor_brakes_is_left_to_mujoco(change: Any) -> None:
-    builder = task_of()
-    model, layout = builder.task.model, Layout(builder)
-    assert free_robot(model, layout) is not None
-    change(model)
-    assert free_robot(model, layout) is None
+def test_a_model_that_was_changed_is_left_to_mujoco(apply: Any) -> None:
+    model, plain = task_of(seed=1).task.model, layout_of(ENV_ID).model
+    assert is_plain(model, plain)
+    apply(model)
+    assert not is_plain(model, plain)
 
 
 @pytest.mark.parametrize(("part", "value"), [("mass", 1.01), ("moment", 0.99), ("servo", 1.01), ("gravity", 1.01)])
@@ -173,7 +160,7 @@ def test_every_free_step_of_an_episode_is_what_mujoco_makes_of_the_world(env_id:
         ]
         actions = steer(env, aims[step // 100 % 2](), rng)
         goals, from_goal = env.arrays.goal_positions.copy(), worlds._last_distances.copy()
-        env.step_worlds(actions, np.arange(n))
+        env.step(actions)
         counts["given back"] += int((was_free & ~robots.free & ~env.arrays.goals_met).sum())
         counts["goals"] += int(env.arrays.goals_met.sum())
         counts["taken"] += int((~was_free & robots.free).sum())
@@ -221,15 +208,15 @@ def test_worlds_do_not_depend_on_each_other_nor_on_what_they_were_before(env_id:
     fresh = make_vec(env_id, n + 3, path="batched", physics="fast")
     mixed.reset(seed=list(range(n)))
     for step in range(60):
-        mixed.step_worlds(actions[step], np.arange(n))
+        mixed.step(actions[step])
     again = np.array([5, 1, 6])
-    mixed.reset_worlds(again, [20, 21, 22])
+    mixed._worlds.reset(again, [20, 21, 22])
     fresh.reset(seed=[20, 21, 22, *range(3, n + 3)])
     for step in range(120):
-        mixed.step_worlds(actions[step], again)
+        mixed._worlds.step(actions[step], again)
         spread = np.zeros((n + 3, 2))
         spread[:3] = actions[step, again]
-        fresh.step_worlds(spread, np.arange(n + 3)[::-1])
+        fresh._worlds.step(spread, np.arange(n + 3)[::-1])
         for shown in ("observations", "rewards", "costs", "goals_met", "positions"):
             np.testing.assert_array_equal(getattr(mixed.arrays, shown)[again], getattr(fresh.arrays, shown)[:3])
     mixed.close()
@@ -264,7 +251,7 @@ def test_who_asks_for_tasks_sees_them_up_to_date_and_may_change_them() -> None:
                 for task in env.tasks:
                     if change is not None:
                         change(task)
-            env.step_worlds(np.full((n, 2), 0.05), np.arange(n))
+            env.step(np.full((n, 2), 0.05))
         ways = np.linalg.norm(env.arrays.positions - places, axis=1)
         env.close()
         return ways
@@ -299,7 +286,7 @@ def test_a_world_that_is_given_back_shows_what_it_showed() -> None:
     env.reset(seed=list(range(n)))
     rng = np.random.default_rng(0)
     for _ in range(100):
-        env.step_worlds(steer(env, env.arrays.goal_positions, rng), np.arange(n))
+        env.step(steer(env, env.arrays.goal_positions, rng))
     worlds: Any = env._worlds
     free = np.flatnonzero(worlds._free.free)
     assert len(free) >= n / 2
@@ -307,7 +294,7 @@ def test_a_world_that_is_given_back_shows_what_it_showed() -> None:
     for world in free.tolist():
         worlds._free.give_back(world)
         worlds._read(world)
-    worlds._observe(free)
+    worlds._look(free)
     np.testing.assert_allclose(env.arrays.observations, shown[0], rtol=0, atol=FELT)
     np.testing.assert_allclose(env.arrays.positions, shown[1], rtol=0, atol=PLACE)
     np.testing.assert_allclose(env.arrays.headings, shown[2], rtol=0, atol=PLACE)
@@ -336,7 +323,7 @@ def test_a_vase_is_pushed_as_far_as_in_exact_physics() -> None:
         env.reset(seed=list(range(n)))
         rng = np.random.default_rng(0)
         for _ in range(300):
-            env.step_worlds(steer(env, env.arrays.vases[:, 0], rng), np.arange(n))
+            env.step(steer(env, env.arrays.vases[:, 0], rng))
         now = np.array([task.data.body("vase0").xpos[:2].copy() for task in env.tasks])
         ways.append(np.linalg.norm(now - env.arrays.vases[:, 0], axis=1))
         env.close()
@@ -349,16 +336,15 @@ def test_a_vase_is_pushed_as_far_as_in_exact_physics() -> None:
 @needs_sleep
 def test_reach_is_beyond_any_touch() -> None:
     """Robot and vase in any turn, at the distance that counts as out of reach: nothing touches."""
-    builder = task_of()
-    task = builder.task
-    model, data, layout = task.model, task.data, Layout(builder)
+    task, layout = task_of().task, layout_of(ENV_ID)
+    model, data = task.model, task.data
     rng = np.random.default_rng(0)
     origin = model.body_pos[layout.agent]
     for _ in range(300):
         away, turn = rng.uniform(0, 2 * np.pi, 2)
         quaternion = rng.normal(size=4)
         data.qpos[:3] = 0, 0, turn
-        data.qpos[3:5] = origin[:2] + (reach_of(model, layout) - 0.05) * np.array([np.cos(away), np.sin(away)])
+        data.qpos[3:5] = origin[:2] + (reach_of(layout) - 0.05) * np.array([np.cos(away), np.sin(away)])
         data.qpos[5], data.qpos[6:10] = rng.uniform(0.0, 0.2), quaternion / np.linalg.norm(quaternion)
         mujoco.mj_forward(model, data)
         codes = layout.geom_codes[data.contact.geom].sum(axis=1)

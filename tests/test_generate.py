@@ -27,8 +27,7 @@ from mode_imitation.worlds import generate as module
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
 from mode_imitation.worlds.generate import generate
-from mode_imitation.worlds.layout_seeds import training_layout_seed
-from mode_imitation.worlds.worker import Driver
+from mode_imitation.worlds.worker import Driver, training_layout_seed
 
 ROOT = Path(__file__).parent.parent
 NAME = "test/small-v0"

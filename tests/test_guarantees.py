@@ -12,14 +12,18 @@ from hypothesis import strategies as st
 from mode_imitation.errors import UserError
 from mode_imitation.reports.guarantees import (
     N_SHARES,
+    SHARE,
+    Condition,
+    Guarantee,
     guarantees_of,
+    judge,
+    layouts_needed,
     log_capital,
     lower_bound,
-    upper_bound,
+    parse_requirements,
     worst_of,
 )
 from mode_imitation.reports.layouts import BLOCK
-from mode_imitation.reports.requirements import Condition, judge, layouts_needed, parse_requirements
 
 DRAWS = 400
 CASES = {
@@ -99,12 +103,6 @@ def test_the_capital_falls_as_the_mean_rises() -> None:
     assert all(a > b for a, b in pairwise(found))
 
 
-def test_an_upper_bound_is_a_lower_bound_of_what_is_left_to_the_ceiling() -> None:
-    costs = np.array([40.0, 60.0, 55.0, 0.0])
-    assert upper_bound(costs, 1000.0) == 1000.0 - lower_bound(1000.0 - costs)
-    assert upper_bound(costs, 1000.0) >= costs.mean()
-
-
 def test_nothing_reached_guarantees_nothing() -> None:
     assert lower_bound(np.zeros(50)) == 0.0
     with pytest.raises(ValueError, match=">= 0"):
@@ -181,7 +179,7 @@ def test_guarantees_of_a_mode_know_their_floors_and_share_the_confidence_among_t
     assert goals.bound == lower_bound(values["goals"], 0.95)
     assert returns.edge == pytest.approx(-40.0)
     assert returns.bound == pytest.approx(lower_bound(values["return"] + 40.0, 0.95) - 40.0)
-    assert cost.bound == upper_bound(values["cost"], 1000.0, 0.95)
+    assert cost.bound == 1000.0 - lower_bound(1000.0 - values["cost"], 0.95) >= values["cost"].mean()
     assert cost.quantile == -worst_of(-values["cost"], 0.9, 0.95)[1] >= np.quantile(values["cost"], 0.9)
     assert {goals.confidence, cost.confidence} == {0.95}
     unknown = guarantees_of(values, steps=1000, robot="Ant", time_step=0.02)
@@ -223,13 +221,13 @@ def test_requirements_that_make_no_sense_are_one_clear_line(text: str, complaint
 def test_a_mode_qualifies_by_its_bound_and_not_by_its_mean() -> None:
     values = np.full(20, 10.0)
     bound = lower_bound(values, 0.95)
-    guarantee = {"side": "at_least", "bound": bound, "edge": 0.0, "confidence": 0.95}
+    guarantee = Guarantee("at_least", bound, 0.95, 0.0, 20, SHARE, 10.0)
     for threshold, qualifies in ((bound - 1e-6, True), (bound + 1e-6, False), (9.9, False)):
         (verdict,) = judge([Condition("goals", threshold)], {3: {"goals": guarantee}}, {3: {"goals": values}})
         assert (verdict.mode, verdict.qualifies) == (3, qualifies)
     assert "might show it" in verdict.missing[0]
     (hopeless,) = judge([Condition("goals", 11.0)], {3: {"goals": guarantee}}, {3: {"goals": values}})
-    assert hopeless.missing == (f"goals>=11: guaranteed is {bound:.4g}, its mean 10",)
+    assert hopeless.missing == [f"goals>=11: guaranteed is {bound:.4g}, its mean 10"]
     varied = {"goals": np.array([9.0, 12.0, 11.0, 10.0])}
     (far,) = judge([Condition("goals", 10.4999)], {3: {"goals": guarantee}}, {3: varied})
     assert far.missing[0].endswith("; 500,000 layouts, which is all, would not")

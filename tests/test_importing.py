@@ -1,6 +1,7 @@
 """Arrays of other people's become datasets, or one clear line."""
 
 import io
+import re
 import sys
 import zipfile
 from dataclasses import replace
@@ -58,7 +59,7 @@ def test_every_transition_is_kept_where_its_observations_are(
     dataset = load_dataset("other/arrays-v0", tmp_path)
     assert dataset.lengths.tolist() == [length - (not final) for length in lengths]
     assert any("left out: no observation follows" in note for note in result.notes) == (not final)
-    assert result.steps == dataset.lengths.sum()
+    assert result.dataset.lengths.tolist() == dataset.lengths.tolist()
     assert dataset.labels == [f"expert {i % 2}" for i in range(len(lengths))]
     for i, episode in enumerate(dataset.episodes):
         times = np.arange(len(episode) + 1)
@@ -299,10 +300,10 @@ def test_whole_numbers_are_choices_unless_said_otherwise(tmp_path: Path) -> None
     dataset = load_dataset("other/arrays-v0", tmp_path)
     assert (dataset.action_space.choices, dataset.action_space.starts) == ((3,), (1,))
     np.testing.assert_array_equal(np.concatenate([one.actions for one in dataset.episodes]), arrays["actions"] - 1)
-    do_import(tmp_path, arrays, no_choices=True, overwrite=True)
+    do_import(tmp_path, arrays, choices=False, overwrite=True)
     assert not load_dataset("other/arrays-v0", tmp_path).action_space.discrete
-    with pytest.raises(UserError, match="expected one of them"):
-        do_import(tmp_path, arrays, choices=True, no_choices=True)
+    command = load_dataset("other/arrays-v0", tmp_path).metadata["command"]
+    assert command == "mode-imitation import arrays.npz --out other/arrays-v0 --no-choices"
 
 
 def test_labels_of_every_step_are_those_of_the_episode(tmp_path: Path) -> None:
@@ -347,8 +348,8 @@ def test_sensors_lags_and_changes_are_options(tmp_path: Path) -> None:
         "when 1 before": Sensor(3, 4, "ring"),
     }
     assert dataset.metadata["command"] == (
-        "mode-imitation import arrays.npz --out other/arrays-v0 --actions difference --sensor where=0:1 "
-        "--sensor when=1:2:ring --lags 1 --drop-short 4"
+        "mode-imitation import arrays.npz --out other/arrays-v0 --lags 1 --drop-short 4 "
+        "--actions difference --sensor where=0:1 --sensor when=1:2:ring"
     )
 
 
@@ -366,6 +367,40 @@ def test_sensors_lags_and_changes_are_options(tmp_path: Path) -> None:
 def test_wrong_sensors_are_one_clear_line(tmp_path: Path, sensor: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         do_import(tmp_path, make_arrays(LENGTHS, final=True), sensor=(sensor,))
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ("Pendulum-v1", ""),
+        ("Pendulm-v1", "--env Pendulm-v1 is recorded, but cannot be opened here, .* did you mean 'Pendulum-v1'"),
+        (
+            "CartPole-v1",
+            "but has observations of 4 numbers and actions of 1 choices, the data 3 and 1 numbers:",
+        ),
+    ],
+)
+def test_an_environment_that_does_not_fit_is_recorded_and_told(tmp_path: Path, capsys, env: str, said: str) -> None:
+    observations = np.random.default_rng(0).normal(size=(40, 3))
+    np.savez(tmp_path / "a.npz", observations=observations, actions=observations[:, :1], episode_lengths=[20, 20])
+    words = ["import", str(tmp_path / "a.npz"), "--out", "other/any-v0", "--root", str(tmp_path), "--env", env]
+    assert main(words) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("--env")]
+    assert len(lines) == bool(said)
+    assert not said or re.search(said, lines[0])
+    assert load_dataset("other/any-v0", tmp_path).env_id == env
+
+
+@pytest.mark.parametrize("kind", ["plain", "ring", "rnig"])
+def test_a_kind_of_sensor_that_training_does_not_know_is_refused(tmp_path: Path, capsys, kind: str) -> None:
+    arrays: dict = make_arrays(LENGTHS, final=True)
+    np.savez(tmp_path / "a.npz", **arrays)
+    words = ["import", str(tmp_path / "a.npz"), "--out", "other/any-v0", "--root", str(tmp_path)]
+    assert main([*words, "--sensor", f"where=0:2:{kind}"]) == (2 if kind == "rnig" else 0)
+    if kind == "rnig":
+        said = "--sensor where=0:2:rnig: there is no kind 'rnig', did you mean 'ring'?; expected plain, ring, token"
+        assert said in capsys.readouterr().err
+        assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
 
 
 ROWS = """episode,x,y,obs_speed,obs_turn,action,reward,label
@@ -466,10 +501,10 @@ def test_rare_names_are_taken_on_the_command_line_and_not_listed(tmp_path: Path,
     np.savez(tmp_path / "arrays.npz", **arrays)  # pyright: ignore[reportArgumentType]
     words = ["import", str(tmp_path / "arrays.npz"), "--out", "other/arrays-v0", "--root", str(tmp_path)]
     assert main([*words, "--rewards", "r", "--no-choices"]) == 0
-    assert load_dataset("other/arrays-v0", tmp_path).has_rewards
+    assert load_dataset("other/arrays-v0", tmp_path).has("rewards")
     capsys.readouterr()
     with pytest.raises(SystemExit):
         main(["import", "--help"])
-    options = {line.split()[1].rstrip(",") for line in capsys.readouterr().out.splitlines() if line.startswith("│ --")}
-    assert len(options) <= 15
+    options = set(re.findall(r"^  (--[a-z-]+)", capsys.readouterr().out, flags=re.MULTILINE))
+    assert "--observations" in options
     assert not options & {"--rewards", "--costs", "--headings", "--terminations", "--timeouts"}

@@ -107,4 +107,5 @@ assert shown.getvalue().count("usage: ") == 1 + len(COMMANDS)
 print(*sys.modules)
 """
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert not {"torch", "matplotlib", "minari", "h5py", "sklearn", *SIMULATORS} & set(loaded)
+    unwanted = {"torch", "gymnasium", "rich", "yaml", "matplotlib", "minari", "h5py", "sklearn", *SIMULATORS}
+    assert not unwanted & set(loaded)

@@ -16,7 +16,7 @@ from mode_imitation.reports.layouts import (
     layout_name,
     parse_seeds,
 )
-from mode_imitation.worlds.layout_seeds import EPISODES, SEEDS, training_layout_seed
+from mode_imitation.worlds.worker import EPISODES, SEEDS, training_layout_seed
 
 
 def test_a_longer_list_begins_with_the_shorter_one() -> None:

@@ -16,7 +16,6 @@ from benchmarks.original.claims import learned_at, separates_earlier, separates_
 from benchmarks.original.fit import FitWatcher, action_entropies, uninformed_fit
 from benchmarks.original.method import SETTINGS, original_method
 from mode_imitation.cli import parse
-from mode_imitation.commands.train import TrainCommand
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.sweep.config import SweepConfig
 from mode_imitation.training.config import TrainConfig
@@ -26,7 +25,7 @@ from tests.tiny_sweeps import NAME, stored
 
 
 def test_the_original_method_is_the_same_from_python_and_from_its_config_file() -> None:
-    command = parse("train", TrainCommand, ["some/data-v0", "--config", str(SETTINGS)])
+    command = parse("train", ["some/data-v0", "--config", str(SETTINGS)])
     assert command.settings == original_method()
     assert (original_method().objective, original_method(codes=7).codes) == ("ratio", 7)
 

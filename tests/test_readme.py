@@ -4,7 +4,6 @@ results has the figures that the benchmark wrote."""
 import json
 import re
 import shlex
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,8 @@ import pytest
 
 from benchmarks.modes.config import BenchmarkConfig
 from benchmarks.original.__main__ import OriginalConfig
-from mode_imitation.cli import COMMANDS, parse, read_options
-from mode_imitation.options import known_options
+from mode_imitation.cli import COMMANDS, config_of, parse
+from mode_imitation.options import all_options, read_options
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -39,8 +38,7 @@ def commands(program: str) -> list[str]:
 def test_command_is_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # --config names a file of the project's
     _, name, *arguments = shlex.split(line)
-    module = import_module(f"mode_imitation.commands.{COMMANDS[name].module}")
-    assert parse(name, getattr(module, COMMANDS[name].config), arguments)
+    assert parse(name, arguments)
 
 
 OPTIONS_OF_OTHERS = {"--no-deps"}  # pip's
@@ -49,8 +47,8 @@ OPTIONS_OF_OTHERS = {"--no-deps"}  # pip's
 @pytest.mark.parametrize("name", ["README", *sorted(PAGES.keys() - OF_RELEASE_0_1)])
 def test_options_in_sentences_are_taken_by_a_command(name: str) -> None:
     page = README if name == "README" else PAGES[name]
-    configs = [getattr(import_module(f"mode_imitation.commands.{c.module}"), c.config) for c in COMMANDS.values()]
-    known = {"help", "version"}.union(*map(known_options, [*configs, BenchmarkConfig, OriginalConfig]))
+    configs = [config_of(command) for command in COMMANDS]
+    known = {"help", "version"}.union(*map(all_options, [*configs, BenchmarkConfig, OriginalConfig]))
     taken = {f"--{no}{name.replace('_', '-')}" for name in known for no in ("", "no-")} | OPTIONS_OF_OTHERS
     spans = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))
     ours = [words for words in map(str.split, spans) if words[0] in COMMANDS or words[0].startswith("--")]

@@ -9,13 +9,14 @@ import pytest
 
 from mode_imitation.errors import UserError
 from mode_imitation.reports import report as report_module
-from mode_imitation.reports import report_data
 from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.config import ModesConfig, RolloutConfig
 from mode_imitation.reports.motion import Motion
-from mode_imitation.reports.report import Report, make_report
+from mode_imitation.reports.report import make_report, ratios
+from mode_imitation.reports.report_data import Report
 from mode_imitation.reports.report_writer import PICTURES, as_markdown, summary_lines, write_report
 from mode_imitation.reports.rollout_command import rollout_run
+from mode_imitation.reports.statistics import Interval
 from tests.tiny_runs import random_dataset, random_episode, save_run
 
 LAYOUTS, STEPS = 3, 15
@@ -38,7 +39,7 @@ def without_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_report_holds_what_it_promises(report: Report) -> None:
-    data = report.data
+    data = report.data.as_dict()
     interval = {"mean", "low", "high", "n"}
     assert set(data["experts"]) == {"goal_seeking", "forward_moving"}
     for entry in [*data["modes"], *data["experts"].values()]:
@@ -63,7 +64,7 @@ def test_the_report_holds_what_it_promises(report: Report) -> None:
 
 
 def test_the_report_is_plain_json_and_names_no_path_of_the_machine(report: Report, run: Path) -> None:
-    text = json.dumps(report.data, allow_nan=False)
+    text = json.dumps(report.data.as_dict(), allow_nan=False)
     assert str(run.parent) not in text
 
 
@@ -72,10 +73,11 @@ def test_json_markdown_and_pictures_are_written(report: Report, tmp_path: Path) 
     expected = {file for name, file in PICTURES.items() if name != "blend"}  # which was not asked for
     assert {path.name for path in written} == {"report.json", "report.md", *expected}
     assert {path.name for path in (tmp_path / "out").iterdir()} == {path.name for path in written}
-    assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(json.dumps(report.data))
+    assert json.loads((tmp_path / "out" / "report.json").read_text()) == json.loads(json.dumps(report.data.as_dict()))
     text = (tmp_path / "out" / "report.md").read_text()
     for wanted in ("## Modes", "## Experts on the same layouts", "## Codes against labels", *expected):
         assert wanted in text
+    assert "The policy has no memory" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(line.endswith(" |") for line in rows)
 
@@ -85,7 +87,7 @@ def test_later_reports_drive_the_experts_from_the_cache_beside_the_runs(run: Pat
     assert len(files) == 2 * LAYOUTS
     written = [file.stat().st_mtime_ns for file in files]
     again = make_report(ModesConfig(run=run, layouts=LAYOUTS, steps=STEPS))
-    assert again.data["experts"] == report.data["experts"]
+    assert again.data.experts == report.data.experts
     assert [file.stat().st_mtime_ns for file in files] == written
 
 
@@ -94,12 +96,13 @@ def test_without_a_simulator_the_rest_is_reported_and_the_gap_is_named(
 ) -> None:
     without_simulator(monkeypatch)
     found = make_report(ModesConfig(run=run))
-    assert found.data["experts"] == {}
-    assert found.data["layouts"] == []
-    assert found.data["modes"][0]["goals"] is None
-    assert found.data["clustering"]["n_modes"] == 3
-    assert len(found.data["left_out"]) == 1
-    assert "safety_gymnasium is not installed" in found.data["left_out"][0]
+    assert found.data.experts == {}
+    assert found.data.layouts == []
+    assert found.data.modes[0].figures["goals"] is None
+    assert found.data.clustering is not None
+    assert found.data.clustering["n_modes"] == 3
+    assert len(found.data.left_out) == 1
+    assert "safety_gymnasium is not installed" in found.data.left_out[0]
     names = {path.name for path in write_report(found, tmp_path)}
     assert PICTURES["panels"] not in names
     assert PICTURES["confusion"] in names
@@ -124,15 +127,15 @@ def test_data_without_labels_positions_and_environment_still_has_a_report(
     bare = type(bare)(bare.name, bare.episodes)
     save_run(tmp_path / "run", tmp_path / "data", bare)
     found = make_report(ModesConfig(run=tmp_path / "run"))
-    assert found.data["clustering"] is None
-    assert found.data["confusion"] is None
-    assert found.data["leak"] is not None
-    assert all(entry["expert"] is None for entry in found.data["modes"])
-    said = " ".join(found.data["left_out"])
+    assert found.data.clustering is None
+    assert found.data.confusion is None
+    assert found.data.leak is not None
+    assert all(entry.expert is None for entry in found.data.modes)
+    said = " ".join(found.data.left_out)
     for gap in ("no labels", "names no environment", "which observations are lidar"):
         assert gap in said
     assert "## Left out" in as_markdown(found.data)
-    assert found.data["modes"][0]["description"].startswith("mean action (")
+    assert found.data.modes[0].description.startswith("mean action (")
     assert {path.name for path in write_report(found, tmp_path / "out")} >= {"report.json", PICTURES["shares"]}
 
 
@@ -146,12 +149,12 @@ def test_a_dataset_that_is_gone_or_has_changed_is_left_out_and_said_so(
     gone = {"source": {"root": str(tmp_path / "nowhere"), "name": dataset.name}}
     save_run(tmp_path / "run", tmp_path / "data", dataset, gone if change == "missing" else other)
     found = make_report(ModesConfig(run=tmp_path / "run"))
-    assert found.data["clustering"] is None
-    assert found.data["leak"] is None
-    assert any("clustering" in line for line in found.data["left_out"])
+    assert found.data.clustering is None
+    assert found.data.leak is None
+    assert any("clustering" in line for line in found.data.left_out)
     assert summary_lines(found.data)
     named = make_report(ModesConfig(run=tmp_path / "run", dataset=dataset.name, root=tmp_path / "data"))
-    assert named.data["clustering"] is not None
+    assert named.data.clustering is not None
 
 
 def test_an_unknown_label_asks_for_the_experts_file_and_runs_nothing(
@@ -161,8 +164,8 @@ def test_an_unknown_label_asks_for_the_experts_file_and_runs_nothing(
     episodes = tuple(replace(one, expert=f"x{index % 2}.py:Evil") for index, one in enumerate(dataset.episodes))
     save_run(tmp_path / "run", tmp_path / "data", replace(dataset, episodes=episodes))
     found = make_report(ModesConfig(run=tmp_path / "run", layouts=1, steps=5))
-    assert found.data["experts"] == {}
-    assert any("--expert file.py:Class" in line for line in found.data["left_out"])
+    assert found.data.experts == {}
+    assert any("--expert file.py:Class" in line for line in found.data.left_out)
 
 
 @pytest.mark.parametrize(
@@ -222,9 +225,9 @@ def test_a_leak_that_cannot_be_measured_is_left_out_and_said_so(
     episodes = tuple(replace(episode, disturbed=disturbed) for episode in dataset.episodes)
     save_run(tmp_path / "run", tmp_path / "data", replace(dataset, episodes=episodes), {"config": {"segment": 20}})
     found = make_report(ModesConfig(run=tmp_path / "run"))
-    assert found.data["leak"] is None
+    assert found.data.leak is None
     line = "left out: leak: no undisturbed window of 6 steps lies within a segment of 20"
-    assert line in found.data["left_out"]
+    assert line in found.data.left_out
     assert line.removeprefix("left out: ") in as_markdown(found.data)
     assert not any("leaks" in line for line in summary_lines(found.data))
 
@@ -236,10 +239,11 @@ def test_a_ratio_to_an_expert_whose_return_may_be_nothing_is_left_out() -> None:
         return [Drive(random_episode(1), Motion(steps=1, goals=3, return_=value)) for value in returns.tolist()]
 
     mode, good, poor = drives(rng.normal(1, 0.5, 20)), drives(rng.normal(2, 1, 20)), drives(rng.normal(0.1, 1, 20))
-    found = report_data._ratios(mode, good, seed=0)
-    assert found["goals"] == {"mean": 1.0, "low": 1.0, "high": 1.0, "n": 20}
-    assert found["return"]["low"] < 0.5 < found["return"]["high"]
-    assert report_data._ratios(mode, poor, seed=0) == {"goals": found["goals"], "return": None}
+    found = ratios(mode, good, seed=0)
+    assert found["goals"] == Interval(1.0, 1.0, 1.0, 20)
+    assert found["return"] is not None
+    assert found["return"].low < 0.5 < found["return"].high
+    assert ratios(mode, poor, seed=0) == {"goals": found["goals"], "return": None}
 
 
 def test_layouts_that_training_saw_are_refused(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Sensors, the map of windows, blends, and `--require`, on untrained models and random data."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import ActionSpace, in_sight
 from mode_imitation.errors import UserError
 from mode_imitation.model.heads import CategoricalHead, GaussianHead
-from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
+from mode_imitation.reports.closed_loop import WEIGHTS, drive_blend, parse_blend
 from mode_imitation.reports.clustering import exemplar_episodes, sort_dataset
 from mode_imitation.reports.latent_map import make_latent_map, principal_axes
 from mode_imitation.reports.layouts import BLOCKS, held_out_layouts
@@ -177,10 +178,10 @@ def test_the_ends_of_a_blend_are_the_modes_themselves() -> None:
     assert speeds is not None
     for index, mode in ((0, 0), (2, 2)):
         expected = np.mean([drive.motion.speed or 0.0 for drive in drives[mode]])
-        assert speeds[index]["mean"] == pytest.approx(expected, rel=1e-4)
+        assert speeds[index].mean == pytest.approx(expected, rel=1e-4)
     assert blend.distances[0] == pytest.approx(0.0, abs=1e-5)
     assert blend.distances[1] > 0.1
-    json.dumps(blend.as_dict(), allow_nan=False)
+    json.dumps(asdict(blend), allow_nan=False)
 
 
 def test_modes_answers_requirements_with_its_exit_status_and_draws_the_blend(
@@ -226,8 +227,9 @@ def test_a_guarantee_that_cannot_be_given_is_named(tmp_path: Path, monkeypatch: 
     from mode_imitation.reports.report import make_report
 
     save_run(tmp_path / "run", tmp_path / "data", random_dataset())
-    monkeypatch.setattr(guarantees, "TOP_SPEED", {})
+    monkeypatch.delitem(guarantees.TOP_SPEED, "Point")
     found = make_report(ModesConfig(run=tmp_path / "run", layouts=1, steps=5))
-    assert any("guarantees of the return: of the robot Point" in line for line in found.data["left_out"])
-    assert found.data["modes"][0]["guarantees"]["return"] is None
-    assert found.data["modes"][0]["guarantees"]["goals"] is not None
+    assert any("guarantees of the return: of the robot Point" in line for line in found.data.left_out)
+    assert found.data.modes[0].guarantees is not None
+    assert found.data.modes[0].guarantees["return"] is None
+    assert found.data.modes[0].guarantees["goals"] is not None

@@ -9,7 +9,8 @@ from mode_imitation.data.dataset import load_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.reports import rollout_command
 from mode_imitation.reports.config import RolloutConfig
-from mode_imitation.reports.rollout_command import RolloutResult, command_of, rollout_run
+from mode_imitation.reports.drives import Drives
+from mode_imitation.reports.rollout_command import command_of, rollout_run
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
 from tests.tiny_runs import random_dataset, random_model, save_run
@@ -24,11 +25,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def drive(run: Path, **options) -> RolloutResult:
+def drive(run: Path, **options) -> Drives:
     return rollout_run(RolloutConfig(run=run, steps=STEPS, root=run.parent / "data", **options))
 
 
-def recomputed_actions(result: RolloutResult, contexts: np.ndarray) -> list[np.ndarray]:
+def recomputed_actions(result: Drives, contexts: np.ndarray) -> list[np.ndarray]:
     policy = Policy(random_model())
     return [
         np.clip(policy.steer(context=contexts).act(drive.episode.observations[:-1]), -1, 1) for drive in result.drives
@@ -75,7 +76,7 @@ def test_rollouts_are_written_as_a_dataset_and_drawn(run: Path, tmp_path: Path) 
     assert picture.stat().st_size > 1000
     stored = load_dataset("out/steered-v0", run.parent / "data")
     assert stored.layout_seeds == [500, 501, 502]
-    assert stored.has_scenes
+    assert stored.has("scene")
     assert stored.env_id == "SafetyPointGoal1-v0"
     assert stored.metadata["time_step"] == pytest.approx(0.02)
     assert stored.metadata["command"] == ("mode-imitation rollout run --context 0.1,0.9,0,0 --seeds 500:503 --steps 10")
@@ -106,7 +107,7 @@ def test_where_nothing_can_film_nothing_drives(run: Path, tmp_path: Path, monkey
         raise UserError("no way to render")
 
     monkeypatch.setattr(render, "headless_backend", missing)
-    monkeypatch.setattr(rollout_command, "drive_policy", None)
+    monkeypatch.setattr(rollout_command, "drive_seeds", None)
     with pytest.raises(UserError, match="no way to render"):
         drive(run, mode=0, seeds="4", video=tmp_path / "a.mp4", out="out/never-v0")
     assert not (run.parent / "data" / "out" / "never-v0").exists()
@@ -149,7 +150,7 @@ def test_sampled_actions_are_the_same_for_the_same_seed(run: Path) -> None:
 def test_options_that_make_no_sense_are_refused_before_anything_drives(
     run: Path, options: dict, complaint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollout_command, "drive_policy", None)
+    monkeypatch.setattr(rollout_command, "drive_seeds", None)
     with pytest.raises(UserError) as error:
         drive(run, **options)
     assert complaint in str(error.value)

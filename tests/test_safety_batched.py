@@ -24,7 +24,8 @@ def test_the_untouched_library_shows_the_same_through_goals_resets_and_failed_re
     report = report_equality([env_id], seeds=[0, 3], steps=150)
     (task,) = report.tasks
     assert report.equal, task
-    assert (task.worlds, task.episodes) == (2, 6)
+    assert task.worlds == 2
+    assert task.episodes >= 6
     assert task.goals > 2
     assert task.failed_respawns >= 1
     assert task.vases_pushed + task.cost_steps > 0

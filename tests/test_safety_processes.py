@@ -17,10 +17,9 @@ from gymnasium.vector import AutoresetMode
 
 from mode_imitation.errors import UserError
 from mode_imitation.worlds.rollout import ExpertController, rollout
-from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec, process_worlds, world_choice
+from mode_imitation.worlds.safety import NavigationVectorEnv, make_vec, process_worlds, vector_env
 from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
-from mode_imitation.worlds.safety.world_arrays import ArraySizes, SharedArrays, WorldArrays
-from mode_imitation.worlds.safety.world_group import Ear
+from mode_imitation.worlds.safety.process_worlds import LineReader
 from tests.running import is_running
 
 POINT = "SafetyPointGoal0-v0"
@@ -101,9 +100,11 @@ def test_recorded_episodes_are_the_same_to_the_bit(spread: Any, single: Any) -> 
 def test_only_the_worlds_that_are_asked_step(spread: Any, single: Any, worlds: list[int]) -> None:
     for env in (spread, single):
         env.reset(seed=2)
-        env.step_worlds(np.ones((N, 2)), np.array(worlds))
+        before = env.arrays.observations.copy()
+        env._worlds.step(np.ones((N, 2)), np.array(worlds))
+        stepped = (env.arrays.observations != before).any(axis=1)
+        np.testing.assert_array_equal(stepped, [world in worlds for world in range(N)])
     np.testing.assert_array_equal(spread.arrays.observations, single.arrays.observations)
-    np.testing.assert_array_equal(spread.steps, [world in worlds for world in range(N)])
 
 
 def test_bad_actions_step_no_world(spread: Any) -> None:
@@ -136,21 +137,22 @@ def test_the_library_path_is_spread_too() -> None:
 @pytest.mark.parametrize("unlucky", [0, 2])
 def test_a_layout_that_cannot_be_placed_harms_no_other_world(tmp_path: Path, monkeypatch, unlucky: int) -> None:
     (tmp_path / "stubborn_group.py").write_text(
-        "from mode_imitation.worlds.safety import world_group\n"
+        "from mode_imitation.worlds.safety import process_worlds\n"
         "from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds\n"
         "reset = BatchedWorlds.reset\n"
         "def stubborn(self, worlds, seeds):\n"
         "    good = [seed != 13 for seed in seeds]\n"
         "    reset(self, worlds[good], [seed for seed in seeds if seed != 13])\n"
         "    return [(world, 'unlucky') for world in worlds[[not one for one in good]].tolist()]\n"
-        "if __name__ == '__main__':\n"
+        "def serve_group():\n"
         "    BatchedWorlds.reset = stubborn\n"
-        "    world_group.main()\n"
+        "    process_worlds.serve_group()\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(process_worlds, "MODULE", "stubborn_group")
+    stubborn_group = importlib.import_module("stubborn_group")
+    monkeypatch.setattr(process_worlds, "serve_group", stubborn_group.serve_group)
     # Worlds 0 and 1 are stepped in this process.
-    monkeypatch.setattr(BatchedWorlds, "reset", importlib.import_module("stubborn_group").stubborn)
+    monkeypatch.setattr(BatchedWorlds, "reset", stubborn_group.stubborn)
     monkeypatch.delitem(sys.modules, "stubborn_group")
     env, single = make_vec(POINT, 3, processes=2), make_vec(POINT, 3, processes=1)
     seeds = [11, 12, 14]
@@ -183,9 +185,9 @@ def test_an_interruption_in_this_processes_group_ends_the_others(monkeypatch) ->
 
 @pytest.mark.parametrize("cores", [1, 2])
 def test_processes_stay_awake_only_where_each_has_a_core_and_show_the_same(monkeypatch, single, cores: int) -> None:
-    monkeypatch.setattr(world_choice, "cores", lambda: cores)
+    monkeypatch.setattr(vector_env, "cores", lambda: cores)
     env: Any = make_vec(POINT, N, processes=2, threads=1, max_episode_steps=60)
-    assert (env._worlds._ears[0].patience_s > 0) == (cores == 2)
+    assert (env._worlds._replies[0].patience_s > 0) == (cores == 2)
     np.testing.assert_equal(env.reset(seed=6), single.reset(seed=6))
     for _ in range(20):
         np.testing.assert_equal(env.step(np.ones((N, 2))), single.step(np.ones((N, 2))))
@@ -195,14 +197,14 @@ def test_processes_stay_awake_only_where_each_has_a_core_and_show_the_same(monke
 def test_who_waits_for_a_line_stays_awake_only_where_the_last_one_came_soon() -> None:
     reading, writing = os.pipe()
     with os.fdopen(reading) as lines:
-        ear = Ear(lines, float("inf"))
+        reader = LineReader(lines, float("inf"))
         for patience_s, awake in ((float("inf"), True), (0.0, False), (float("inf"), True)):
-            ear.patience_s = patience_s
+            reader.patience_s = patience_s
             os.write(writing, b"step\n")
-            assert ear.readline() == "step\n"
-            assert ear.awake == awake
+            assert reader.readline() == "step\n"
+            assert reader.awake == awake
         os.close(writing)
-        assert ear.readline() == ""
+        assert reader.readline() == ""
 
 
 def test_a_process_that_dies_is_named_and_close_frees_the_rest() -> None:
@@ -263,21 +265,9 @@ def test_a_number_of_processes_that_makes_no_sense_is_refused(processes: Any) ->
     ],
 )
 def test_what_is_left_open_follows_the_cores_and_the_worlds(monkeypatch, n_worlds, asked, expected) -> None:
-    monkeypatch.setattr(world_choice, "cores", lambda: 4)
-    assert world_choice.spread(n_worlds, *asked, threadable=True) == expected
-    assert world_choice.spread(n_worlds, *asked, threadable=False) == (1, expected[1])
-
-
-def test_arrays_lie_side_by_side_in_their_memory() -> None:
-    sizes = ArraySizes(n_worlds=3, obs_dim=5, act_dim=2, n_hazards=2, n_vases=0)
-    for kind in (WorldArrays, SharedArrays):
-        arrays, memory = kind(sizes), bytearray(kind.nbytes(sizes))
-        there = kind(sizes, memory)
-        for number, (name, (shape, _)) in enumerate(kind.fields(sizes).items()):
-            assert getattr(arrays, name).shape == shape
-            getattr(there.part(1, 3), name)[:] = getattr(arrays, name)[1:] = number
-        for name in kind.fields(sizes):
-            np.testing.assert_array_equal(getattr(kind(sizes, memory), name), getattr(arrays, name))
+    monkeypatch.setattr(vector_env, "cores", lambda: 4)
+    assert vector_env.spread(n_worlds, *asked, threadable=True) == expected
+    assert vector_env.spread(n_worlds, *asked, threadable=False) == (1, expected[1])
 
 
 def towards_goal(env: NavigationVectorEnv) -> np.ndarray:

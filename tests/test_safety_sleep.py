@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mode_imitation.errors import UserError
-from mode_imitation.worlds.safety import make_vec, world_choice
+from mode_imitation.worlds.safety import make_vec, vector_env
 from mode_imitation.worlds.safety.sleep import can_sleep
 
 N, STEPS = 12, 400
@@ -27,7 +27,7 @@ def drive(env_id: str, towards: str, *, seeds: list[int], actions: np.ndarray | 
     for step in range(STEPS):
         action = actions[step] if actions is not None else steer(env, towards, rng)
         taken.append(action)
-        env.step_worlds(action, np.arange(len(seeds)))
+        env.step(action)
         arrays = env.arrays
         outcome = [arrays.observations, arrays.rewards, arrays.costs, arrays.goals_met, arrays.positions]
         shown.append([part.copy() for part in outcome])
@@ -103,7 +103,7 @@ def test_vases_sleep_in_later_episodes_too() -> None:
     for seed in (1, None):
         env.reset(seed=seed)
         for _ in range(SETTLED):
-            env.step_worlds(np.zeros((2, 2)), np.arange(2))
+            env.step(np.zeros((2, 2)))
         assert [task.data.ntree_awake for task in env.tasks] == [1, 1]
     env.close()
 
@@ -115,7 +115,7 @@ def test_vases_may_still_sleep_where_no_place_was_found_for_a_goal() -> None:
     (task,) = env.tasks
     allowed = task.model.opt.enableflags
     task.random_generator.sample_goal_position = lambda: False
-    env.step_worlds(np.zeros((1, 2)), np.arange(1))
+    env.step(np.zeros((1, 2)))
     assert env.arrays.terminations.all()
     assert task.model.opt.enableflags == allowed != 0
     env.close()
@@ -134,6 +134,6 @@ def test_where_vases_cannot_sleep_it_says_so(monkeypatch: pytest.MonkeyPatch) ->
         make_vec("SafetyPointGoal1-v0", 2, path="library", physics="sleeping")
     with pytest.raises(UserError, match="unknown physics 'quick'; expected exact, sleeping, fast"):
         make_vec("SafetyPointGoal1-v0", 2, physics="quick")  # type: ignore[arg-type]
-    monkeypatch.setattr(world_choice, "can_sleep", lambda: False)
+    monkeypatch.setattr(vector_env, "can_sleep", lambda: False)
     with pytest.raises(UserError, match=r"expected mujoco >= 3\.4"):
         make_vec("SafetyPointGoal1-v0", 2, physics="sleeping")

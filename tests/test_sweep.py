@@ -14,14 +14,12 @@ from sklearn.metrics import normalized_mutual_info_score
 from mode_imitation import plots
 from mode_imitation.atomic import locked
 from mode_imitation.cli import main, parse
-from mode_imitation.commands.train import TrainCommand
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
-from mode_imitation.reports.sweep.cells import CODE, MODULE, code_digest
+from mode_imitation.reports.sweep.cells import CODE, code_digest, prepare
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
-from mode_imitation.reports.sweep.sweep import sweep
-from mode_imitation.reports.sweep.writer import COLUMNS, WITH_LABELS, columns, rows, write_sweep
+from mode_imitation.reports.sweep.sweep import COLUMNS, WITH_LABELS, sweep, write_sweep
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import fit
 from mode_imitation.training.run_folder import read_info
@@ -106,10 +104,10 @@ def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str
     assert one.recommendation.to_dict() == other.recommendation.to_dict()
     assert [cell["codes"] for cell in one.cells] == [cell["codes"] for cell in other.cells]
     assert [cell["criteria"] for cell in one.cells] == [cell["criteria"] for cell in other.cells]
-    shown = [columns(one)[len(COLUMNS) :], columns(other)[len(COLUMNS) :]]
+    shown = [one.columns[len(COLUMNS) :], other.columns[len(COLUMNS) :]]
     assert shown == [(WITH_LABELS,), (WITH_LABELS,) if labels == "shuffled" else ()]
     if labels == "shuffled":
-        assert rows(one) != rows(other)
+        assert one.rows != other.rows
 
 
 def test_the_files_of_a_sweep(tmp_path: Path) -> None:
@@ -132,7 +130,7 @@ def test_agreement_is_the_median_of_the_seeds_nmi(tmp_path: Path) -> None:
     data = stored(tmp_path)
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=3), in_this_process)
     scores = [normalized_mutual_info_score(data.labels, cell["codes"]) for cell in found.cells]
-    assert [row[-1] for row in rows(found)] == [f"{np.median(scores):.3f}"]
+    assert [row[-1] for row in found.rows] == [f"{np.median(scores):.3f}"]
 
 
 def test_a_dataset_without_labels_is_chosen_for_too(
@@ -149,7 +147,7 @@ def test_a_dataset_without_labels_is_chosen_for_too(
     assert "next: mode-imitation train" in printed
     # The settings of a trial are told, and not carried into the command.
     assert "a trial: --joint-iterations and --judge-iterations are not as in `train`" in printed
-    command = parse("train", TrainCommand, shlex.split(printed[printed.index("next: ") :])[3:])
+    command = parse("train", shlex.split(printed[printed.index("next: ") :])[3:])
     assert command.settings == dataclasses.replace(TrainConfig(), codes=2, stride=2)
     assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
 
@@ -180,7 +178,7 @@ def test_experts_that_take_turns_are_nobody_s_label(tmp_path: Path) -> None:
     episodes = [dataclasses.replace(one, expert="plus+minus", acting=half) for one in two_laws(n_each=5).episodes]
     write_dataset(NAME, episodes, root=tmp_path)
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=1), in_this_process)
-    assert columns(found) == COLUMNS
+    assert found.columns == COLUMNS
 
 
 def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +189,7 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monk
     found = sweep(tiny(tmp_path, tmp_path / "sweep", codes="3", strides="2", **sizes), in_this_process)
     words = shlex.split(str(found.command))
     assert words[:3] == ["mode-imitation", "train", NAME]
-    settings = parse("train", TrainCommand, words[2:]).settings
+    settings = parse("train", words[2:]).settings
     chosen = found.recommendation.setting
     assert chosen is not None
     assert (settings.codes, settings.stride, settings.seed) == (3, 2, chosen.seeds[0])
@@ -282,7 +280,7 @@ def test_data_that_no_cell_can_be_trained_on_are_refused_before_anything_is_writ
 
 
 def test_all_that_decides_what_is_in_a_cell_is_in_the_digest_of_the_code() -> None:
-    loaded = imported_folders(MODULE, "mode_imitation.training.fit", "mode_imitation.reports.sweep.choice")
+    loaded = imported_folders(prepare.__module__, "mode_imitation.training.fit", "mode_imitation.reports.sweep.choice")
     assert loaded <= {"mode_imitation", *(f"mode_imitation/{room}" for room in CODE)}
 
 

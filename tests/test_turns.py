@@ -14,8 +14,8 @@ from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.report import make_report
 from mode_imitation.reports.report_writer import PICTURES, summary_lines, write_report
-from mode_imitation.reports.switches import NEAR
 from mode_imitation.reports.turns import (
+    NEAR,
     codes_of_steps,
     drivers,
     drivers_of_windows,
@@ -177,14 +177,15 @@ def test_the_report_says_whether_training_found_whose_turn_it_was(tmp_path: Path
     run = tmp_path / "runs" / "turns"
     save_run(run, tmp_path / "data", dataset, {"training_episodes": [0, 1], "switches": switches})
     report = make_report(ModesConfig(run=run, layouts=2, steps=15))
-    scores = report.data["turns"]
+    scores = report.data.turns
+    assert scores is not None
     assert scores["episodes"] == 2
     assert 0.9 < scores["all_steps"]["right_per_step"] < 1  # two steps of 80 are late
     assert turn_line(scores) in summary_lines(report.data)
     assert "; of 6 switches 1.00 have a found one within 20 steps, the nearest 0 off in the median" in turn_line(scores)
     assert turn_line(scores).endswith("; of 6 found ones 1.00 have a true one")
-    assert set(report.data["experts"]) == set(NAMES)
-    assert {entry["expert"] for entry in report.data["modes"]} <= {*NAMES, None}
+    assert set(report.data.experts) == set(NAMES)
+    assert {entry.expert for entry in report.data.modes} <= {*NAMES, None}
     written = write_report(report, tmp_path / "out")
     assert tmp_path / "out" / PICTURES["confusion"] in written
     assert json.loads((tmp_path / "out" / "report.json").read_text())["turns"] == scores

@@ -1,6 +1,7 @@
 """From cells to results: means over seeds and layouts, with intervals, and differences between methods."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def closed_loop(cells: Cells, reference: Cells, expert: str, drawn: str) -> dict
 def interval(values: np.ndarray, reference: np.ndarray | None = None, **options: Any) -> dict[str, float] | None:
     """As `bootstrap_crossed`, for JSON."""
     found = bootstrap_crossed(values, reference, **options)
-    return None if found is None else found.as_dict()
+    return None if found is None else asdict(found)
 
 
 def ratio(values: np.ndarray, reference: np.ndarray, *, trained: bool = True) -> dict[str, float] | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mode_imitation.atomic import write_json
-from mode_imitation.processes import WorkerDiedError, one_line, run_tasks
+from mode_imitation.processes import Prepare, WorkerDiedError, one_line, run_tasks
 from mode_imitation.versions import digest_of_code, platform_name, versions
 
 FORMAT = 2
@@ -24,7 +24,6 @@ FORMAT = 2
 CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
 TRAINED_BY = ("method", "seed", "train")
 """What of a job decides the trained policy, beside the data."""
-WORKER = "benchmarks.modes.worker"
 ROOMS = ("data", "model", "discovery", "training", "steering", "worlds", "worlds/safety", "reports")
 CODE = (*(f"mode_imitation/{room}" for room in ROOMS), "experts", "benchmarks/modes", "benchmarks/original")
 """Folders of the project whose code decides the figures of a cell."""
@@ -115,13 +114,13 @@ def code_digest() -> str:
     return digest_of_code(CODE)
 
 
-def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = WORKER) -> Generator[tuple[Cell, str | None]]:
+def run_cells(cells: Sequence[Cell], n_jobs: int, prepare: Prepare | None = None) -> Generator[tuple[Cell, str | None]]:
     """Do every cell in a process; yield each as it ends, with the reason where it failed (it is recorded too).
 
     Args:
         cells: in the order in which they are begun.
         n_jobs: processes, at least 1, each on one core.
-        module: see `worker`.
+        prepare: what processes do; None for `worker.prepare`.
 
     Raises:
         OSError: a failure cannot be recorded (the disk is full, say).
@@ -130,8 +129,11 @@ def run_cells(cells: Sequence[Cell], n_jobs: int, module: str = WORKER) -> Gener
     When the iteration is left early, Ctrl-C included, the processes end at once; what they had begun is done again, or
     gone on with, by the next call.
     """
+    if prepare is None:
+        from benchmarks.modes.worker import prepare
+
     tasks = [{"folder": str(cell.folder), "run": str(cell.run), "job": cell.job} for cell in cells]
-    with closing(run_tasks(module, None, tasks, n_jobs)) as outcomes:
+    with closing(run_tasks(prepare, None, tasks, n_jobs)) as outcomes:
         for index, outcome in outcomes:
             cell, reason = cells[index], None
             if isinstance(outcome, WorkerDiedError):

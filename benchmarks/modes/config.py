@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from mode_imitation.errors import UserError, near_matches
 from mode_imitation.model.config import RingKind
+from mode_imitation.options import Argument
 from mode_imitation.reports.layouts import held_out_layouts
 
 ENV_ID = "SafetyPointGoal1-v0"
@@ -91,7 +90,7 @@ LEAST = {"seeds": 1, "layouts": 2, "episodes": 2, "jobs": 1, "iterations": 1, "m
 class BenchmarkConfig:
     """Every method on the same demonstrations and layouts, over training seeds, with intervals."""
 
-    set: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="two|four|six|turns")]
+    set: Annotated[str, Argument("two|four|six|turns")]
     """two: goal_seeking and forward_moving; four: circling and backward_moving too; six: hazard_avoiding and
     slow_goal_seeking as well; turns: the experts of two, who take turns within each episode."""
     seeds: int = SEEDS

@@ -12,9 +12,8 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
-from mode_imitation.reports.clustering import compare_with_labels, sort_dataset
+from mode_imitation.reports.clustering import Confusion, compare_with_labels, sort_dataset
 from mode_imitation.reports.leak import measure_leak
-from mode_imitation.reports.metrics import Confusion
 from mode_imitation.reports.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy

@@ -68,7 +68,7 @@ def run_benchmark(config: BenchmarkConfig) -> Finished:
     missing = [cell for cell in cells if cell.read() is None]
     there = len(cells) - len(missing)
     if missing:
-        from mode_imitation.worlds.safety.world_choice import cores
+        from mode_imitation.processes import cores
 
         # What a cell trains lies in a folder that two benchmarks would both write to.
         busy = f"another benchmark of {config.set} is at work in {config.out}; wait for it, or choose another --out"

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from benchmarks.modes.config import REFERENCE
-from mode_imitation.reports.switches import NEAR
+from mode_imitation.reports.turns import NEAR
 
 MEAN_OVER_SEEDS = "means over seeds [least, largest]"
 DISCOVERY = {

@@ -1,4 +1,4 @@
-"""Cells in a process of their own: run with `python -m`, see `mode_imitation.processes.serve`."""
+"""Cells in a process of their own: see `mode_imitation.processes.run_tasks`."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.modes.cells import CODE_FILE, LOG, Cell, code_digest
 from mode_imitation.atomic import write_text
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 
 WORLDS = 200
 """Most worlds side by side: their memory is less than the episodes' that they make."""
@@ -89,7 +89,3 @@ def _log_to(path: Path) -> None:
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
             os.dup2(log.fileno(), stream.fileno())
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
-import tyro
 
 from benchmarks.command import run_command
 from benchmarks.original.method import original_method
 from mode_imitation.errors import UserError
+from mode_imitation.options import Argument
 from mode_imitation.reports.sweep.config import SweepConfig, whole_numbers
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.versions import versions
@@ -30,7 +30,7 @@ CURVE_POINTS = 40
 class OriginalConfig:
     """Train a grid of k, step size and seed by the original objective and by ours, and compare with labels."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    dataset: Annotated[str, Argument("DATASET")]
     """Name below the root, or a path; with the labels of two experts or more, each with episodes of its own."""
     codes: str = "2,3,4,8"
     """k to try."""
@@ -69,12 +69,11 @@ class OriginalConfig:
 
 def train_grid(config: OriginalConfig, dataset: "TrajectoryDataset") -> list[dict[str, Any]]:
     """Every cell, trained where it is missing."""
-    from benchmarks.original.worker import MODULE
+    from benchmarks.original.worker import prepare
     from mode_imitation.atomic import write_json
     from mode_imitation.data.storage import resolve_root
-    from mode_imitation.processes import one_line, run_tasks
+    from mode_imitation.processes import cores, one_line, run_tasks
     from mode_imitation.progress import progress
-    from mode_imitation.worlds.safety.world_choice import cores
 
     grid, found = config.grid(), {}
     for index, (cell, training) in enumerate(grid):
@@ -89,7 +88,7 @@ def train_grid(config: OriginalConfig, dataset: "TrajectoryDataset") -> list[dic
     failed = []
     with (
         progress("original experiment", len(tasks), "trainings") as bar,
-        closing(run_tasks(MODULE, job, tasks, config.jobs or cores())) as outcomes,
+        closing(run_tasks(prepare, job, tasks, config.jobs or cores())) as outcomes,
     ):
         for position, outcome in outcomes:
             index = missing[position]

@@ -1,4 +1,4 @@
-"""One training of the experiment in a process of its own: run with `python -m`, see `processes.serve`."""
+"""One training of the experiment in a process of its own: see `processes.run_tasks`."""
 
 import tempfile
 from collections.abc import Callable
@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 from mode_imitation.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from mode_imitation.data import TrajectoryDataset
-
-MODULE = "benchmarks.original.worker"
 
 
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str, Any]]:
@@ -31,8 +29,7 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         "episode_nmi" of the training's codes, "n_modes", and "fit", see `FitWatcher.curves`.
     """
     from benchmarks.original.fit import FitWatcher
-    from mode_imitation.reports.clustering import sort_dataset
-    from mode_imitation.reports.metrics import clustering_scores, confusion_matrix
+    from mode_imitation.reports.clustering import clustering_scores, confusion_matrix, sort_dataset
     from mode_imitation.training.fit import fit
 
     watcher = FitWatcher(dataset, config)
@@ -40,7 +37,7 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         run = fit(dataset, config, f"{folder}/run", hook=watcher)
     labels, found = np.array(dataset.labels), sort_dataset(run.model, dataset)
     of_window = labels[found.episode_of_window]
-    confusion = confusion_matrix(of_window, found.codes, found.n_codes)
+    confusion = confusion_matrix(of_window, found.codes, found.distances.shape[1])
     return {
         "status": "done",
         "experts": confusion.labels,
@@ -50,7 +47,3 @@ def run_cell(dataset: "TrajectoryDataset", config: TrainConfig) -> dict[str, Any
         "n_modes": run.model.n_modes,
         "fit": watcher.curves(),
     }
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -4,16 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.reports.config import AttributeConfig as AttributeCommand
-
-__all__ = ["AttributeCommand", "print_attribution", "run"]
+from mode_imitation.reports.config import AttributeConfig
 
 MOST_ROWS = 40
 MOST_SEGMENTS = 6
 """Printed for an episode; the file has all of them."""
 
 
-def run(config: AttributeCommand) -> int:
+def run(config: AttributeConfig) -> int:
     """Attribute, print the segments, say where the rest is."""
     from mode_imitation.reports.attribution_report import attribute_dataset, write_attribution
 
@@ -56,7 +54,7 @@ def print_attribution(data: Mapping[str, Any]) -> None:
 
 def print_agreement(scores: Mapping[str, Any]) -> None:
     """Right steps by expert, switches, and how far probabilities can be believed."""
-    from mode_imitation.reports.switches import switch_line
+    from mode_imitation.reports.turns import switch_line
 
     print_table(
         "Beside the labels, which the attribution did not see (undisturbed steps)",

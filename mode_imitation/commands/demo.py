@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mode_imitation.errors import UserError
 
 if TYPE_CHECKING:
-    from mode_imitation.reports.report import Report
+    from mode_imitation.reports.report_data import Report
 
 DATASET = "pointgoal1/two-experts-v0"
 EXPERTS = ("goal_seeking", "forward_moving")
@@ -133,7 +133,7 @@ def animate(report: "Report", config: DemoCommand) -> None:
     policy = load_policy(config.out / "run")
     # The mode that finds most goals is left for a short while and taken up again, which shows both the other mode and
     # that the way back is found.
-    goals = {entry["mode"]: entry["goals"]["mean"] for entry in report.data["modes"]}
+    goals = {entry.mode: found.mean for entry in report.data.modes if (found := entry.figures["goals"])}
     best = max(goals, key=lambda mode: goals[mode])
     stretches = [f"{best}:{config.steps // 4},{mode}:{config.steps // 20}" for mode in policy.modes if mode != best]
     rollout_run(
@@ -146,7 +146,7 @@ def animate(report: "Report", config: DemoCommand) -> None:
             overwrite=True,
         )
     )
-    titles = {entry["mode"]: f"mode {entry['mode']}: {entry['description']}" for entry in report.data["modes"]}
+    titles = {entry.mode: f"mode {entry.mode}: {entry.description}" for entry in report.data.modes}
     episodes = {titles[mode]: until(drives[0].episode, config.steps) for mode, drives in report.modes.items()}
     colors = {title: mode_color(mode) for mode, title in titles.items()}
     with progress("animating", 1 - (-max(map(len, episodes.values())) // 5), "pictures") as shown:

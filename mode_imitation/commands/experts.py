@@ -2,9 +2,8 @@
 
 from dataclasses import dataclass
 
-import tyro
-
 from mode_imitation.commands.tables import print_table
+from mode_imitation.options import Repeated
 from mode_imitation.progress import progress
 
 
@@ -14,7 +13,7 @@ class ExpertsCommand:
 
     env: str = "SafetyPointGoal1-v0"
     """The safety-gymnasium task."""
-    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    expert: Repeated = ()
     """An expert: a name of ours, path/to/file.py:Class or package.module:Class; may be repeated. Left out: all ours."""
     layouts: int = 50
     """How many layouts each drives; the same ones for all, and never those of reports."""
@@ -50,8 +49,8 @@ def run(config: ExpertsCommand) -> int:
         "mean ± standard error per episode",
         ("expert", "goals", "cost", "return", "straightness"),
         [
-            (row.expert, row.goals.text(1), row.cost.text(1), row.return_.text(1), row.straightness.text(3))
-            for row in rows
+            (expert, *(figure.text(3 if name == "straightness" else 1) for name, figure in found.items()))
+            for expert, found in rows.items()
         ],
     )
     return 0

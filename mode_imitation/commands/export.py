@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from mode_imitation.options import Argument
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExportCommand:
     """Which run, and where its policy goes."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, Argument("RUN")]
     """The run's folder, as `train --out` made it."""
     onnx: Path
     """File for the policy as ONNX: observation, context and memory in; action, distribution and memory out."""

@@ -1,11 +1,9 @@
 """`mode-imitation generate`"""
 
-from mode_imitation.worlds.config import GenerateConfig as GenerateCommand
-
-__all__ = ["GenerateCommand", "run"]
+from mode_imitation.worlds.config import GenerateConfig
 
 
-def run(config: GenerateCommand) -> int:
+def run(config: GenerateConfig) -> int:
     """Make the dataset and say where it is."""
     from mode_imitation.worlds.generate import generate
 

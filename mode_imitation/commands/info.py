@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-
 from mode_imitation.commands.pictures import PICTURES, picture_path
 from mode_imitation.commands.tables import print_table
+from mode_imitation.options import Argument
 
 
 @dataclass(frozen=True, kw_only=True)
 class InfoCommand:
     """Which dataset to look at."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    dataset: Annotated[str, Argument("DATASET")]
     """Name below the root (namespace/name-vN), or a path."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
@@ -42,23 +41,19 @@ def run(config: InfoCommand) -> int:
     if dataset.observation_slices:
         parts = (f"{name} {part.start}:{part.stop}" for name, part in dataset.observation_slices.items())
         print("observation:", ", ".join(parts))
-    print_table(
-        "Means per episode, by expert",
-        ("expert", "episodes", "steps", "goals", "return", "cost", "in arena", "disturbed"),
-        [
-            (
-                row.expert,
-                f"{row.episodes:,}",
-                f"{row.steps:,}",
-                number(row.goals, 1),
-                number(row.reward_return, 2),
-                number(row.cost, 1),
-                share(row.in_arena),
-                share(row.disturbed),
-            )
-            for row in summary.rows
-        ],
-    )
+    columns = {
+        "goals": [number(row.goals, 1) for row in summary.rows],
+        "return": [number(row.reward_return, 2) for row in summary.rows],
+        "cost": [number(row.cost, 1) for row in summary.rows],
+        "in arena": [share(row.in_arena) for row in summary.rows],
+        "disturbed": [share(row.disturbed) for row in summary.rows],
+    }
+    known = {name: column for name, column in columns.items() if set(column) != {"-"}}
+    counts = [(row.expert, f"{row.episodes:,}", f"{row.steps:,}") for row in summary.rows]
+    rows = [(*count, *(column[index] for column in known.values())) for index, count in enumerate(counts)]
+    print_table("Means per episode, by expert", ("expert", "episodes", "steps", *known), rows)
+    if any(row.disturbed and row.goals is not None for row in summary.rows):
+        print("disturbed steps were not the experts' own: without them, experts reach more goals, as in the README")
     for line in summary.left_out:
         print(line)
     if config.pictures:

@@ -4,17 +4,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-import tyro
-
 from mode_imitation.commands.pictures import ANIMATIONS, PICTURES, picture_path
 from mode_imitation.errors import UserError
+from mode_imitation.options import Argument
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlotCommand:
     """Which episodes to draw: from above where positions are known, else along the widest directions of the states."""
 
-    episodes: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET#EPISODE")]
+    episodes: Annotated[tuple[str, ...], Argument("DATASET#EPISODE")]
     """One or more episodes, "pointgoal1/two-experts-v0#17" say; without #, one episode of each expert."""
     out: Path | None = None
     """The picture: .png, .pdf or .svg; .gif or .mp4 makes an animation. Left out, runs/birdseye.png, made anew."""

@@ -3,12 +3,10 @@
 from typing import TYPE_CHECKING
 
 from mode_imitation.commands.tables import print_table
-from mode_imitation.reports.config import RolloutConfig as RolloutCommand
+from mode_imitation.reports.config import RolloutConfig
 
 if TYPE_CHECKING:
     from mode_imitation.reports.statistics import Interval
-
-__all__ = ["RolloutCommand", "run"]
 
 UNITS = {
     "speed": "(m/s)",
@@ -23,7 +21,7 @@ def title_of(figure: str) -> str:
     return "length" if figure == "steps" else figure.replace("_", " ")
 
 
-def run(config: RolloutCommand) -> int:
+def run(config: RolloutConfig) -> int:
     """Drive, print the figures with their intervals, say what was written."""
     from mode_imitation.reports.rollout_command import rollout_run
 

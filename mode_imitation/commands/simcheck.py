@@ -2,10 +2,9 @@
 
 from dataclasses import dataclass
 
-import tyro
-
 from mode_imitation.commands.tables import print_table
 from mode_imitation.errors import UserError
+from mode_imitation.options import Repeated
 from mode_imitation.progress import progress
 
 
@@ -13,13 +12,13 @@ from mode_imitation.progress import progress
 class SimcheckCommand:
     """How much to compare."""
 
-    env: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    env: Repeated = ()
     """A task; may be repeated. Left out: every task that has the batched path."""
     seeds: int = 10
     """Worlds per task, with layout seeds 0, 1, 2, ..."""
     steps: int = 1000
-    """Steps per episode; each world drives up to three episodes: seeded, reset without a seed, and until no
-    place is found for a goal."""
+    """Steps per episode; each world drives three times as many: seeded, reset without a seed, and with no place to be
+    found for a goal."""
     threads: int = 1
     """Threads of the batched simulator."""
 

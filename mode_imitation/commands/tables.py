@@ -1,6 +1,6 @@
 """Tables and lines on standard output, the same on a terminal and in a log."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -18,10 +18,3 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]
     wide = Console(highlight=False, width=1000)
     print(title)
     Console(highlight=False, width=wide.measure(table).maximum).print(table)
-
-
-def interval(figure: Mapping[str, float] | None, digits: int = 1) -> str:
-    """{'mean': 11.2, 'low': 10.8, 'high': 11.6} -> '11.2 [10.8, 11.6]'; None, what the data lacks, -> '-'."""
-    if figure is None:
-        return "-"
-    return f"{figure['mean']:.{digits}f} [{figure['low']:.{digits}f}, {figure['high']:.{digits}f}]"

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import tyro
-
 from mode_imitation.errors import UserError
+from mode_imitation.options import Argument, Suppress
 from mode_imitation.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ PRINTED = {
 class TrainCommand:
     """What to train on, and where the run goes."""
 
-    datasets: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="DATASET ...")] = ()
+    datasets: Annotated[tuple[str, ...], Argument("DATASET ...")] = ()
     """Name below the root (namespace/name-vN), or a path; several train together. Not needed with --resume."""
     out: Path | None = None
     """The run's folder, runs/two-experts say."""
@@ -40,9 +39,9 @@ class TrainCommand:
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     config: Path | None = None
     """A YAML or JSON file with any of these settings; what is typed wins."""
-    pictures: tyro.conf.Suppress[bool] = True
+    pictures: Suppress[bool] = True
     """Draw the modes from above into the log now and then, where a simulator is installed."""
-    settings: tyro.conf.OmitArgPrefixes[TrainConfig] = field(default_factory=TrainConfig)
+    settings: TrainConfig = field(default_factory=TrainConfig)
 
 
 def run(config: TrainCommand) -> int:
@@ -60,8 +59,12 @@ def start(config: TrainCommand) -> "Run":
     if config.out is None:
         raise UserError("--out is missing; name the run's folder, --out runs/two-experts say")
     from mode_imitation.training.fit import fit
+    from mode_imitation.training.preparation import check_parts
+    from mode_imitation.training.run_folder import check_folder
     from mode_imitation.training.sources import load_joined, source_of
 
+    check_parts(config.settings)
+    check_folder(config.out, resume=False, overwrite=config.overwrite)
     dataset = load_joined(config.datasets, config.root)
     source = source_of(config.datasets, config.root)
     hook = pictures(dataset) if config.pictures else None
@@ -93,7 +96,7 @@ def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
 
     if dataset.env_id is None or find_spec("mujoco") is None or find_spec("safety_gymnasium") is None:
         return None
-    from mode_imitation.reports.training_pictures import draw_modes
+    from mode_imitation.reports.report_pictures import draw_modes
     from mode_imitation.worlds.safety import make_vec
 
     try:

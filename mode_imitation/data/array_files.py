@@ -25,28 +25,15 @@ class Contents:
 
     names: list[str]
     """Of its arrays or columns."""
-    needs: Callable[[Sequence[str]], int]
-    """Bytes of these once read."""
     read: Callable[[Sequence[str]], dict[str, np.ndarray]]
-    """These, by name."""
+    """These, by name; a UserError where they take more memory than there is."""
 
 
 def check_memory(source: Path, needed: int) -> None:
     """
     Raises:
-        UserError: reading takes more memory than there is.
+        UserError: so many bytes, and the same again as the dataset's own, are more than there are.
     """
-    there = memory_there()
-    # What is read, and the same again as the dataset's own.
-    if there is not None and 2 * needed > there:
-        raise UserError(
-            f"{source.name} needs {2 * needed / 1e9:,.1f} GB of memory, there are {there / 1e9:,.1f} GB; "
-            "cut it into several datasets"
-        )
-
-
-def memory_there() -> int | None:
-    """Bytes that can be had now; None where the system does not say."""
     found = []
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
@@ -54,8 +41,12 @@ def memory_there() -> int | None:
         # In a container, its own limit; "max" where it has none.
         found.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
     except (OSError, ValueError):
-        pass
-    return min(found, default=None)
+        pass  # a system that does not say
+    if found and 2 * needed > min(found):
+        raise UserError(
+            f"{source.name} needs {2 * needed / 1e9:,.1f} GB of memory, there are {min(found) / 1e9:,.1f} GB; "
+            "cut it into several datasets"
+        )
 
 
 @contextmanager
@@ -67,24 +58,22 @@ def open_npz(source: Path) -> Iterator[Contents]:
     with zipfile.ZipFile(source) as archive:
         members = {name.removesuffix(".npy"): name for name in archive.namelist()}
 
-        def needs(names: Sequence[str]) -> int:
-            return sum(_npy_bytes(source, name, archive, members[name]) for name in names)
-
         def read(names: Sequence[str]) -> dict[str, np.ndarray]:
+            check_memory(source, sum(_npy_bytes(source, name, archive, members[name]) for name in names))
             arrays = {}
             for name in names:
                 with archive.open(members[name]) as member:
                     arrays[name] = npy.read_array(member, allow_pickle=False)
             return arrays
 
-        yield Contents(list(members), needs, read)
+        yield Contents(list(members), read)
 
 
 def _npy_bytes(source: Path, name: str, archive: zipfile.ZipFile, member_name: str) -> int:
     with archive.open(member_name) as member:
         if member.read(len(npy.MAGIC_PREFIX)) != npy.MAGIC_PREFIX:
             raise UserError(f"{source.name}: {name} is a file, not an array; save the arrays with numpy.savez")
-    with archive.open(member_name) as member:
+        member.seek(0)
         header = npy.read_array_header_1_0 if npy.read_magic(member) == (1, 0) else npy.read_array_header_2_0
         shape, _, dtype = header(member)
     if dtype.hasobject:
@@ -111,22 +100,17 @@ def open_hdf5(source: Path) -> Iterator[Contents]:
             # What is a link has a name, too, so that it is refused rather than missed.
             names += [str(name) for name in file if not isinstance(file.get(name, getlink=True), h5py.HardLink)]
 
-        def needs(wanted: Sequence[str]) -> int:
-            with WaitingSignals():
-                return sum(_own_dataset(source, file, name).nbytes for name in wanted)
-
         def read(wanted: Sequence[str]) -> dict[str, np.ndarray]:
             with WaitingSignals():
-                return {name: np.asarray(_own_dataset(source, file, name)[()]) for name in wanted}
+                found = {name: _own_dataset(source, file, name) for name in wanted}
+                check_memory(source, sum(item.nbytes for item in found.values()))
+                return {name: np.asarray(item[()]) for name, item in found.items()}
 
-        yield Contents(names, needs, read)
+        yield Contents(names, read)
 
 
 def _own_dataset(source: Path, file: h5py.File, name: str) -> h5py.Dataset:
-    """
-    Raises:
-        UserError: it is a link, or its numbers lie in another file.
-    """
+    """The dataset of that name; a UserError where it is a link, or its numbers lie in another file."""
     item: Any = file
     for part in name.split("/"):
         link = item.get(part, getlink=True)

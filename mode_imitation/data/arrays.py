@@ -2,20 +2,18 @@
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
-from mode_imitation.config_checks import Count, Within, check_fields
+from mode_imitation.data.config import ArrayOptions
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.episodes import Episode
+from mode_imitation.data.episodes import OF_STATES, Episode
 from mode_imitation.data.spaces import ActionSpace, Sensor
 from mode_imitation.errors import UserError
 
 Layout = Literal["list", "stacked", "flat"]
-OF_STATES = ("positions", "headings")
-OF_STEPS = ("rewards", "costs", "disturbed")
 MANY = 1000
 """Whole numbers that lie so far apart are hardly choices."""
 NAMED = 5
@@ -29,37 +27,14 @@ KEPT = 0.5
 """Share of a column's different values below which float32 is said to lose them."""
 
 
-@dataclass(frozen=True)
-class ArrayOptions:
-    """How arrays become episodes."""
-
-    lags: Annotated[int, Within(0)] = 0
-    """Earlier observations that are shown beside each, for data without speeds; before the first, that one."""
-    drop_short: Count = 1
-    """Episodes of fewer steps are left out."""
-    drop_nan: bool = False
-    """Leave episodes with NaN or infinity out, instead of refusing them."""
-    choices: bool | None = None
-    """Whether actions are choices by number; None: where they are whole numbers."""
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-
-
 @dataclass
-class Arrays:
-    """What was given, by episode.
+class Given:
+    """One episode as it was given."""
 
-    Attributes:
-        notes: what was left out or changed, a line each.
-    """
-
-    observations: list[np.ndarray]
-    actions: list[np.ndarray]
-    more: dict[str, list[np.ndarray]] = field(default_factory=dict)
-    labels: list[str] | None = None
-    terminated: list[bool] | None = None
-    notes: list[str] = field(default_factory=list)
+    arrays: dict[str, np.ndarray]
+    """Observations, actions, and what else there is: (T or T + 1, columns) each."""
+    label: str | None
+    terminated: bool
 
 
 def from_arrays(
@@ -105,71 +80,53 @@ def from_arrays(
     """
     chosen = ArrayOptions(**options)
     extra = {"rewards": rewards, "costs": costs, "positions": positions, "headings": headings, "disturbed": disturbed}
-    given = by_episode(observations, actions, lengths, extra, labels=labels, terminated=terminated)
+    given, dropped = by_episode(observations, actions, lengths, extra, labels=labels, terminated=terminated)
     dataset, notes = as_dataset(given, chosen, sensors=sensors, name=name, env_id=env_id)
-    for note in notes:
+    for note in dropped + notes:
         warnings.warn(note, stacklevel=2)
     return dataset
 
 
 def by_episode(
     observations: Any, actions: Any, lengths: Any, extra: Mapping[str, Any], *, labels: Any, terminated: Any
-) -> Arrays:
-    """Cut arrays of any layout into episodes; arguments and errors as in `from_arrays`."""
+) -> tuple[list[Given], list[str]]:
+    """Cut arrays of any layout into episodes, and say what was left out; arguments and errors as in `from_arrays`."""
     layout = _layout_of(observations, lengths)
     counts = None if lengths is None else _lengths(lengths)
     if layout == "flat" and counts is not None and np.ndim(actions) and counts.sum() != len(actions):
         raise UserError(f"lengths add up to {counts.sum():,}, but actions has {len(actions):,} rows; expected as many")
-    states = _cut("observations", observations, layout, counts, of_states=True)
+    given = {"observations": observations, "actions": actions, **extra}
     if isinstance(actions, str):
         if actions != "difference":
             raise UserError(f"actions is {actions!r}; expected an array, or 'difference'")
-        states = [part.astype(np.float64) for part in states]
-        done = [np.diff(part, axis=0) for part in states]
-    else:
-        done = _cut("actions", actions, layout, counts, of_states=False)
-    if len(states) != len(done):
+        given["actions"] = None
+    cut = {key: _cut(key, values, layout, counts) for key, values in given.items() if values is not None}
+    if isinstance(actions, str):
+        cut["observations"] = [part.astype(np.float64) for part in cut["observations"]]
+        cut["actions"] = [np.diff(part, axis=0) for part in cut["observations"]]
+    n_episodes = len(cut["observations"])
+    if len(cut["actions"]) != n_episodes:
         raise UserError(
-            f"there are observations of {len(states)} episodes and actions of {len(done)}; expected as many"
+            f"there are observations of {n_episodes} episodes and actions of {len(cut['actions'])}; expected as many"
         )
-    more = {
-        key: _cut(key, values, layout, counts, of_states=key in OF_STATES)
-        for key, values in extra.items()
-        if values is not None
-    }
-    for key, parts in more.items():
+    for key in (key for key in extra if key in cut):
         columns = 2 if key == "positions" else 1
-        if len(parts) != len(states) or any(part.shape[1] != columns for part in parts):
+        if len(cut[key]) != n_episodes or any(part.shape[1] != columns for part in cut[key]):
             raise UserError(
                 f"{key} has shape {np.shape(extra[key])}; expected {columns} column{'s' * (columns > 1)}, for each of "
-                f"{len(states)} episodes"
+                f"{n_episodes} episodes"
             )
-    found = Arrays(states, done, more)
-    for key, values in (("labels", labels), ("terminated", terminated)):
-        if values is not None:
-            listed = np.asarray(values).reshape(-1).tolist()
-            if len(listed) != len(states):
-                raise UserError(f"{key} has {len(listed)} entries for {len(states)} episodes; expected as many")
-            setattr(found, key, [_label(entry) for entry in listed] if key == "labels" else [bool(x) for x in listed])
-    _match_rows(found)
-    return found
-
-
-def append(parts: Sequence[Arrays]) -> Arrays:
-    """The episodes of several files, in order; all of them have the same fields."""
-    first = parts[0]
-    return Arrays(
-        [one for part in parts for one in part.observations],
-        [one for part in parts for one in part.actions],
-        {key: [one for part in parts for one in part.more[key]] for key in first.more},
-        [one for part in parts for one in part.labels or ()] if first.labels else None,
-        [one for part in parts for one in part.terminated or [False] * len(part.actions)],
-        [note for part in parts for note in part.notes],
-    )
+    names = [None if entry is None else _label(entry) for entry in _entries("labels", labels, n_episodes)]
+    ended = [bool(entry) for entry in _entries("terminated", terminated, n_episodes)]
+    rows = [dict(zip(cut, parts, strict=True)) for parts in zip(*cut.values(), strict=True)]
+    episodes = [Given(*one) for one in zip(rows, names, ended, strict=True)]
+    dropped = sum(_drop_last(index, episode) for index, episode in enumerate(episodes))
+    notes = [f"the last action of {_counted(dropped)} left out: no observation follows it"] if dropped else []
+    return episodes, notes
 
 
 def as_dataset(
-    given: Arrays,
+    given: Sequence[Given],
     options: ArrayOptions,
     *,
     sensors: Mapping[str, Sensor] | None = None,
@@ -177,9 +134,8 @@ def as_dataset(
     env_id: str | None = None,
 ) -> tuple[TrajectoryDataset, list[str]]:
     """Episodes of arrays, and what was left out or changed on the way, a line each; errors as in `from_arrays`."""
-    notes = list(given.notes)
-    keep = _kept(given, options, notes)
-    actions = [given.actions[index] for index in keep]
+    kept, notes = _kept(given, options)
+    actions = [one.arrays["actions"] for one in kept]
     whole = all(part.dtype.kind in "iub" for part in actions)
     few = whole and max(int(part.max()) for part in actions) - min(int(part.min()) for part in actions) < MANY
     discrete = few if options.choices is None else options.choices
@@ -188,44 +144,11 @@ def as_dataset(
     if options.choices is None and whole:
         others = "choices (no: choices=False, --no-choices)" if few else f"quantities, being of {MANY:,} kinds and more"
         notes.append(f"actions are whole numbers and count as {others}")
-    space = _choices_of(actions) if discrete else None
-    starts = np.asarray(space.starts) if space else 0
-    _tell_lost_precision([given.observations[index] for index in keep], notes)
-    episodes = []
-    for index in keep:
-        fields: dict[str, Any] = {key: values[index] for key, values in given.more.items()}
-        for key in ("rewards", "costs", "headings"):
-            if key in fields:
-                fields[key] = fields[key].reshape(-1).astype(np.float32)
-        if "positions" in fields:
-            fields["positions"] = fields["positions"].astype(np.float32)
-        if "disturbed" in fields:
-            fields["disturbed"] = fields["disturbed"].reshape(-1).astype(bool)
-        if "goals_met" in fields:
-            fields["goals_met"] = fields["goals_met"].reshape(-1).astype(bool)
-        acted = given.actions[index]
-        episodes.append(
-            Episode(
-                observations=_lagged(given.observations[index], options.lags).astype(np.float32),
-                actions=(acted - starts).astype(np.int64) if space else acted.astype(np.float32),
-                terminated=bool(given.terminated and given.terminated[index]),
-                expert=given.labels[index] if given.labels else None,
-                **fields,
-            )
-        )
-    shown = dict(sensors) if sensors else None
-    size = given.observations[keep[0]].shape[1]
-    for key, sensor in (shown or {}).items():
-        if sensor.stop > size:
-            raise UserError(
-                f"sensor {key} has the columns {sensor.start}:{sensor.stop} of {size}; expected at most {size}"
-            )
-    if shown and options.lags:
-        for lag in range(1, options.lags + 1):
-            for key, sensor in dict(sensors or {}).items():
-                shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
-    space = space or ActionSpace(episodes[0].actions.shape[1])
-    return TrajectoryDataset(name, tuple(episodes), shown, env_id=env_id, action_space=space), notes
+    space = _choices_of(actions) if discrete else ActionSpace(actions[0].shape[1])
+    notes += _lost_precision([one.arrays["observations"] for one in kept])
+    shown = _lagged_sensors(dict(sensors or {}), options.lags, kept[0].arrays["observations"].shape[1])
+    episodes = tuple(_as_episode(one, space, options.lags) for one in kept)
+    return TrajectoryDataset(name, episodes, shown or None, env_id=env_id, action_space=space), notes
 
 
 def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
@@ -290,8 +213,9 @@ def _lengths(lengths: Any) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _cut(key: str, values: Any, layout: Layout, lengths: np.ndarray | None, *, of_states: bool) -> list[np.ndarray]:
+def _cut(key: str, values: Any, layout: Layout, lengths: np.ndarray | None) -> list[np.ndarray]:
     """Any layout -> one (T or T + 1, columns) array an episode."""
+    of_states = key in OF_STATES
     if layout == "list":
         if not isinstance(values, list | tuple):
             raise UserError(f"{key} is no list, but observations are; expected one array an episode")
@@ -341,46 +265,45 @@ def _matrix(key: str, values: Any) -> np.ndarray:
     return array
 
 
-def _match_rows(found: Arrays) -> None:
-    """Leave out the last action of episodes whose last observation is missing, and see that rows fit."""
-    dropped = 0
-    for index, (states, actions) in enumerate(zip(found.observations, found.actions, strict=True)):
-        if len(states) not in (len(actions), len(actions) + 1):
-            raise UserError(
-                f"episode {index} has {len(states)} observations for {len(actions)} actions; expected {len(actions)}, "
-                f"or {len(actions) + 1} with the final one"
-            )
-        steps = len(states) - 1
-        dropped += len(actions) - steps
-        for key, parts in found.more.items():
-            size = steps + 1 if key in OF_STATES else steps
-            if not size <= len(parts[index]) <= size + 1:
-                raise UserError(f"{key} of episode {index} has {len(parts[index])} rows; expected {size}")
-            parts[index] = parts[index][:size]
-        found.actions[index] = actions[:steps]
-        if found.terminated and len(actions) > steps:
-            # The termination goes with the action that led to it.
-            found.terminated[index] = False
-    if dropped:
-        found.notes.append(f"the last action of {_counted(dropped)} left out: no observation follows it")
+def _entries(key: str, values: Any, n_episodes: int) -> list[Any]:
+    """One entry an episode; None where there are none."""
+    listed = [None] * n_episodes if values is None else np.asarray(values).reshape(-1).tolist()
+    if len(listed) != n_episodes:
+        raise UserError(f"{key} has {len(listed)} entries for {n_episodes} episodes; expected as many")
+    return listed
 
 
-def _kept(given: Arrays, options: ArrayOptions, notes: list[str]) -> list[int]:
-    """Indices of the episodes that are long enough and finite."""
+def _drop_last(index: int, episode: Given) -> bool:
+    """See that rows fit; whether the last action was left out, as the last observation is missing."""
+    steps, n_actions = len(episode.arrays["observations"]) - 1, len(episode.arrays["actions"])
+    if steps not in (n_actions - 1, n_actions):
+        raise UserError(
+            f"episode {index} has {steps + 1} observations for {n_actions} actions; expected {n_actions}, or "
+            f"{n_actions + 1} with the final one"
+        )
+    for key, values in episode.arrays.items():
+        size = steps + (key in OF_STATES)
+        if not size <= len(values) <= size + 1:
+            raise UserError(f"{key} of episode {index} has {len(values)} rows; expected {size}")
+        episode.arrays[key] = values[:size]
+    # The termination goes with the action that led to it.
+    episode.terminated &= steps == n_actions
+    return steps < n_actions
+
+
+def _kept(given: Sequence[Given], options: ArrayOptions) -> tuple[list[Given], list[str]]:
+    """The episodes that are long enough and finite, and what is said of the others."""
     shortest = max(1, options.drop_short)
-    every = range(len(given.observations))
-    long = [index for index in every if len(given.actions[index]) >= shortest]
-    if len(long) < len(every):
-        notes.append(f"{_counted(len(every) - len(long))} of fewer than {shortest} transitions left out")
+    long = {index: one for index, one in enumerate(given) if len(one.arrays["actions"]) >= shortest}
+    notes = []
+    if len(long) < len(given):
+        notes.append(f"{_counted(len(given) - len(long))} of fewer than {shortest} transitions left out")
     bad: dict[int, str] = {}
-    for index in long:
-        parts = {"observations": given.observations[index], "actions": given.actions[index]}
-        parts |= {key: values[index] for key, values in given.more.items()}
-        for key, values in parts.items():
+    for index, one in long.items():
+        for key, values in one.arrays.items():
             wrong = ~(np.abs(values.astype(np.float64)) <= np.finfo("f4").max)  # NaN, too
             if wrong.any():
-                bad[index] = f"{key} at step {np.argmax(wrong.any(axis=1))}"
-                break
+                bad.setdefault(index, f"{key} at step {np.argmax(wrong.any(axis=1))}")
     if bad and not options.drop_nan:
         listed = ", ".join(map(str, list(bad)[:NAMED])) + (f" and {len(bad) - NAMED} more" if len(bad) > NAMED else "")
         raise UserError(
@@ -389,15 +312,29 @@ def _kept(given: Arrays, options: ArrayOptions, notes: list[str]) -> list[int]:
         )
     if bad:
         notes.append(f"{_counted(len(bad))} with NaN, infinity or numbers beyond float32 left out")
-    keep = [index for index in long if index not in bad]
-    if not keep:
+    kept = [one for index, one in long.items() if index not in bad]
+    if not kept:
         raise UserError("no episode is left; expected at least one of finite numbers that is long enough")
-    sizes = {(given.observations[index].shape[1], given.actions[index].shape[1]) for index in keep}
+    sizes = {(one.arrays["observations"].shape[1], one.arrays["actions"].shape[1]) for one in kept}
     if len(sizes) > 1:
         raise UserError(
             f"episodes have observations and actions of sizes {sorted(sizes)}; expected one size throughout"
         )
-    return keep
+    return kept, notes
+
+
+def _as_episode(one: Given, space: ActionSpace, lags: int) -> Episode:
+    found: dict[str, Any] = {"expert": one.label, "terminated": one.terminated}
+    for key, values in one.arrays.items():
+        if key == "observations":
+            values = _lagged(values, lags)
+        elif key == "actions":
+            values = values - np.asarray(space.starts) if space.discrete else values
+        elif key != "positions":
+            values = values[:, 0]
+        kind = space.dtype if key == "actions" else bool if key == "disturbed" else np.float32
+        found[key] = values.astype(kind)
+    return Episode(**found)
 
 
 def _choices_of(actions: list[np.ndarray]) -> ActionSpace:
@@ -408,27 +345,42 @@ def _choices_of(actions: list[np.ndarray]) -> ActionSpace:
     return ActionSpace(len(low), tuple((high - starts + 1).tolist()), tuple(starts.tolist()))
 
 
-def _tell_lost_precision(observations: list[np.ndarray], notes: list[str]) -> None:
+def _lost_precision(observations: list[np.ndarray]) -> list[str]:
+    """A line that names the columns that float32 flattens; none where there are none."""
     if all(part.dtype.itemsize <= 4 for part in observations):
-        return
+        return []
     some = np.concatenate([part[:: max(1, len(part) // 200)] for part in observations[:100]])
     lost = []
     for column in range(some.shape[1]):
         exact = len(np.unique(some[:, column]))
         if len(np.unique(some[:, column].astype(np.float32))) < KEPT * exact:
             lost.append(column)
-    if lost:
-        listed = ", ".join(map(str, lost[:NAMED])) + (" and more" if len(lost) > NAMED else "")
-        notes.append(
-            f"column{'s' * (len(lost) != 1)} {listed} of the observations lose most of their different values in "
-            "float32; subtract an offset first (a time stamp's, say)"
-        )
+    if not lost:
+        return []
+    listed = ", ".join(map(str, lost[:NAMED])) + (" and more" if len(lost) > NAMED else "")
+    return [
+        f"column{'s' * (len(lost) != 1)} {listed} of the observations lose most of their different values in "
+        "float32; subtract an offset first (a time stamp's, say)"
+    ]
 
 
 def _lagged(observations: np.ndarray, lags: int) -> np.ndarray:
     """(T + 1, D) -> (T + 1, (1 + lags) D), the newest first."""
     rows = np.arange(len(observations))
     return np.concatenate([observations[np.maximum(rows - lag, 0)] for lag in range(lags + 1)], axis=1)
+
+
+def _lagged_sensors(sensors: dict[str, Sensor], lags: int, size: int) -> dict[str, Sensor]:
+    shown = dict(sensors)
+    for key, sensor in sensors.items():
+        if sensor.stop > size:
+            raise UserError(
+                f"sensor {key} has the columns {sensor.start}:{sensor.stop} of {size}; expected at most {size}"
+            )
+    for lag in range(1, lags + 1):
+        for key, sensor in sensors.items():
+            shown[f"{key} {lag} before"] = Sensor(sensor.start + lag * size, sensor.stop + lag * size, sensor.kind)
+    return shown
 
 
 def _label(value: Any) -> str:

@@ -4,21 +4,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
-from tyro.conf import FlagCreatePairsOff, Suppress
-
 from mode_imitation.config_checks import Count, Within, check_fields
 from mode_imitation.errors import UserError
+from mode_imitation.options import Argument, Repeated, Suppress
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImportConfig:
+class ArrayOptions:
+    """How arrays become episodes."""
+
+    lags: Annotated[int, Within(0)] = 0
+    """Earlier observations to show beside each, for data without speeds; before the first, that one."""
+    drop_short: Suppress[Count] = 1
+    """Leave out episodes of fewer steps."""
+    drop_nan: bool = False
+    """Leave out episodes with NaN or infinity instead of refusing them."""
+    choices: bool | None = None
+    """Actions are choices by number, or quantities; left out, choices where they are whole numbers."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportConfig(ArrayOptions):
     """Which arrays or columns are what. A name left alone is taken where the file has it.
 
     E episodes of T steps; arrays lie one after another, (sum of T, ..), or stacked, (E, T, ..).
     """
 
-    sources: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FILE [FILE ...]")]
+    sources: Annotated[tuple[Path, ...], Argument("FILE [FILE ...]")]
     """Files of arrays (.npz, .h5, .hdf5) or tables of one row a step (.csv, .parquet); several are appended."""
     out: str
     """Name of the new dataset, namespace/name-vN, "mine/driving-v0" say."""
@@ -41,22 +56,12 @@ class ImportConfig:
     """Name of the agent's positions, 2 columns in metres, as many rows as observations; in a table x,y."""
     labels: str = "labels"
     """Name of the experts' names or numbers, (E,), or one a step; for evaluation only."""
-    sensor: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    sensor: Repeated = ()
     """NAME=START:STOP or NAME=START:STOP:KIND (plain, ring, token): which columns of the observations are what; of a
     table also NAME=FIRST..LAST."""
-    lags: Annotated[int, Within(0)] = 0
-    """Earlier observations to show beside each, for data without speeds."""
-    drop_short: Count = 1
-    """Leave out episodes of fewer steps."""
-    drop_nan: bool = False
-    """Leave out episodes with NaN or infinity instead of refusing them."""
-    choices: FlagCreatePairsOff[bool] = False
-    """Actions are choices by number (--no-choices: quantities); left out, where they are whole numbers."""
     env: str | None = None
     """The environment that the data comes from, where one is known: rollouts and reports need it. Rarer arrays have
-    options, too: --rewards, --costs, --headings, --terminations, --timeouts."""
-    no_choices: Suppress[FlagCreatePairsOff[bool]] = False
-    """Actions are quantities, whole numbers or not."""
+    options, too: --rewards, --costs, --headings, --terminations, --timeouts; and --drop-short."""
     rewards: Suppress[str] = "rewards"
     """Name of the rewards, one a step."""
     costs: Suppress[str] = "costs"
@@ -69,8 +74,6 @@ class ImportConfig:
     """Name of the marks of an episode that was cut, one a step."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        super().__post_init__()
         if not self.sources:
             raise UserError("no file is named; expected `mode-imitation import FILE --out NAME`")
-        if self.choices and self.no_choices:
-            raise UserError("--choices and --no-choices were both given; expected one of them")

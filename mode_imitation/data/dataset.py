@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,26 +12,15 @@ from typing import Any
 import h5py
 import numpy as np
 
-from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.episodes import ARRAY_FIELDS, Episode, Scene
 from mode_imitation.data.flattening import Part, action_space_of, flatten, parts_of, sensors_of
 from mode_imitation.data.patient_file import WaitingSignals
 from mode_imitation.data.spaces import ActionSpace, Sensor, slices_of
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, brief
 
 SHOWN = 6
 """Sensors that a dataset's short description names."""
-ARRAY_FIELDS = (
-    "observations",
-    "actions",
-    "rewards",
-    "costs",
-    "goals_met",
-    "successes",
-    "positions",
-    "headings",
-    "disturbed",
-)
 
 
 @dataclass(frozen=True)
@@ -50,6 +39,8 @@ class TrajectoryDataset:
     """The whole of metadata.json."""
     action_space: ActionSpace = None  # type: ignore[assignment]
     """What an action is; left out, so many numbers as the episodes have."""
+    folder: Path | None = field(default=None, compare=False)
+    """Where it was read from; None of what was made in memory."""
 
     def __post_init__(self) -> None:
         if not self.episodes:
@@ -122,20 +113,12 @@ class TrajectoryDataset:
         return all(getattr(episode, name) is not None for episode in self.episodes)
 
     @property
-    def has_positions(self) -> bool:
-        return self.has("positions")
-
-    @property
-    def has_rewards(self) -> bool:
-        return self.has("rewards")
-
-    @property
-    def has_costs(self) -> bool:
-        return self.has("costs")
-
-    @property
-    def has_scenes(self) -> bool:
-        return self.has("scene")
+    def root(self) -> Path | None:
+        """The folder below which it was found by its name; None where it was found elsewhere."""
+        parts = Path(self.name).parts
+        if self.folder is None or self.folder.parts[-len(parts) :] != parts:
+            return None
+        return self.folder.parents[len(parts) - 1]
 
     @cached_property
     def checksum(self) -> str:
@@ -165,21 +148,22 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
         raise UserError(f"dataset {name_or_path} is damaged: {damage[0]}; make it again or fetch a fresh copy")
     metadata = read_metadata(folder)
     name = str(metadata.get("dataset_id", name_or_path))
-    spaces = Spaces.of(name, metadata)
+    declared = Declared.of(name, metadata)
     if metadata.get("data_format", "hdf5") == "hdf5":
-        episodes = list(read_hdf5(name, folder / MAIN_FILE, metadata, spaces))
+        episodes = list(read_hdf5(name, folder / MAIN_FILE, declared, metadata.get("total_episodes")))
     else:
-        episodes = read_through_minari(name, folder, spaces)
+        episodes = read_through_minari(name, folder, declared)
     dataset = TrajectoryDataset(
         name=name,
         episodes=tuple(episodes),
-        sensors=_sensors(name, metadata) or sensors_of(spaces.parts or []),
-        action_space=spaces.actions or ActionSpace(episodes[0].actions.shape[1] if episodes else 1),
-        env_id=metadata.get("env_id") or _env_id_of_spec(metadata.get("env_spec")),
+        sensors=declared.sensors,
+        action_space=declared.actions or ActionSpace(episodes[0].actions.shape[1] if episodes else 1),
+        env_id=declared.env_id,
         metadata=metadata,
+        folder=folder.parent.resolve(),
     )
     for index, episode in enumerate(dataset.episodes):
-        check_finite(name, index, episode)
+        check_finite(f"dataset {name}: episode {index}", episode)
     recorded = metadata.get("checksum")
     if recorded is not None and recorded != dataset.checksum:
         raise UserError(
@@ -205,27 +189,24 @@ def load_episode(spec: str, root: str | os.PathLike | None = None) -> Episode:
     return dataset.episodes[int(number)]
 
 
-def check_finite(name: str, index: int, episode: Episode) -> None:
+def check_finite(where: str, episode: Episode) -> None:
     """Raise a UserError that names the first step at which an array of the episode holds NaN or infinity."""
     for key in ARRAY_FIELDS:
         values = getattr(episode, key)
-        if values is None or values.dtype == bool or np.isfinite(values).all():
-            continue
-        step = int(np.argwhere(~np.isfinite(values))[0][0])
-        raise UserError(
-            f"dataset {name}: episode {index}, step {step}: {key} holds {_first_bad(values[step])}; "
-            "expected finite numbers; repair or remove that episode"
-        )
+        if values is not None and not np.isfinite(values).all():
+            step = int(np.argwhere(~np.isfinite(values))[0][0])
+            what = "NaN" if np.isnan(values[step]).any() else "infinity"
+            raise UserError(
+                f"{where}, step {step}: {key} holds {what}; expected finite numbers; repair or remove that episode"
+            )
 
 
-def check_actions(name: str, index: int, actions: np.ndarray, space: ActionSpace | None) -> None:
+def check_actions(where: str, actions: np.ndarray, space: ActionSpace | None) -> None:
     """Raise a UserError that names the first step at which an action is none of the choices."""
     if space is None:
         return
     if actions.shape[1:] != (space.size,):
-        raise UserError(
-            f"dataset {name}: episode {index} has actions of shape {actions.shape}; expected (T, {space.size})"
-        )
+        raise UserError(f"{where} has actions of shape {actions.shape}; expected (T, {space.size})")
     if not space.discrete:
         return
     wrong = np.argwhere((actions < 0) | (actions >= np.asarray(space.choices)) | (actions != np.floor(actions)))
@@ -233,8 +214,8 @@ def check_actions(name: str, index: int, actions: np.ndarray, space: ActionSpace
         step, column = wrong[0].tolist()
         start = space.starts[column] if space.starts else 0
         raise UserError(
-            f"dataset {name}: episode {index}, step {step}: the action is {actions[step, column] + start}; expected "
-            f"{start} to {start + space.choices[column] - 1}; repair or remove that episode"
+            f"{where}, step {step}: the action is {actions[step, column] + start}; expected {start} to "
+            f"{start + space.choices[column] - 1}; repair or remove that episode"
         )
 
 
@@ -270,90 +251,71 @@ def read_metadata(folder: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Spaces:
-    """What metadata.json says of observations and actions; None where it says nothing."""
+class Declared:
+    """What metadata.json says of the arrays; None where it says nothing."""
 
     parts: list[Part] | None = None
+    """Of an observation."""
     actions: ActionSpace | None = None
+    sensors: dict[str, Sensor] | None = None
+    env_id: str | None = None
 
     @classmethod
-    def of(cls, name: str, metadata: dict[str, Any]) -> "Spaces":
+    def of(cls, name: str, metadata: dict[str, Any]) -> "Declared":
         """
         Raises:
-            UserError: a space is damaged, or not one that can be trained on.
+            UserError: it is damaged, or of what cannot be trained on.
         """
-        found: dict[str, Any] = {}
-        for key in ("observation_space", "action_space"):
-            text = metadata.get(key)
-            try:
-                found[key] = json.loads(text) if isinstance(text, str) else None
-            except ValueError:
-                raise UserError(f"dataset {name}: {key} in {METADATA_FILE} is damaged; fetch a fresh copy") from None
-        observations, actions = found.values()
         try:
-            return cls(
-                observations and parts_of(observations, f"dataset {name}"),
-                actions and action_space_of(actions, f"dataset {name}"),
-            )
-        except (AttributeError, KeyError, TypeError) as error:
+            keys = ("observation_space", "action_space", "env_spec")
+            texts = {key: metadata[key] for key in keys if isinstance(metadata.get(key), str)}
+            said = {key: json.loads(text) for key, text in texts.items()}
+            parts = parts_of(said[keys[0]], f"dataset {name}") if keys[0] in said else None
+            actions = action_space_of(said[keys[1]], f"dataset {name}") if keys[1] in said else None
+            slices, kinds = metadata.get("observation_slices") or {}, metadata.get("sensor_kinds")
+            if kinds is None:  # written by 0.1, whose only rings were safety-gymnasium's lidars
+                kinds = {key: "ring" for key in slices if str(key).endswith("_lidar")}
+            sensors = {str(key): Sensor(*ends, kind=kinds.get(key, "plain")) for key, ends in slices.items()}
+            env_id = metadata.get("env_id") or (said.get("env_spec") or {}).get("id")
+            return cls(parts, actions, sensors or sensors_of(parts or []), env_id)
+        except UserError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise UserError(
-                f"dataset {name}: the spaces in {METADATA_FILE} cannot be read ({_one_line(error)}); fetch a fresh copy"
+                f"dataset {name}: what {METADATA_FILE} says of its arrays cannot be read ({brief(error)}); fetch a "
+                "fresh copy"
             ) from None
 
 
-def _sensors(name: str, metadata: dict[str, Any]) -> dict[str, Sensor] | None:
-    slices, kinds = metadata.get("observation_slices"), metadata.get("sensor_kinds")
-    try:
-        if kinds is None:  # written by 0.1, whose only rings were safety-gymnasium's lidars
-            kinds = {key: "ring" for key in slices or () if str(key).endswith("_lidar")}
-        return slices and {str(key): Sensor(*ends, kind=kinds.get(key, "plain")) for key, ends in slices.items()}
-    except (AttributeError, TypeError) as error:
-        raise UserError(
-            f"dataset {name}: the sensors in {METADATA_FILE} cannot be read ({_one_line(error)}); fetch a fresh copy"
-        ) from None
-
-
-def read_through_minari(name: str, folder: Path, spaces: Spaces | None = None) -> list[Episode]:
+def read_through_minari(name: str, folder: Path, declared: Declared | None = None) -> list[Episode]:
     """Read through Minari's own reader, which knows other formats than HDF5 where their packages are installed."""
     from minari import MinariDataset
 
-    spaces = spaces or Spaces.of(name, read_metadata(folder))
+    declared = declared or Declared.of(name, read_metadata(folder))
     try:
         source = MinariDataset(folder)
-        metadatas = source.storage.get_episode_metadata(range(source.total_episodes))
+        attributes = source.storage.get_episode_metadata(range(source.total_episodes))
         return [
-            _as_episode(
-                name,
-                data.id,
-                {
-                    "observations": data.observations,
-                    "actions": data.actions,
-                    "rewards": data.rewards,
-                    "terminations": data.terminations,
-                },
-                data.infos or {},
-                metadata,
-                spaces,
-            )
-            for data, metadata in zip(source.iterate_episodes(), metadatas, strict=True)
+            _as_episode(f"dataset {name}: episode {data.id}", vars(data), data.infos or {}, about, declared)
+            for data, about in zip(source.iterate_episodes(), attributes, strict=True)
         ]
     except UserError:
         raise
     except Exception as error:  # another package's reader on a file that may be damaged: anything can come
         raise UserError(
-            f"dataset {name} is not stored as HDF5 and Minari cannot read it ({_one_line(error)}); "
+            f"dataset {name} is not stored as HDF5 and Minari cannot read it ({brief(error)}); "
             "fetch a fresh copy, or convert it to HDF5"
         ) from error
 
 
-def read_hdf5(name: str, path: Path, metadata: dict[str, Any], spaces: Spaces) -> Iterator[Episode]:
+def read_hdf5(name: str, path: Path, declared: Declared, n_episodes: int | None = None) -> Iterator[Episode]:
     """The episodes of a dataset's HDF5 file, one at a time.
 
     Args:
         name: of the dataset, for complaints.
         path: the file.
-        metadata: of which "total_episodes" counts, where it is there.
-        spaces: of observations and actions.
+        declared: what its metadata say.
+        n_episodes: how many to read; None for all.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -364,148 +326,110 @@ def read_hdf5(name: str, path: Path, metadata: dict[str, Any], spaces: Spaces) -
         raise UserError(f"dataset {name} is empty; expected at least one episode")
     try:
         with h5py.File(path, "r") as file:
-            for index in range(int(metadata.get("total_episodes", len(file)))):
+            for index in range(len(file) if n_episodes is None else int(n_episodes)):
                 # The library lists names through calls to us, too.
                 with WaitingSignals():
-                    episode = _read_episode(name, index, file, spaces)
+                    group: Any = file[f"episode_{index}"]
+                    arrays = _read(group, ("observations", "actions", "rewards", "terminations"))
+                    infos = _read(group["infos"]) if "infos" in group else {}
+                    about = dict(group.attrs)
+                    episode = _as_episode(f"dataset {name}: episode {index}", arrays, infos, about, declared)
                 yield episode
     except UserError:
         raise
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AssertionError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
-            f"dataset {name} is truncated or damaged: {path.name} cannot be read ({_one_line(error)}); "
-            "fetch a fresh copy"
+            f"dataset {name} is truncated or damaged: {path.name} cannot be read ({brief(error)}); fetch a fresh copy"
         ) from None
 
 
-def _read_episode(name: str, index: int, file: h5py.File, spaces: Spaces) -> Episode:
-    group = file[f"episode_{index}"]
-    assert isinstance(group, h5py.Group)
-    arrays = {key: _read(group, key) for key in ("observations", "actions", "rewards", "terminations")}
-    stored = group.get("infos")
-    infos = {str(key): _read(stored, str(key)) for key in stored} if isinstance(stored, h5py.Group) else {}
-    return _as_episode(name, index, arrays, infos, dict(group.attrs), spaces)
-
-
-def _read(group: h5py.Group, key: str) -> Any:
-    item = group[key]
-    if isinstance(item, h5py.Group):
-        return {str(name): _read(item, str(name)) for name in item}
-    return item[()] if isinstance(item, h5py.Dataset) else None
+def _read(group: Any, keys: Iterable[str] | None = None) -> dict[str, Any]:
+    """Arrays of an HDF5 group, groups within it as dicts."""
+    items = {str(key): group[key] for key in (group if keys is None else keys)}
+    return {key: _read(item) if isinstance(item, h5py.Group) else item[()] for key, item in items.items()}
 
 
 def _as_episode(
-    name: str, index: int, arrays: dict[str, Any], infos: dict[str, Any], attrs: dict[str, Any], spaces: Spaces
+    where: str, arrays: dict[str, Any], infos: dict[str, Any], about: dict[str, Any], declared: Declared
 ) -> Episode:
-    observations = _as_rows(name, index, "observations", _flat(name, index, arrays["observations"], spaces.parts))
-    actions = (
-        _as_choices(name, index, arrays["actions"], spaces.actions)
-        if spaces.actions is not None and spaces.actions.discrete
-        else _as_rows(name, index, "actions", arrays["actions"])
-    )
-    steps = len(actions)
-    terminations = arrays.get("terminations")
-
-    def floats(values: Any) -> np.ndarray | None:
-        return None if values is None else np.asarray(values, dtype=np.float32)
+    observations = _as_rows(where, "observations", _flat(where, arrays["observations"], declared.parts))
+    if declared.actions is not None and declared.actions.discrete:
+        actions = _as_choices(where, arrays["actions"], declared.actions)
+    else:
+        actions = _as_rows(where, "actions", arrays["actions"])
+    steps, terminations = len(actions), arrays.get("terminations")
 
     def per_step(key: str, dtype: type) -> np.ndarray | None:
-        values = infos.get(key)
-        if not isinstance(values, np.ndarray) or values.shape not in ((steps,), (steps + 1,)):
+        values = np.asarray(infos.get(key))
+        if values.shape not in ((steps,), (steps + 1,)):
             return None
         # Minari keeps the infos of the reset in row 0; what belongs to transition t stands in row t + 1.
         return values[len(values) - steps :].astype(dtype)
 
-    def per_state(key: str, shape: tuple[int, ...]) -> np.ndarray | None:
-        values = infos.get(key)
-        return floats(values) if isinstance(values, np.ndarray) and values.shape == (steps + 1, *shape) else None
+    def per_state(key: str, *shape: int) -> np.ndarray | None:
+        values = np.asarray(infos.get(key))
+        return values.astype(np.float32) if values.shape == (steps + 1, *shape) else None
 
-    def acting() -> np.ndarray | None:
-        numbers, names = per_step("acting", np.int64), attrs.get("acting_experts")
-        if numbers is None or names is None or not len(names):
-            return None
-        known = np.array([str(label) for label in names])
-        return known[numbers] if ((numbers >= 0) & (numbers < len(known))).all() else None
-
-    expert, seed = attrs.get("expert"), attrs.get("seed")
+    acting, names = per_step("acting", np.int64), about.get("acting_experts")
+    if acting is not None and names is not None and acting.min() >= 0 and acting.max() < len(names):
+        acting = np.array([str(name) for name in names])[acting]
+    else:
+        acting = None
+    expert, seed, rewards = about.get("expert"), about.get("seed"), arrays["rewards"]
     return Episode(
         observations=observations,
         actions=actions,
-        rewards=None if attrs.get("rewards_unknown", False) else floats(arrays["rewards"]),
+        rewards=None if about.get("rewards_unknown", False) else np.asarray(rewards, dtype=np.float32),
         costs=per_step("cost", np.float32),
         goals_met=per_step("goal_met", np.bool_),
         successes=per_step("success", np.bool_),
-        positions=per_state("position", (2,)),
-        headings=per_state("heading", ()),
+        positions=per_state("position", 2),
+        headings=per_state("heading"),
         disturbed=per_step("disturbed", np.bool_),
         terminated=terminations is not None and len(terminations) > 0 and bool(terminations[-1]),
         layout_seed=None if seed is None else int(seed),
         expert=None if expert is None else str(expert),
-        acting=acting(),
-        scene=_scene(attrs),
+        acting=acting,
+        scene=_scene(about),
     )
 
 
-def _scene(attrs: dict[str, Any]) -> Scene | None:
+def _scene(about: dict[str, Any]) -> Scene | None:
     # h5py gives "scene/goals", Minari's reader {"scene": {"goals": ...}}.
-    nested = attrs.get("scene")
-    values = nested or {key.removeprefix("scene/"): attrs[key] for key in attrs if key.startswith("scene/")}
-    if not values:
-        return None
-    scene = {}
-    for item in fields(Scene):
-        if item.name in values:
-            value = values[item.name]
-            scene[item.name] = np.asarray(value) if np.ndim(value) else float(value)
+    flat = {key.removeprefix("scene/"): value for key, value in about.items() if key.startswith("scene/")}
+    values = about.get("scene") or flat
+    known = {item.name: values[item.name] for item in fields(Scene) if item.name in values}
+    scene: dict[str, Any] = {
+        name: np.asarray(value) if np.ndim(value) else float(value) for name, value in known.items()
+    }
     if "arena" in scene:
         scene["arena"] = tuple(float(edge) for edge in scene["arena"])
-    return Scene(**scene)
+    return Scene(**scene) if scene else None
 
 
-def _flat(name: str, index: int, values: Any, parts: list[Part] | None) -> Any:
-    if not isinstance(values, dict) and (parts is None or len(parts) == 1):
+def _flat(where: str, values: Any, parts: list[Part] | None) -> Any:
+    if parts is None or (len(parts) == 1 and not isinstance(values, dict)):
         return values if parts is None or not parts[0].first else np.asarray(values) - parts[0].first
     try:
-        return flatten(parts or [], values)
+        return flatten(parts, values)
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise UserError(
-            f"dataset {name}: observations of episode {index} are not what its observation space says "
-            f"({_one_line(error)}); fetch a fresh copy"
+            f"{where}: the observations are not what their space says ({brief(error)}); fetch a fresh copy"
         ) from None
 
 
-def _as_rows(name: str, index: int, key: str, values: Any) -> np.ndarray:
+def _as_rows(where: str, key: str, values: Any) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiub" or not values.ndim:
-        raise UserError(
-            f"dataset {name}: {key} of episode {index} are no plain array of numbers; expected rows of them"
-        )
+        raise UserError(f"{where}: the {key} are no plain array of numbers; expected rows of them")
     return np.ascontiguousarray(values.reshape(len(values), -1), dtype=np.float32)
 
 
-def _as_choices(name: str, index: int, values: Any, space: ActionSpace) -> np.ndarray:
+def _as_choices(where: str, values: Any, space: ActionSpace) -> np.ndarray:
     """(T, size) int64 from 0 on, of what is stored as the environment counts: (T,) or (T, size)."""
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iub" or values.size != len(values) * space.size:
         raise UserError(
-            f"dataset {name}: actions of episode {index} are no whole numbers, {space.size} a step, as its action "
-            "space says; fetch a fresh copy"
+            f"{where}: the actions are no whole numbers, {space.size} a step, as their space says; fetch a fresh copy"
         )
     actions = values.reshape(len(values), space.size).astype(np.int64) - np.asarray(space.starts or 0)
-    check_actions(name, index, actions, space)
+    check_actions(where, actions, space)
     return actions
-
-
-def _env_id_of_spec(spec: Any) -> str | None:
-    try:
-        return json.loads(spec)["id"]
-    except (TypeError, ValueError, KeyError):
-        return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:120]
-
-
-def _first_bad(values: np.ndarray | Sequence[float]) -> str:
-    flat = np.ravel(values)
-    bad = flat[~np.isfinite(flat)][0]
-    return "NaN" if np.isnan(bad) else "infinity"

@@ -6,6 +6,14 @@ import numpy as np
 
 from mode_imitation.errors import UserError
 
+OF_STATES = ("observations", "positions", "headings")
+"""Arrays with a row more than there are actions."""
+ARRAY_FIELDS: tuple[str, ...] = (
+    *("observations", "actions", "rewards", "costs"),
+    *("goals_met", "successes", "positions", "headings", "disturbed"),
+)
+"""Arrays of numbers that an episode may have, in the order in which checksums take them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
@@ -65,19 +73,8 @@ class Episode:
                 f"observations have shape {self.observations.shape} and actions {self.actions.shape}; "
                 "expected (T + 1, obs_dim) and (T, act_dim)"
             )
-        expected = {
-            "observations": steps + 1,
-            "positions": steps + 1,
-            "headings": steps + 1,
-            "rewards": steps,
-            "costs": steps,
-            "goals_met": steps,
-            "successes": steps,
-            "disturbed": steps,
-            "acting": steps,
-        }
-        for name, length in expected.items():
-            values = getattr(self, name)
+        for name in (*ARRAY_FIELDS, "acting"):
+            values, length = getattr(self, name), steps + (name in OF_STATES)
             if values is not None and len(values) != length:
                 raise UserError(f"{name} has {len(values)} rows for {steps} actions; expected {length}")
 
@@ -85,8 +82,7 @@ class Episode:
         return len(self.actions)
 
     def __repr__(self) -> str:
-        optional = ("rewards", "costs", "goals_met", "successes", "positions", "headings", "disturbed")
-        known = ", ".join(name for name in optional if getattr(self, name) is not None)
+        known = ", ".join(name for name in ARRAY_FIELDS[2:] if getattr(self, name) is not None)
         sizes = f"observations {self.observations.shape}, actions {self.actions.shape}"
         return f"Episode of {len(self)} steps: {sizes}{', ' if known else ''}{known}"
 

@@ -9,20 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-from mode_imitation.data.array_files import check_memory, open_hdf5, open_npz
-from mode_imitation.data.arrays import NAMED, ArrayOptions, Arrays, append, as_dataset, by_episode
+from mode_imitation.config_file import as_arguments
+from mode_imitation.data.array_files import open_hdf5, open_npz
+from mode_imitation.data.arrays import NAMED, Given, as_dataset, by_episode
 from mode_imitation.data.config import ImportConfig
+from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import Sensor
 from mode_imitation.data.staging import check_new_dataset
 from mode_imitation.data.storage import UNREADABLE
 from mode_imitation.data.tables import open_csv, open_parquet
 from mode_imitation.data.writer import write_dataset
-from mode_imitation.errors import UserError, near_matches
+from mode_imitation.errors import UserError, brief, near_matches
 
 TABLES = (".csv", ".parquet")
 SUFFIXES = (".npz", ".h5", ".hdf5", *TABLES)
-OF_STEPS = ("rewards", "costs")
-OF_STATES = ("positions", "headings")
+MORE = ("rewards", "costs", "positions", "headings")
 MARKS = ("terminations", "timeouts")
 OTHER_NAMES = {
     "terminations": ("terminations",),
@@ -36,7 +37,11 @@ OTHER_NAMES = {
 """What is taken, too, where a name was left alone."""
 TAKEN = {item.default for item in fields(ImportConfig)}
 """Names that are right as they are, and no misspelling of another."""
+NOT_TOLD = ("sources", "out", "root", "overwrite")
+"""Options that stand at the front of the recorded command, or only say where things lie."""
 PREFIXES = {"observations": "obs", "actions": "action"}
+SENSOR = re.compile(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?")
+"""--sensor: name, first column, what is between, last one (of ":" the one behind it), kind."""
 SHOWN = 12
 """Names of a file that a message lists."""
 
@@ -46,8 +51,7 @@ class ImportResult:
     """What an import made."""
 
     folder: Path
-    episodes: int
-    steps: int
+    dataset: TrajectoryDataset
     notes: tuple[str, ...]
     """What was not there or had to be dropped, a line each."""
 
@@ -63,9 +67,11 @@ def import_arrays(config: ImportConfig) -> ImportResult:
             link, holds Python objects, NaN or infinity, or the dataset exists.
     """
     check_new_dataset(config.out, config.root, overwrite=config.overwrite)
-    plans, parts = [], []
+    plans: list[dict[str, list[str]]] = []
+    given: list[Given] = []
+    notes: list[str] = []
     for source in config.sources:
-        plan, part = _read(source, config)
+        plan, episodes, found = _read(source, config)
         if plans and plan != plans[0]:
             key = next(key for key in [*plans[0], *plan] if plan.get(key) != plans[0].get(key))
             raise UserError(
@@ -73,15 +79,14 @@ def import_arrays(config: ImportConfig) -> ImportResult:
                 f"{_listed(plans[0].get(key, []))}; files that are appended agree in their names"
             )
         plans.append(plan)
-        parts.append(part)
-    given = append(parts)
-    columns = plans[0]["observations"] if len(plans[0]["observations"]) == given.observations[0].shape[1] else []
+        given += episodes
+        notes += found
+    named = plans[0]["observations"]
+    columns = named if len(named) == given[0].arrays["observations"].shape[1] else []
     sensors = dict(_sensor(text, columns) for text in config.sensor)
     if len(sensors) < len(config.sensor):
         raise UserError(f"--sensor names {', '.join(sensors)} in {len(config.sensor)} options; expected each once")
-    choices = config.choices if config.choices or config.no_choices else None
-    options = ArrayOptions(config.lags, config.drop_short, config.drop_nan, choices)
-    dataset, notes = as_dataset(given, options, sensors=sensors, name=config.out, env_id=config.env)
+    dataset, changed = as_dataset(given, config, sensors=sensors, name=config.out, env_id=config.env)
     folder = write_dataset(
         config.out,
         dataset.episodes,
@@ -93,26 +98,22 @@ def import_arrays(config: ImportConfig) -> ImportResult:
         command=_command(config),
         metadata={"imported_from": ", ".join(source.name for source in config.sources)},
     )
-    missing = [key for key in (*OF_STEPS, *OF_STATES, "labels") if key not in plans[0]]
+    missing = [key for key in (*MORE, "labels") if key not in plans[0]]
     if missing:
         notes.insert(0, f"no {', '.join(missing)}")
-    return ImportResult(folder, len(dataset), int(dataset.lengths.sum()), tuple(dict.fromkeys(notes)))
+    return ImportResult(folder, dataset, tuple(dict.fromkeys(notes + changed)))
 
 
 def _command(config: ImportConfig) -> str:
     """What to type to make the dataset again; leaves out what only says where things lie."""
-    words = ["mode-imitation", "import", *(shlex.quote(source.name) for source in config.sources)]
-    for item in fields(ImportConfig):
-        value = getattr(config, item.name)
-        if item.name in ("sources", "root", "overwrite") or value == item.default:
-            continue
-        for one in value if isinstance(value, tuple) else (value,):
-            words += [f"--{item.name.replace('_', '-')}", *([] if one is True else [shlex.quote(str(one))])]
-    return " ".join(words)
+    values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in NOT_TOLD}
+    changed = {name: value for name, value in values.items() if value != getattr(ImportConfig, name)}
+    words = ["mode-imitation", "import", *(source.name for source in config.sources), "--out", config.out]
+    return shlex.join([*words, *as_arguments(changed, repeated=("sensor",))])
 
 
-def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arrays]:
-    """What of the file is what, and its episodes."""
+def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], list[Given], list[str]]:
+    """What of the file is what, its episodes, and what was left out."""
     if not source.is_file():
         raise UserError(f"there is no file {source}; expected a {', '.join(SUFFIXES)} file")
     suffix = source.suffix.lower()
@@ -125,24 +126,26 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], Arr
         with opened.get(suffix, open_hdf5)(source) as file:
             plan = _plan(source, config, file.names, table)
             names = list(dict.fromkeys(name for listed in plan.values() for name in listed))
-            check_memory(source, file.needs(names))
             read = file.read(names)
             unused = [name for name in file.names if name not in names]
     except UserError:
         raise
     except (*UNREADABLE, csv.Error, KeyError, MemoryError, NotImplementedError, UnicodeError, SyntaxError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise UserError(f"{source.name} cannot be read: {reason}; it may be cut off or damaged, save it anew") from None
+        raise UserError(
+            f"{source.name} cannot be read: {brief(error)}; it may be cut off or damaged, save it anew"
+        ) from None
     try:
-        part = _episodes(config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed})
+        episodes, notes = _episodes(
+            config, unused, {key: _joined(read, listed) for key, listed in plan.items() if listed}
+        )
     except UserError as error:
         raise UserError(f"{source.name}: {error}") from None
     if table:
         actions = _listed(plan["actions"]) if plan["actions"] else "what they change by"
-        part.notes.append(f"observations are {_listed(plan['observations'])}; actions {actions}")
+        notes.append(f"observations are {_listed(plan['observations'])}; actions {actions}")
     if unused:
-        part.notes.append(f"not used: {_listed(unused)}")
-    return plan, part
+        notes.append(f"not used: {_listed(unused)}")
+    return plan, episodes, notes
 
 
 def _joined(read: Mapping[str, np.ndarray], names: list[str]) -> np.ndarray:
@@ -157,7 +160,7 @@ def _plan(source: Path, config: ImportConfig, present: Sequence[str], table: boo
     """
     plan = {}
     ends = "episode" if table else "episode_lengths"
-    for key in ("observations", "actions", *OF_STEPS, *OF_STATES, *MARKS, "labels", ends):
+    for key in ("observations", "actions", *MORE, *MARKS, "labels", ends):
         name, default = getattr(config, key), ImportConfig.__dataclass_fields__[key].default
         if key == "actions" and name == "difference":
             plan[key] = []
@@ -203,7 +206,7 @@ def _listed(names: Sequence[str], shown: int = NAMED) -> str:
     return ", ".join(names[:shown]) + more if names else "none"
 
 
-def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> Arrays:
+def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndarray]) -> tuple[list[Given], list[str]]:
     """Cut what was read where episodes end; `unused` is what else the file has."""
     states = arrays["observations"]
     for key in ("observations", "actions"):
@@ -233,7 +236,7 @@ def _episodes(config: ImportConfig, unused: list[str], arrays: dict[str, np.ndar
     labels = arrays.get("labels")
     if labels is not None and lengths is not None and not stacked and len(lengths) < labels.size == np.sum(lengths):
         labels = _of_episodes(labels.reshape(-1), np.asarray(lengths))
-    extra = {key: arrays.get(key) for key in (*OF_STEPS, *OF_STATES)}
+    extra = {key: arrays.get(key) for key in MORE}
     return by_episode(states, actions, lengths, extra, labels=labels, terminated=terminated)
 
 
@@ -281,7 +284,7 @@ def _of_episodes(labels: np.ndarray, lengths: np.ndarray) -> np.ndarray:
 
 def _sensor(text: str, columns: Sequence[str]) -> tuple[str, Sensor]:
     """Name and sensor of "lidar=3:19:ring" or, of a table, "lidar=bin_0..bin_15:ring"."""
-    match = re.fullmatch(r"([^=]+)=(.+?)(:|\.\.)(.+?)(?::([^\W\d]\w*))?", text)
+    match = SENSOR.fullmatch(text)
     if match is None:
         raise UserError(f"--sensor {text} cannot be read; expected NAME=START:STOP or NAME=START:STOP:ring")
     name, first, between, last, kind = match.groups()

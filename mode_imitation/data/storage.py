@@ -84,7 +84,7 @@ def data_folder(name_or_path: str | os.PathLike, root: str | os.PathLike | None 
         hint = f"there are {', '.join(known[:5])}{' and more' if len(known) > 5 else ''}"
     else:
         hint = "there is none; make one with `mode-imitation generate`, or name another folder with --root"
-    raise UserError(f"there is no dataset {name} under {base}; {hint}")
+    raise UserError(f"there is no dataset {name} under {base.absolute()}; {hint}")
 
 
 def list_datasets(root: str | os.PathLike | None = None) -> list[str]:
@@ -126,19 +126,15 @@ def damaged_files(folder: Path) -> list[str] | None:
     sums = folder / SUMS_FILE
     if not sums.is_file():
         return None
-    recorded = sums.read_bytes()
-    actual = checksum_text(folder)
+    recorded, actual = sums.read_bytes(), checksum_text(folder)
     # The list itself is compared as bytes, so that a flip in it is found wherever it falls.
     if recorded == actual.encode():
         return []
-    listed = dict(_parse_line(line) for line in recorded.decode(errors="replace").splitlines())
-    found = dict(_parse_line(line) for line in actual.splitlines())
+    listed, found = (
+        {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())}
+        for text in (recorded.decode(errors="replace"), actual)
+    )
     changed = [f"{name} has changed" for name in found if name in listed and listed[name] != found[name]]
     missing = [f"{name!r} is missing" for name in listed if name not in found]
     unexpected = [f"{name} is not listed" for name in found if name not in listed]
     return changed + missing + unexpected or [f"{SUMS_FILE} itself has changed"]
-
-
-def _parse_line(line: str) -> tuple[str, str]:
-    digest, _, name = line.partition("  ")
-    return name, digest

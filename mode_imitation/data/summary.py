@@ -43,14 +43,13 @@ class DatasetSummary:
 
 def summarise(dataset: TrajectoryDataset) -> DatasetSummary:
     """Means per expert; one row for all episodes where the data has no labels."""
-    labels = dataset.labels or [UNLABELLED] * len(dataset)
     groups: dict[str, list[Episode]] = {}
-    for label, episode in zip(labels, dataset.episodes, strict=True):
+    for label, episode in zip(dataset.labels or [UNLABELLED] * len(dataset), dataset.episodes, strict=True):
         groups.setdefault(label, []).append(episode)
-    has_lidar = bool(of_kind(dataset.sensors, "ring"))
+    has_ring = bool(of_kind(dataset.sensors, "ring"))
     rows = []
     for label, episodes in groups.items():
-        seen = [in_sight(episode.observations[:-1], dataset.sensors) for episode in episodes] if has_lidar else None
+        seen = [in_sight(episode.observations[:-1], dataset.sensors) if has_ring else None for episode in episodes]
         rows.append(
             ExpertSummary(
                 expert=label,
@@ -59,29 +58,25 @@ def summarise(dataset: TrajectoryDataset) -> DatasetSummary:
                 goals=_mean_total([episode.goals_met for episode in episodes]),
                 reward_return=_mean_total([episode.rewards for episode in episodes]),
                 cost=_mean_total([episode.costs for episode in episodes]),
-                in_arena=None if seen is None else float(np.concatenate(seen).mean()),
+                in_arena=_share(seen),
                 disturbed=_share([episode.disturbed for episode in episodes]),
             )
         )
-    return DatasetSummary(tuple(rows), tuple(_left_out(dataset, has_lidar)))
-
-
-def _left_out(dataset: TrajectoryDataset, has_lidar: bool) -> list[str]:
     needs = [
         ("figures per expert", dataset.labels is not None, "the episodes name no expert"),
         ("goals", dataset.has("goals_met"), "no step says whether a goal was reached"),
-        ("return", dataset.has_rewards, "the data has no rewards"),
-        ("cost", dataset.has_costs, "the data has no costs"),
-        ("share of steps in the arena", has_lidar, "the data declares no sensor of kind ring, as a lidar is"),
+        ("return", dataset.has("rewards"), "the data has no rewards"),
+        ("cost", dataset.has("costs"), "the data has no costs"),
+        ("share of steps in the arena", has_ring, "the data declares no sensor of kind ring, as a lidar is"),
         ("share of disturbed steps", dataset.has("disturbed"), "no step is marked as disturbed or not"),
-        ("bird's-eye plots", dataset.has_positions, "the data has no positions"),
+        ("bird's-eye plots", dataset.has("positions"), "the data has no positions"),
     ]
-    return [f"left out: {what}; {reason}" for what, there, reason in needs if not there]
+    return DatasetSummary(tuple(rows), tuple(f"left out: {what}; {why}" for what, there, why in needs if not there))
 
 
 def _mean_total(arrays: Sequence[np.ndarray | None]) -> float | None:
-    known = [values for values in arrays if values is not None]
-    return float(np.mean([values.sum(dtype=np.float64) for values in known])) if len(known) == len(arrays) else None
+    known = [values.sum(dtype=np.float64) for values in arrays if values is not None]
+    return float(np.mean(known)) if len(known) == len(arrays) else None
 
 
 def _share(arrays: Sequence[np.ndarray | None]) -> float | None:

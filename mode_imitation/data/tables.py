@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.data.array_files import Contents
+from mode_imitation.data.array_files import Contents, check_memory
 from mode_imitation.errors import UserError
 
 NUMBER = 8
@@ -36,6 +36,7 @@ def open_csv(source: Path, text: Sequence[str]) -> Iterator[Contents]:
             raise UserError(f"{source.name} {what}; expected a first row that names every column once")
 
         def read(names: Sequence[str]) -> dict[str, np.ndarray]:
+            check_memory(source, NUMBER * len(names) * n_rows)
             words: dict[str, list[str]] = {name: [] for name in names if name in text}
             numbers = {name: array.array("d") for name in names if name not in words}
             whole = set(numbers)
@@ -67,7 +68,7 @@ def open_csv(source: Path, text: Sequence[str]) -> Iterator[Contents]:
                 columns[name] = np.asarray(values).astype(np.int64 if name in whole else np.float64, copy=False)
             return columns
 
-        yield Contents(header, lambda names: NUMBER * len(names) * n_rows, read)
+        yield Contents(header, read)
 
 
 @contextmanager
@@ -83,21 +84,17 @@ def open_parquet(source: Path) -> Iterator[Contents]:
     with parquet.ParquetFile(source) as file:
 
         def read(names: Sequence[str]) -> dict[str, np.ndarray]:
+            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+            leaves = [group.column(index) for group in groups for index in range(group.num_columns)]
+            # Lists are "name.list.element".
+            begins = tuple(f"{name}." for name in names)
+            check_memory(
+                source, NUMBER * sum(one.num_values for one in leaves if f"{one.path_in_schema}.".startswith(begins))
+            )
             table = file.read(columns=list(names))
             return {name: _values(source, name, table.column(name)) for name in names}
 
-        def needs(names: Sequence[str]) -> int:
-            about = file.metadata
-            groups = [about.row_group(index) for index in range(about.num_row_groups)]
-            leaves = [group.column(index) for group in groups for index in range(group.num_columns)]
-            # Lists are "name.list.element".
-            return NUMBER * sum(leaf.num_values for leaf in leaves if _belongs(leaf.path_in_schema, names))
-
-        yield Contents(list(file.schema_arrow.names), needs, read)
-
-
-def _belongs(path: str, names: Sequence[str]) -> bool:
-    return any(path == name or path.startswith(f"{name}.") for name in names)
+        yield Contents(list(file.schema_arrow.names), read)
 
 
 def _values(source: Path, name: str, column: Any) -> np.ndarray:

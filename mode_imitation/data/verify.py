@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.storage import damaged_files, data_folder
@@ -14,7 +13,6 @@ class VerifyResult:
     """What `verify_dataset` found."""
 
     name: str
-    folder: Path
     problems: tuple[str, ...]
     """One line each; empty when all is well."""
     note: str
@@ -37,14 +35,13 @@ def verify_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | No
     Raises:
         UserError: there is no such dataset, or it is not finished.
     """
-    folder = data_folder(name_or_path, root).parent
-    damage = damaged_files(folder)
+    damage = damaged_files(data_folder(name_or_path, root).parent)
     if damage:
-        return VerifyResult(str(name_or_path), folder, tuple(damage), "compared with SHA256SUMS")
+        return VerifyResult(str(name_or_path), tuple(damage), "compared with SHA256SUMS")
     try:
         dataset = load_dataset(name_or_path, root)
     except UserError as error:
-        return VerifyResult(str(name_or_path), folder, (str(error),), "read every array")
+        return VerifyResult(str(name_or_path), (str(error),), "read every array")
     contents = f"{len(dataset):,} episodes, {int(dataset.lengths.sum()):,} steps"
     files = "no SHA256SUMS to compare with" if damage is None else "every file as in SHA256SUMS"
-    return VerifyResult(dataset.name, folder, (), f"{contents}: {files}, every array read and finite")
+    return VerifyResult(dataset.name, (), f"{contents}: {files}, every array read and finite")

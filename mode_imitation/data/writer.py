@@ -2,8 +2,9 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,14 @@ import numpy as np
 
 from mode_imitation.atomic import as_json, flush
 from mode_imitation.data.dataset import (
-    Spaces,
+    Declared,
     check_actions,
     check_finite,
     combined_checksum,
     episode_digest,
     read_hdf5,
 )
-from mode_imitation.data.episodes import Episode
+from mode_imitation.data.episodes import ARRAY_FIELDS, Episode
 from mode_imitation.data.flattening import Bounds, action_space_text, box_text
 from mode_imitation.data.patient_file import PatientFile, WaitingSignals
 from mode_imitation.data.spaces import ActionSpace, Sensors
@@ -70,28 +71,28 @@ def write_dataset(
     """
     with sole_writer(name, root, overwrite=overwrite) as staging:
         complete = staging / COMPLETE
-        (complete / "data").mkdir(parents=True)
         main = complete / "data" / MAIN_FILE
+        main.parent.mkdir(parents=True)
         written = _write_hdf5(main, name, episodes, action_space)
-        _check_what_was_written(main, name, written, action_space)
+        _check_what_was_written(main, name, written.checksum, action_space)
         content = {
             "dataset_id": name,
             "minari_version": version("minari"),
             "data_format": "hdf5",
             "jpeg_encoding": False,
-            "total_episodes": len(written["lengths"]),
-            "total_steps": sum(written["lengths"]),
+            "total_episodes": len(written.lengths),
+            "total_steps": sum(written.lengths),
             "dataset_size": round(main.stat().st_size / 1e6, 1),
-            "observation_space": box_text(observation_bounds, written["obs_dim"]),
-            "action_space": action_space_text(action_space or ActionSpace(written["act_dim"])),
+            "observation_space": box_text(observation_bounds, written.obs_dim),
+            "action_space": action_space_text(action_space or ActionSpace(written.act_dim)),
             "env_id": env_id,
             "observation_slices": sensors and {key: [part.start, part.stop] for key, part in sensors.items()},
             "sensor_kinds": sensors and {key: part.kind for key, part in sensors.items()},
-            "experts": written["experts"],
+            "experts": written.experts,
             "versions": versions(),
             "platform": platform_name(),
             "command": command,
-            "checksum": written["checksum"],
+            "checksum": written.checksum,
             **(metadata or {}),
         }
         text = json.dumps(content, indent=2, default=as_json) + "\n"
@@ -106,21 +107,30 @@ def write_dataset(
 
 def as_stored(episode: Episode, action_space: ActionSpace | None = None) -> Episode:
     """The episode with the types in which it is kept: float32, bool, and int64 for actions that are choices."""
-    changes = {}
-    for item in fields(Episode):
-        values = getattr(episode, item.name)
-        if isinstance(values, np.ndarray) and item.name != "acting":
-            kept = np.bool_ if item.name in ("goals_met", "successes", "disturbed") else np.float32
-            if item.name == "actions" and action_space is not None:
-                kept = action_space.dtype
-            changes[item.name] = np.ascontiguousarray(values, dtype=kept)
-    return replace(episode, **changes)
+    kinds: dict[str, Any] = dict.fromkeys(ARRAY_FIELDS, np.float32) | dict.fromkeys(
+        ("goals_met", "successes", "disturbed"), np.bool_
+    )
+    kinds["actions"] = np.float32 if action_space is None else action_space.dtype
+    given = {name: getattr(episode, name) for name in ARRAY_FIELDS if getattr(episode, name) is not None}
+    return replace(episode, **{name: np.ascontiguousarray(given[name], dtype=kinds[name]) for name in given})
 
 
-def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode], action_space: ActionSpace | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Written:
+    """What went into a file."""
+
+    lengths: list[int]
+    experts: dict[str, int]
+    """Episodes of each that is named."""
+    obs_dim: int
+    act_dim: int
+    checksum: str
+
+
+def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode], action_space: ActionSpace | None) -> Written:
     lengths: list[int] = []
     digests: list[bytes] = []
-    experts: dict[str, int] = {}
+    experts: Counter[str] = Counter()
     sizes: tuple[int, int] | None = None
     # The version of the file format is named so that attributes may pass 64 kB (an episode with many goals).
     with (
@@ -129,47 +139,37 @@ def _write_hdf5(path: Path, name: str, episodes: Iterable[Episode], action_space
         h5py.File(handle, "w", track_order=True, libver=("v110", "v110")) as file,
     ):
         for index, given in enumerate(signals.between(episodes)):
-            check_actions(name, index, given.actions, action_space)
+            where = f"dataset {name}: episode {index}"
+            check_actions(where, given.actions, action_space)
             episode = as_stored(given, action_space)
-            check_finite(name, index, episode)
+            check_finite(where, episode)
             found = episode.observations.shape[1], episode.actions.shape[1]
             sizes = sizes or found
             if found != sizes:
-                raise UserError(f"dataset {name}: episode {index} has sizes {found}, the first has {sizes}")
+                raise UserError(f"{where} has sizes {found}, the first has {sizes}")
             if not len(episode):
-                raise UserError(f"dataset {name}: episode {index} has no steps; expected at least one")
+                raise UserError(f"{where} has no steps; expected at least one")
             _write_episode(file.create_group(f"episode_{index}"), index, episode, action_space)
             handle.check()
             lengths.append(len(episode))
             digests.append(episode_digest(episode))
-            if episode.expert is not None:
-                experts[episode.expert] = experts.get(episode.expert, 0) + 1
+            experts.update([episode.expert] if episode.expert is not None else [])
     if sizes is None:
         raise UserError(f"dataset {name} would be empty; expected at least one episode")
-    return {
-        "lengths": lengths,
-        "checksum": combined_checksum(digests),
-        "experts": experts,
-        "obs_dim": sizes[0],
-        "act_dim": sizes[1],
-    }
+    return Written(lengths, dict(experts), *sizes, combined_checksum(digests))
 
 
-def _check_what_was_written(path: Path, name: str, written: dict[str, Any], action_space: ActionSpace | None) -> None:
-    """Read the file back, and compare.
-
-    Raises:
-        UserError: the arrays are other ones.
-    """
+def _check_what_was_written(path: Path, name: str, checksum: str, action_space: ActionSpace | None) -> None:
+    """Read the file back, and refuse it where its arrays are other ones."""
     try:
-        read = read_hdf5(name, path, {"total_episodes": len(written["lengths"])}, Spaces(actions=action_space))
+        read = read_hdf5(name, path, Declared(actions=action_space))
         found = combined_checksum(episode_digest(episode) for episode in read)
     except UserError as error:
         raise UserError(f"what was written of dataset {name} cannot be read back ({error}); nothing was kept") from None
-    if found != written["checksum"]:
+    if found != checksum:
         raise UserError(
             f"what was written of dataset {name} reads back with the checksum {found[:12]}, expected "
-            f"{written['checksum'][:12]}; disk or memory may be failing; nothing was kept, run the same command again"
+            f"{checksum[:12]}; disk or memory may be failing; nothing was kept, run the same command again"
         )
 
 

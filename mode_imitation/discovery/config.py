@@ -3,12 +3,11 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from tyro.conf import Suppress
-
 from mode_imitation.config_checks import Amount, Count, Positive, Seed, ShareBelowOne, Within, check_fields
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ObjectiveKind
+from mode_imitation.options import Suppress
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class DiscoveryConfig:
     With --find-switches no code lasts less, but for the first and the last of an episode."""
     find_switches: bool = False
     """Look for the steps at which experts switch, from the codes of the segments on: slower."""
-    horizon: Count = 8
+    horizon: Suppress[Count] = 8
     """Transitions in a window."""
     gap: Suppress[Count] = 5
     """Steps from one transition of a window to the next."""

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from mode_imitation.processes import cores
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -24,11 +26,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def n_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part], n_threads: int | None = None) -> list[Result]:
     """What the work makes of each part, several at a time; the same bits whatever the number of threads.
 
@@ -39,7 +36,7 @@ def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part], n_thread
     """
     if n_threads is None:
         asked = os.environ.get("OMP_NUM_THREADS", "")
-        n_threads = min(n_cores(), int(asked)) if asked.isdecimal() else n_cores()
+        n_threads = min(cores(), int(asked)) if asked.isdecimal() else cores()
     if min(n_threads, len(parts)) < 2:
         return [work(part) for part in parts]
     others = [_threads().submit(work, part) for part in parts[1:]]
@@ -52,4 +49,4 @@ def side_by_side(work: Callable[[Part], Result], parts: Sequence[Part], n_thread
 
 @functools.cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(n_cores(), "side-by-side", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(cores(), "side-by-side", initializer=torch.set_num_threads, initargs=(1,))

@@ -9,8 +9,8 @@ the autocorrelation time of the log densities. Disturbed steps are no evidence a
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +19,12 @@ from mode_imitation.discovery.hidden_markov import forward_backward, runs_of, st
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.leak import action_nll
+from mode_imitation.reports.turns import NONE, usable_steps
 from mode_imitation.steering.infer import check_fits
 
 if TYPE_CHECKING:
     from mode_imitation.model.mode_model import ModeModel
 
-NONE = -1
-"""The state "none of these"."""
 SURPRISE = 5.0
 """Nats below the typical log density that a step counts at most: one must not decide for a segment."""
 BLOCK = 25
@@ -40,6 +39,8 @@ UNKNOWN_CORRELATION = 6.0
 """Steps, where there are no episodes to take the autocorrelation time from; measured ones were 4 to 8."""
 BATCH = 64
 """Episodes decoded together."""
+DRAWS = 1000
+"""Of each mode, over which its own mean density is taken."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,6 @@ class Calibration:
     false_alarm: float
     modes: tuple[int, ...]
     """That had a block of steps in them."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -91,10 +88,7 @@ class Attribution:
     def segments(self) -> list[Segment]:
         """In order, without gaps."""
         own = self.probability
-        return [
-            Segment(first, last, int(self.states[first]), float(own[first:last].mean()))
-            for first, last in runs_of(self.states)
-        ]
+        return [Segment(a, b, int(self.states[a]), float(own[a:b].mean())) for a, b in runs_of(self.states)]
 
     @property
     def probability(self) -> np.ndarray:
@@ -119,8 +113,7 @@ def attribute_episodes(
     """Say which mode made which step of each episode.
 
     Args:
-        model: a trained mode model.
-        episodes: of the model's observation and action size; only those and the disturbed marks are read.
+        episodes: of which only observations, actions and disturbed marks are read.
         calibration: see `calibrate`.
         expected_steps: that one mode lasts, more than 1.
         progress: advanced by one an episode.
@@ -150,10 +143,6 @@ def attribute_episodes(
     return found
 
 
-DRAWS = 1000
-"""Of each mode, over which its own mean density is taken."""
-
-
 def calibrate(
     model: "ModeModel",
     episodes: Sequence[Episode],
@@ -167,7 +156,6 @@ def calibrate(
     average: their Gaussian, or all choices alike.
 
     Args:
-        model: a trained mode model.
         episodes: of the experts that it was trained on, best ones that training did not see; may be none.
         false_alarm: share of blocks of those episodes that none of the modes is to explain well enough, in (0, 1).
         expected_steps: as in `attribute_episodes`.
@@ -177,28 +165,21 @@ def calibrate(
     """
     if not 0 < false_alarm < 1:
         raise UserError(f"the share of false alarms is {false_alarm}; expected more than 0 and less than 1")
-    own = [steps for episode in episodes for steps in _own_densities(model, episode, expected_steps)]
-    n_episodes = len(episodes)
+    own = [stretch for episode in episodes for stretch in _own_densities(model, episode, expected_steps)]
     if not own:
-        return Calibration(
-            level=_blind_density(model),
-            typical=float(np.median(_own_density(model))),
-            correlation_steps=UNKNOWN_CORRELATION,
-            n_episodes=0,
-            false_alarm=false_alarm,
-            modes=(),
-        )
+        typical = float(np.median(_own_density(model)))
+        return Calibration(_blind_density(model), typical, UNKNOWN_CORRELATION, 0, false_alarm, ())
     typical = float(np.median(np.concatenate([densities for _, densities in own])))
     guarded = [(mode, np.maximum(densities, typical - SURPRISE)) for mode, densities in own]
-    levels: dict[int, float] = {}
-    for mode in sorted({mode for mode, _ in guarded}):
-        blocks = [block for of, densities in guarded if of == mode for block in _block_means(densities)]
-        if blocks:
-            # A block's own density: between two blocks, more than the share of them could lie below.
-            levels[mode] = float(np.quantile(blocks, false_alarm, method="lower"))
-    # The level serves every mode: that of the one which the policy imitates least exactly.
-    level = min([typical - LEAST_GAP, *levels.values()])
-    return Calibration(level, typical, correlation_time(guarded), n_episodes, false_alarm, tuple(levels))
+    blocks: dict[int, list[np.ndarray]] = {}
+    for mode, densities in guarded:
+        if n := len(densities) // BLOCK:
+            blocks.setdefault(mode, []).append(densities[: n * BLOCK].reshape(n, BLOCK).mean(axis=1))
+    # A block's own density: between two blocks, more than the share of them could lie below. The level serves every
+    # mode: that of the one which the policy imitates least exactly.
+    levels = [float(np.quantile(np.concatenate(means), false_alarm, method="lower")) for means in blocks.values()]
+    level = min([typical - LEAST_GAP, *levels])
+    return Calibration(level, typical, correlation_time(guarded), len(episodes), false_alarm, tuple(sorted(blocks)))
 
 
 def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
@@ -208,15 +189,10 @@ def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
         UserError: the episode does not fit the model.
     """
     check_fits(model, episode)
-    contexts = model.mode_contexts().detach().cpu().numpy()  # (K, K)
-    seen = episode.observations[:-1]
-    return np.stack(
-        [
-            -action_nll(model, seen, episode.actions, np.tile(contexts[mode], (len(episode), 1)), consecutive=True)
-            for mode in modes_of(model)
-        ],
-        axis=1,
-    )
+    contexts = model.mode_contexts().detach().cpu().numpy()[modes_of(model)]  # (M, K)
+    told = [np.tile(context, (len(episode), 1)) for context in contexts]
+    seen, actions = episode.observations[:-1], episode.actions
+    return np.stack([-action_nll(model, seen, actions, context, consecutive=True) for context in told], axis=1)
 
 
 def modes_of(model: "ModeModel") -> list[int]:
@@ -257,24 +233,9 @@ def _own_densities(model: "ModeModel", episode: Episode, expected_steps: float) 
         return []
     guarded = np.clip(densities - np.median(densities.max(axis=1)), -SURPRISE, None)
     start = np.full(len(modes), -np.log(len(modes)))
-    lengths = np.array([len(guarded)])
-    path = viterbi(guarded[None] / UNKNOWN_CORRELATION, sticky_transitions(len(modes), expected_steps), start, lengths)[
-        0
-    ]
+    transitions = sticky_transitions(len(modes), expected_steps)
+    (path,) = viterbi(guarded[None] / UNKNOWN_CORRELATION, transitions, start, np.array([len(guarded)]))
     return [(modes[path[first]], densities[first:last, path[first]]) for first, last in runs_of(path)]
-
-
-def _block_means(densities: np.ndarray) -> list[float]:
-    """Means of the whole blocks of a stretch; nothing of one that is shorter than a block."""
-    if len(densities) < BLOCK:
-        return []
-    whole = densities[: len(densities) // BLOCK * BLOCK]
-    return whole.reshape(-1, BLOCK).mean(axis=1).tolist()
-
-
-def usable_steps(episode: Episode) -> np.ndarray:
-    """(T,) bool, the steps that were not disturbed."""
-    return np.ones(len(episode), dtype=bool) if episode.disturbed is None else ~episode.disturbed
 
 
 def _own_density(model: "ModeModel") -> np.ndarray:

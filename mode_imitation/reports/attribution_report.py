@@ -1,8 +1,12 @@
-"""`mode-imitation attribute`: from a run and a dataset to attribution.json and pictures."""
+"""`mode-imitation attribute`: from a run and a dataset to attribution.json and pictures.
 
+Labels serve only to read and to judge attributions; nothing of them reaches one.
+"""
+
+import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +18,16 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
-from mode_imitation.reports.attribution import BLOCK, NONE, Attribution, Calibration, attribute_episodes, calibrate
-from mode_imitation.reports.attribution_scores import attribution_scores, match_modes
+from mode_imitation.reports.attribution import BLOCK, Attribution, Calibration, attribute_episodes, calibrate
 from mode_imitation.reports.config import AttributeConfig
-from mode_imitation.reports.turns import codes_of_steps
+from mode_imitation.reports.turns import NONE, LabelledSteps, codes_of_steps
 from mode_imitation.steering.policy import Policy, load_policy
 from mode_imitation.training.run_folder import Run, load_run
-from mode_imitation.training.sources import load_source
+from mode_imitation.training.sources import load_trained_on
 from mode_imitation.versions import platform_name, versions
+
+EDGES = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)
+"""Of the classes of probabilities."""
 
 
 @dataclass(frozen=True)
@@ -54,41 +60,56 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     run = load_run(config.run)
     dataset = load_dataset(config.dataset, config.root)
     policy = load_policy(run, config.device)
-    _check_sizes(dataset, policy)
-    if config.birdseye and not dataset.has_positions:
+    sizes, expected = (dataset.obs_dim, dataset.act_dim), (policy.obs_dim, policy.act_dim)
+    if sizes != expected:
+        raise UserError(
+            f"dataset {dataset.name} has observations and actions of {sizes[0]} and {sizes[1]} numbers, the run was "
+            f"trained on {expected[0]} and {expected[1]}; attribute episodes of the same task and robot"
+        )
+    if config.birdseye and not dataset.has("positions"):
         raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
     left_out: list[str] = []
-    trained_on = training_data(run, left_out)
-    known, matches = [], {}
+    trained_on, unseen, steps = None, [], config.expected_steps
+    known: list[str] = []
+    matches: dict[int, str] = {}
+    try:
+        trained_on = load_trained_on(run.info)
+        unseen = [trained_on.episodes[index] for index in run.held_out(len(trained_on))]
+        if not unseen:
+            left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
+    except UserError as error:
+        left_out.append(f"calibration on held-out episodes: {error}")
     with one_thread():
-        expected = config.expected_steps
-        unseen = to_calibrate_on(run, trained_on, left_out) if trained_on is not None else []
-        calibration = calibrate(policy.model, unseen, false_alarm=config.false_alarm, expected_steps=expected)
+        known_episodes = unseen or (trained_on.episodes if trained_on is not None else [])
+        calibration = calibrate(policy.model, known_episodes, false_alarm=config.false_alarm, expected_steps=steps)
         if trained_on is not None:
-            known = experts_in_training(run, trained_on)
-            matches = match_run(run, trained_on, policy, calibration, expected)
+            seen = [trained_on.episodes[index].expert_of_step for index in run.trained_on(len(trained_on))]
+            known = sorted({str(name) for names in seen if names is not None for name in np.unique(names)})
+            matches = _match_run(run, trained_on, policy, calibration, steps)
         with progress("attributing", len(dataset), "episodes") as bar:
-            found = attribute_episodes(
-                policy.model, dataset.episodes, calibration, expected_steps=expected, progress=bar
-            )
+            found = attribute_episodes(policy.model, dataset.episodes, calibration, expected_steps=steps, progress=bar)
     if calibration.n_episodes == 0:
         left_out.append('"none of these" is only roughly calibrated, by the spread of all training actions')
     else:
-        left_out += uncalibrated(calibration, policy.modes)
+        left_out += [
+            f"calibration for mode {mode}: no episode that is calibrated on has {BLOCK} steps of it in a row, so that "
+            "more of its steps may be called none than was asked for"
+            for mode in policy.modes
+            if mode not in calibration.modes
+        ]
     scores = attribution_scores(dataset, found, matches, known) if matches else None
     if scores is None:
         named = any(episode.expert_of_step is not None for episode in dataset.episodes)
         unjudged = "every step was disturbed" if named else "the episodes name no expert"
-        why = unjudged if matches else "no mode is matched with an expert"
-        left_out.append(f"agreement with labels: {why}")
+        left_out.append(f"agreement with labels: {unjudged if matches else 'no mode is matched with an expert'}")
     data = {
         "run": config.run.name,
         "dataset": {"name": dataset.name, "checksum": dataset.checksum},
-        "expected_steps": config.expected_steps,
+        "expected_steps": steps,
         "modes": policy.modes,
-        "none": calibration.as_dict(),
+        "none": asdict(calibration),
         "matches": {str(mode): name for mode, name in matches.items()},
-        "episodes": [_episode(index, dataset, item) for index, item in enumerate(found)],
+        "episodes": [_entry(index, dataset.episodes[index], item) for index, item in enumerate(found)],
         "agreement": scores,
         "left_out": left_out,
         "versions": versions(),
@@ -98,38 +119,29 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
 
 
 def write_attribution(report: AttributionReport, folder: Path, *, birdseye: int = 0) -> list[Path]:
-    """Write the pictures and then the JSON file, each as a whole.
+    """Write the pictures and then the JSON file, each as a whole, into a folder that is created.
 
     Args:
         report: from `attribute_dataset`.
-        folder: is created.
+        folder: of the files, which are returned.
         birdseye: episodes that are drawn from above, the first ones of each expert in turn.
-
-    Returns:
-        The files.
     """
     from mode_imitation.plots import Panel, plot_attribution, plot_panels, save_figure
     from mode_imitation.plots.attribution import Strip
 
     stem = f"attribution-{Path(report.dataset.name).as_posix().strip('/').replace('/', '-')}"
     episodes = report.dataset.episodes
-    strips = [
-        Strip(_label(index, episodes[index]), item.states, item.probability, episodes[index].expert_of_step)
-        for index, item in enumerate(report.found)
-    ]
-    run = report.data["run"]
-    title = f"{report.dataset.name}: which mode of the run {run} made which step"
+    strips = []
+    for index, (episode, item) in enumerate(zip(episodes, report.found, strict=True)):
+        label = f"#{index} {episode.expert}" if episode.expert and episode.acting is None else f"#{index}"
+        strips.append(Strip(label, item.states, item.probability, episode.expert_of_step))
+    title = f"{report.dataset.name}: which mode of the run {report.data['run']} made which step"
     files = [save_figure(plot_attribution(strips, matches=report.matches, title=title), folder / f"{stem}.png")]
     paths = folder / f"{stem}-birdseye.png"
     if birdseye:
         panels = [
-            Panel(
-                title=f"#{index}",
-                caption=_caption(episodes[index]),
-                episode=episodes[index],
-                modes=report.found[index].states,
-            )
-            for index in _one_of_each(report.dataset, birdseye)
+            Panel(title=f"#{index}", episode=episode, caption=_caption(episode), modes=report.found[index].states)
+            for index, episode in _one_of_each(episodes, birdseye)
         ]
         files.append(save_figure(plot_panels(panels, title=title), paths))
     else:
@@ -138,36 +150,23 @@ def write_attribution(report: AttributionReport, folder: Path, *, birdseye: int 
     return [folder / f"{stem}.json", *files]
 
 
-def _check_sizes(dataset: TrajectoryDataset, policy: Policy) -> None:
-    found, expected = (dataset.obs_dim, dataset.act_dim), (policy.obs_dim, policy.act_dim)
-    if found != expected:
-        raise UserError(
-            f"dataset {dataset.name} has observations and actions of {found[0]} and {found[1]} numbers, the run was "
-            f"trained on {expected[0]} and {expected[1]}; attribute episodes of the same task and robot"
-        )
-
-
-def _episode(index: int, dataset: TrajectoryDataset, item: Attribution) -> dict[str, Any]:
+def _entry(index: int, episode: Episode, found: Attribution) -> dict[str, Any]:
+    """Of one episode, for JSON."""
+    segments = [
+        asdict(part) | {"mode": None if part.mode == NONE else part.mode, "probability": round(part.probability, 6)}
+        for part in found.segments
+    ]
     return {
         "episode": index,
-        "expert": dataset.episodes[index].expert,
-        "steps": len(item.states),
-        "segments": [
-            {
-                "start": part.start,
-                "end": part.end,
-                "mode": None if part.mode == NONE else part.mode,
-                "probability": round(part.probability, 6),
-            }
-            for part in item.segments
-        ],
-        "shares": {"none" if mode == NONE else str(mode): round(share, 6) for mode, share in item.shares.items()},
+        "expert": episode.expert,
+        "steps": len(found.states),
+        "segments": segments,
+        "shares": {_name(mode): round(share, 6) for mode, share in found.shares.items()},
     }
 
 
-def _label(index: int, episode: Episode) -> str:
-    """The number, and who drove where that was one."""
-    return f"#{index} {episode.expert}" if episode.expert and episode.acting is None else f"#{index}"
+def _name(state: int) -> str:
+    return "none" if state == NONE else str(state)
 
 
 def _caption(episode: Episode) -> str | None:
@@ -177,57 +176,17 @@ def _caption(episode: Episode) -> str | None:
     return " · ".join([*parts, caption_of(episode)]) or None
 
 
-def _one_of_each(dataset: TrajectoryDataset, count: int) -> Sequence[int]:
+def _one_of_each(episodes: Sequence[Episode], count: int) -> list[tuple[int, Episode]]:
     """`count` episodes: the first of each expert, then the second of each, ..."""
     seen: dict[str | None, int] = {}
     ranks = []
-    for index, episode in enumerate(dataset.episodes):
+    for index, episode in enumerate(episodes):
         seen[episode.expert] = seen.get(episode.expert, -1) + 1
         ranks.append((seen[episode.expert], index))
-    return [index for _, index in sorted(sorted(ranks)[:count])]
+    return [(index, episodes[index]) for index in sorted(index for _, index in sorted(ranks)[:count])]
 
 
-def training_data(run: Run, left_out: list[str]) -> TrajectoryDataset | None:
-    """The dataset that a run was trained on; None, and a line in `left_out`, where it has gone or changed."""
-    trained_on = run.info["dataset"]
-    try:
-        dataset = load_source(run.info)
-    except UserError as error:
-        left_out.append(f"calibration on held-out episodes: {error}")
-        return None
-    if dataset.checksum != trained_on["checksum"]:
-        left_out.append(
-            f"calibration on held-out episodes: {trained_on['name']} is no longer what the run was trained on"
-        )
-        return None
-    return dataset
-
-
-def to_calibrate_on(run: Run, dataset: TrajectoryDataset, left_out: list[str]) -> list[Episode]:
-    """The episodes that training held out; all of them, and a line in `left_out`, where there are none."""
-    chosen = run.held_out(len(dataset))
-    if not chosen:
-        left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
-    return [dataset.episodes[index] for index in chosen or range(len(dataset))]
-
-
-def uncalibrated(calibration: Calibration, modes: list[int]) -> list[str]:
-    """A line for each mode that the calibration knows nothing of."""
-    return [
-        f"calibration for mode {mode}: no episode that is calibrated on has {BLOCK} steps of it in a row, so that more "
-        "of its steps may be called none than was asked for"
-        for mode in modes
-        if mode not in calibration.modes
-    ]
-
-
-def experts_in_training(run: Run, dataset: TrajectoryDataset) -> list[str]:
-    """Everybody who drove a training episode, as far as episodes name somebody."""
-    named = [dataset.episodes[index].expert_of_step for index in run.trained_on(len(dataset))]
-    return sorted({str(name) for names in named if names is not None for name in np.unique(names)})
-
-
-def match_run(
+def _match_run(
     run: Run, dataset: TrajectoryDataset, policy: Policy, calibration: Calibration, expected_steps: float
 ) -> dict[int, str]:
     """Mode -> the expert that it stands for in all of the data that the run was trained on.
@@ -235,29 +194,78 @@ def match_run(
     Training's own codes say which mode made its episodes; the others, held-out ones mostly, are attributed. These
     alone would be too few: a mode without a step in them would match nobody.
     """
-    states = training_codes(run.info, dataset, policy.model.config.window.span)
+    states = codes_of_steps(run.info, dataset, policy.model.config.window.span, whole=True)
     rest = [index for index in range(len(dataset)) if index not in states]
     episodes = [dataset.episodes[index] for index in rest]
     found = attribute_episodes(policy.model, episodes, calibration, expected_steps=expected_steps)
     states |= {index: item.states for index, item in zip(rest, found, strict=True)}
-    matches = match_modes([dataset.episodes[index] for index in states], list(states.values()))
+    matches = LabelledSteps.of(dataset, states).matches()
     return {mode: name for mode, name in matches.items() if mode in policy.modes}
 
 
-def training_codes(info: Mapping[str, Any], dataset: TrajectoryDataset, span: int) -> dict[int, np.ndarray]:
-    """The code that training settled on for every step of its episodes, {episode: (T,) int}.
+def attribution_scores(
+    dataset: TrajectoryDataset, found: Sequence[Attribution], matches: Mapping[int, str], known: Sequence[str]
+) -> dict[str, Any] | None:
+    """How far attributions agree with the labels; disturbed steps are not judged.
+
+    A step is right if its mode matches the expert that drove, or if it is none of the modes and the run never saw that
+    expert. An expert that the run saw and that no mode matches is always wrong.
 
     Args:
-        info: run.json.
-        dataset: what the run was trained on.
-        span: steps of a window.
+        dataset: the episodes.
+        found: one attribution an episode.
+        matches: mode -> the expert that it matches.
+        known: experts that the run was trained on.
+
+    Returns:
+        For JSON; None where no step is labelled.
     """
-    by_step = codes_of_steps(info, dataset, span)
-    if by_step:
-        return by_step
-    rows = zip(info.get("training_episodes") or [], info.get("assignment") or [], strict=False)
+    steps = LabelledSteps.of(dataset, {index: item.states for index, item in enumerate(found)})
+    usable = steps.usable
+    if not usable.any():
+        return None
+    right = np.where(steps.states == NONE, ~np.isin(steps.names, list(known)), steps.right(matches))
+    edges = np.cumsum(steps.lengths)[:-1]
+    by_episode = [part[own] for part, own in zip(np.split(right, edges), np.split(usable, edges), strict=True)]
+    named = [item for item, one in zip(found, dataset.episodes, strict=True) if one.expert_of_step is not None]
+    sure = np.concatenate([item.probability for item in named])
+    experts = {}
+    for name in np.unique(steps.names[usable]).tolist():
+        own = usable & (steps.names == name)
+        states, counts = np.unique(steps.states[own], return_counts=True)
+        experts[name] = {
+            "seen_in_training": name in known,
+            "steps": int(own.sum()),
+            "right": float(right[own].mean()),
+            "shares": {_name(state): float(n / own.sum()) for state, n in zip(states, counts, strict=True)},
+        }
     return {
-        index: np.full(len(dataset.episodes[index]), code, dtype=np.int64)
-        for index, code in rows
-        if 0 <= index < len(dataset)
+        **steps.shares(right, usable),
+        "right_by_episode": float(np.mean([part.mean() > 0.5 for part in by_episode if len(part)])),
+        "experts": experts,
+        "switches": steps.switches(),
+        "calibration": reliability(sure[usable], right[usable]),
     }
+
+
+def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    """Whether what is said with probability p is right in a share p of the cases.
+
+    Args:
+        probabilities: (N,) of what was said.
+        right: (N,) bool.
+
+    Returns:
+        error: expected calibration error, the mean over N of |probability - share right| by class of probability
+        (Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015); classes: those.
+    """
+    classes, error = [], 0.0
+    which = np.clip(np.searchsorted(EDGES, probabilities, side="right") - 1, 0, len(EDGES) - 2)
+    for index, (low, high) in enumerate(itertools.pairwise(EDGES)):
+        members = which == index
+        if not members.any():
+            continue
+        said, was = float(probabilities[members].mean()), float(right[members].mean())
+        classes.append({"from": low, "to": high, "steps": int(members.sum()), "probability": said, "right": was})
+        error += abs(said - was) * float(members.mean())
+    return {"error": error, "classes": classes}

@@ -1,4 +1,4 @@
-"""Modes and experts from the same held-out seeds (layouts, in worlds that have one), all in one batch of worlds."""
+"""Modes, experts and what lies between two modes, from the same held-out seeds (layouts, in worlds that have one)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import ActionSpace, in_sight, of_kind
+from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.expert_cache import ExpertCache
-from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, measure
+from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, in_arena, intervals, measure
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy
 
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
+WEIGHTS = tuple(step / 10 for step in range(11))
+"""Of the second mode of a blend."""
+BLENDED = ("goals", "cost", "straightness", "speed")
+"""Figures that are told of a blend."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +39,7 @@ class Drive:
 
 
 class PolicyController:
-    """Lets a policy drive episodes, each under a mode or context of its own, which may change from step to step.
-
-    Args:
-        policy: is steered anew whenever what drives changes.
-        modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
-        contexts: (E, K) the context of each episode. Exactly one of the two is given.
-        temperature: 0 for the mean action.
-    """
+    """Lets a policy drive E episodes, each under a mode or context of its own, which may change from step to step."""
 
     def __init__(
         self,
@@ -52,6 +49,13 @@ class PolicyController:
         contexts: np.ndarray | None = None,
         temperature: float = 0.0,
     ) -> None:
+        """
+        Args:
+            policy: is steered anew whenever what drives changes.
+            modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
+            contexts: (E, K) the context of each episode. Exactly one of the two is given.
+            temperature: 0 for the mean action.
+        """
         if (modes is None) == (contexts is None):
             raise ValueError("give either modes or contexts")
         self.policy, self.temperature = policy, temperature
@@ -59,19 +63,13 @@ class PolicyController:
             self.contexts = policy.check_context(contexts)[:, None]  # (E, K) -> (E, 1, K)
             self.which = np.zeros((len(contexts), 1), dtype=np.int64)
         else:
-            assert modes is not None
-            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)
-            known, self.which = np.unique(table, return_inverse=True)
-            self.which = self.which.reshape(table.shape)
+            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)  # type: ignore[arg-type]
+            known, which = np.unique(table, return_inverse=True)
+            self.which = which.reshape(table.shape)
             self.contexts = np.broadcast_to(policy.mode_contexts(known), (len(table), len(known), policy.n_codes))
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
-        """Begin N episodes.
-
-        Args:
-            observations: (N, obs_dim).
-            episodes: (N,) int, which of the E episodes they are.
-        """
+        """Begin those N of the episodes, (N,) int."""
         self.policy.begin()
         self.episodes = np.asarray(episodes)
         self.driving: np.ndarray | None = None
@@ -93,14 +91,9 @@ def drive_policy(
     *,
     progress: Progress = no_progress,
 ) -> list[Drive]:
-    """One episode of the controller's for each layout, in order.
+    """One episode of the controller's for each layout seed, in order; the same one may occur often.
 
-    Args:
-        controller: of len(layouts) episodes.
-        env: any number of worlds; the more, the faster.
-        layouts: layout seeds; the same one may occur often.
-        n_steps: per episode.
-        progress: advanced by steps.
+    Any number of worlds does; the more, the faster. `progress` is advanced by steps.
     """
     from mode_imitation.worlds.protocol import as_world
     from mode_imitation.worlds.rollout import rollout
@@ -122,19 +115,9 @@ def run_modes(
     temperature: float = 0.0,
     progress: Progress = no_progress,
 ) -> dict[int, list[Drive]]:
-    """Every mode on every layout, all in one batch of worlds.
+    """Every mode (or those given) on each of L layouts, all in one batch of worlds: L drives for each mode.
 
-    Args:
-        policy: a run's policy.
-        env: any number of worlds.
-        layouts: (L,) layout seeds that training has not seen.
-        n_steps: per episode.
-        modes: None for all of them.
-        temperature: 0 for the mean action.
-        progress: advanced by steps.
-
-    Returns:
-        L drives for each mode, in the order of the layouts.
+    Other arguments are as in `drive_policy` and `PolicyController`.
     """
     modes = policy.modes if modes is None else list(modes)
     controller = PolicyController(policy, modes=np.repeat(modes, len(layouts)), temperature=temperature)
@@ -153,20 +136,14 @@ def run_experts(
     cache: Path | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, list[Drive]]:
-    """Experts on the same layouts as the modes; what is in the cache is not driven again.
+    """Experts, undisturbed, on the same L layouts as the modes: L drives for each, by its label.
 
     Args:
         specs: as `experts.registry.make_expert` takes them.
-        env: any number of worlds.
-        layouts: (L,) layout seeds.
-        n_steps: per episode.
-        action_noise: standard deviation, as in the demonstrations; there are no disturbances.
+        action_noise: standard deviation, as in the demonstrations.
         seed: with the layout's, of each episode's noise.
-        cache: folder of the cached drives; None drives all of them. Cached drives come without observations.
-        progress: advanced by steps.
-
-    Returns:
-        L drives for each expert, by its label, in the order of the layouts.
+        cache: folder of drives, which are not driven again and come without observations; None drives all of them.
+        env, layouts, n_steps, progress: as in `drive_policy`.
 
     Raises:
         UserError: an expert does not exist or cannot drive this robot, or two have the same label.
@@ -193,9 +170,8 @@ def run_experts(
             controller = ExpertController(
                 expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space
             )
-            for layout, episode in zip(
-                missing, rollout(world, controller, missing, n_steps, progress=progress), strict=True
-            ):
+            driven = rollout(world, controller, missing, n_steps, progress=progress)
+            for layout, episode in zip(missing, driven, strict=True):
                 drives[layout] = as_drive(replace(episode, expert=label), world)
                 if stored:
                     stored.write(layout, drives[layout].episode, drives[layout].motion)
@@ -203,13 +179,81 @@ def run_experts(
     return found
 
 
+@dataclass(frozen=True)
+class Blend:
+    """Figures along the way from one mode to another, as report.json has them."""
+
+    modes: tuple[int, int]
+    weights: list[float]
+    """Of the second mode."""
+    distances: list[float]
+    """How far each context lies from the nearest mode's, as `Policy.context_distance` measures it."""
+    figures: dict[str, list[Interval] | None]
+    """Of BLENDED, for each weight."""
+    layouts: list[int]
+    steps: int
+
+
+def parse_blend(text: str, modes: Sequence[int]) -> tuple[int, int]:
+    """Read `0,1`, two modes of the run.
+
+    Raises:
+        UserError: it is something else.
+    """
+    try:
+        pair = [int(part) for part in text.split(",")]
+    except ValueError:
+        pair = []
+    if len(pair) != 2 or pair[0] == pair[1]:
+        raise UserError(f"--blend is {text!r}; expected two different modes, as in `0,1`")
+    for mode in pair:
+        if mode not in modes:
+            raise UserError(f"--blend names mode {mode}; this run has modes {', '.join(map(str, modes))}")
+    return pair[0], pair[1]
+
+
+def drive_blend(
+    policy: Policy,
+    env: "World | VectorEnv",
+    pair: tuple[int, int],
+    layouts: Sequence[int],
+    n_steps: int,
+    *,
+    weights: Sequence[float] = WEIGHTS,
+    temperature: float = 0.0,
+    seed: int = 0,
+    progress: Progress = no_progress,
+) -> Blend:
+    """Drive every blend of a pair of modes on every layout, all in one batch of worlds.
+
+    Args:
+        layouts: best those for tuning: nothing here is a result of the run's modes.
+        weights: of the second mode, each in [0, 1].
+        seed: of the intervals.
+        policy, env, n_steps, temperature, progress: as in `run_modes`.
+    """
+    first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
+    contexts = first + np.outer(weights, second - first)  # (W, K)
+    controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
+    drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
+    figures: dict[str, list[Interval] | None] = {}
+    for figure in BLENDED:
+        values = column([drive.motion for drive in drives], figure)
+        rows = None if values is None else values.reshape(len(weights), len(layouts))
+        figures[figure] = None if rows is None else [bootstrap(row, seed=seed) for row in rows]
+    distances = policy.context_distance(contexts).distance.tolist()
+    return Blend(pair, [float(weight) for weight in weights], distances, figures, list(layouts), n_steps)
+
+
 def as_drive(episode: Episode, world: "World") -> Drive:
     """Measure an episode with what the world knows of the robot."""
-    direction = DRIVING_DIRECTION.get(world.robot, 0.0)
-    seen = in_sight(episode.observations, world.sensors) if of_kind(world.sensors, "ring") else None
-    return Drive(
-        episode, measure(episode, time_step=world.time_step or 1.0, driving_direction=direction, in_arena=seen)
+    motion = measure(
+        episode,
+        time_step=world.time_step or 1.0,
+        driving_direction=DRIVING_DIRECTION.get(world.robot, 0.0),
+        in_arena=in_arena(episode.observations, world.sensors),
     )
+    return Drive(episode, motion)
 
 
 def figures_of(
@@ -220,35 +264,27 @@ def figures_of(
     seed: int = 0,
 ) -> dict[str, Interval]:
     """Mean and interval of every figure that all of the drives have, and of functions of an episode by their names."""
-    columns = {name: column([drive.motion for drive in drives], name) for name in names}
-    columns |= {
-        name: np.array([function(drive.episode) for drive in drives], dtype=float)
-        for name, function in (own or {}).items()
-    }
-    return {name: bootstrap(values, seed=seed) for name, values in columns.items() if values is not None}
+    found = intervals([drive.motion for drive in drives], names, seed=seed)
+    for name, function in (own or {}).items() if drives else ():
+        found[name] = bootstrap([function(drive.episode) for drive in drives], seed=seed)
+    return {name: interval for name, interval in found.items() if interval is not None}
 
 
 def check_env(policy: Policy, env: "World | VectorEnv") -> None:
-    """Refuse an environment of another observation or action size, or of other choices, than the policy's.
-
-    Raises:
-        UserError: naming what either has.
-    """
+    """Refuse, as a UserError, an environment of other observations or actions than the policy's."""
     from mode_imitation.worlds.protocol import as_world
+
+    def taken(space: ActionSpace) -> str:
+        return f"choices of {' and '.join(map(str, space.choices))}" if space.discrete else "numbers"
 
     world = as_world(env)
     found = world.obs_dim, world.action_space.size
     if found != (policy.obs_dim, policy.act_dim):
-        raise UserError(
-            f"{world.env_id} has observations and actions of {found} numbers, the run was trained on "
-            f"{(policy.obs_dim, policy.act_dim)}; choose the environment of its data with --env"
-        )
-    if world.action_space.choices != policy.action_space.choices:
-        raise UserError(
-            f"{world.env_id} takes {_taken(world.action_space)}, the run was trained on {_taken(policy.action_space)}; "
-            "choose the environment of its data with --env"
-        )
-
-
-def _taken(space: ActionSpace) -> str:
-    return f"choices of {' and '.join(map(str, space.choices))}" if space.discrete else "numbers"
+        told = f"has observations and actions of {found} numbers", f"{(policy.obs_dim, policy.act_dim)}"
+    elif world.action_space.choices != policy.action_space.choices:
+        told = f"takes {taken(world.action_space)}", taken(policy.action_space)
+    else:
+        return
+    raise UserError(
+        f"{world.env_id} {told[0]}, the run was trained on {told[1]}; choose the environment of its data with --env"
+    )

@@ -1,4 +1,7 @@
-"""How a run sorts a dataset's windows and episodes into modes, and how far that agrees with labels."""
+"""How a run sorts a dataset's windows and episodes into modes, and how far that agrees with labels.
+
+Labels are used here and nowhere in training.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.spaces import in_sight, of_kind
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.reports.metrics import Confusion, clustering_scores, codebook_perplexity, confusion_matrix
+from mode_imitation.reports.motion import in_arena
 from mode_imitation.steering.infer import encode_windows
 
 if TYPE_CHECKING:
@@ -33,55 +35,92 @@ class SortedDataset:
     episode_codes: np.ndarray
     """(E,) int64, the nearest code by the distances pooled over the episode."""
 
-    @property
-    def n_codes(self) -> int:
-        """K"""
-        return self.distances.shape[1]
-
-    def window_shares(self) -> np.ndarray:
-        """(K,) share of the windows that each code holds."""
-        return np.bincount(self.codes, minlength=self.n_codes) / len(self.codes)
-
 
 def sort_dataset(
     model: "ModeModel", dataset: TrajectoryDataset, *, every: int = 5, progress: Progress = no_progress
 ) -> SortedDataset:
     """Encode every episode; windows with disturbed steps are left out, as in training.
 
-    Args:
-        model: a trained mode model.
-        dataset: of the model's observation and action size.
-        every: takes a window at every so many steps.
-        progress: advanced by one an episode.
+    A window is taken at `every` so many steps; `progress` is advanced by one an episode.
 
     Raises:
         UserError: an episode does not fit the model, or is shorter than a window.
     """
-    found = []
+    found, seen = [], []
     for episode in dataset.episodes:
         found.append(encode_windows(model, episode, every=every))
+        seen.append(in_arena(episode.observations[found[-1].starts], dataset.sensors))
         progress.advance()
-    seen = None
-    if has_lidar(dataset):
-        seen = np.concatenate(
-            [
-                in_sight(episode.observations[windows.starts], dataset.sensors)
-                for episode, windows in zip(dataset.episodes, found, strict=True)
-            ]
-        )
     return SortedDataset(
         episode_of_window=np.repeat(np.arange(len(found)), [len(windows.starts) for windows in found]),
         starts=np.concatenate([windows.starts for windows in found]),
         distances=np.concatenate([windows.distances for windows in found]),
         codes=np.concatenate([windows.codes for windows in found]),
-        in_arena=seen,
+        in_arena=None if seen[0] is None else np.concatenate(seen),
         episode_codes=np.array([windows.code for windows in found]),
     )
 
 
-def has_lidar(dataset: TrajectoryDataset) -> bool:
-    """Whether the dataset says which observations are lidar, without which the arena has no edge."""
-    return bool(of_kind(dataset.sensors, "ring"))
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of every label with every code."""
+
+    labels: list[str]
+    """L names, sorted; the rows."""
+    counts: np.ndarray
+    """(L, K) int: how many items have this label and this code."""
+
+    def matched_labels(self) -> list[str | None]:
+        """The most frequent label of each code; None for a code without items. K entries."""
+        best = self.counts.argmax(axis=0)
+        return [self.labels[row] if total else None for row, total in zip(best, self.counts.sum(axis=0), strict=True)]
+
+
+def confusion_matrix(labels: Sequence[str] | np.ndarray, codes: np.ndarray, n_codes: int) -> Confusion:
+    """Count each of (N,) labels with each of (N,) codes in [0, n_codes), whether they occur or not."""
+    names, rows = np.unique(np.asarray(labels), return_inverse=True)
+    counts = np.zeros((len(names), n_codes), dtype=np.int64)
+    np.add.at(counts, (rows, np.asarray(codes)), 1)
+    return Confusion([str(name) for name in names], counts)
+
+
+def clustering_scores(labels: Sequence[str] | np.ndarray, codes: np.ndarray) -> dict[str, float]:
+    """Every agreement of (N,) codes with (N,) labels, each in [0, 1] (ARI may fall below 0), 1 for perfect agreement.
+
+    NMI, ARI, homogeneity and completeness are scikit-learn's (NMI with the arithmetic mean). NMI and completeness
+    punish surplus codes, homogeneity and purity do not.
+
+    Returns:
+        nmi, ari, homogeneity, completeness; purity, the share of items whose label is the most frequent one of their
+        code; hungarian_accuracy, the share on the best one-to-one matching of codes with labels.
+
+    Raises:
+        ValueError: there is nothing to compare.
+    """
+    from scipy.optimize import linear_sum_assignment
+    from sklearn import metrics
+
+    if not len(codes):
+        raise ValueError("no items to compare")
+    truth = np.unique(np.asarray(labels), return_inverse=True)[1]
+    found = np.unique(np.asarray(codes), return_inverse=True)[1]
+    counts = confusion_matrix(truth, found, int(found.max()) + 1).counts
+    homogeneity, completeness, _ = metrics.homogeneity_completeness_v_measure(truth, found)
+    return {
+        "nmi": float(metrics.normalized_mutual_info_score(truth, found)),
+        "ari": float(metrics.adjusted_rand_score(truth, found)),
+        "homogeneity": float(homogeneity),
+        "completeness": float(completeness),
+        "purity": float(counts.max(axis=0).sum() / counts.sum()),
+        "hungarian_accuracy": float(counts[linear_sum_assignment(counts, maximize=True)].sum() / counts.sum()),
+    }
+
+
+def codebook_perplexity(codes: np.ndarray, n_codes: int) -> float:
+    """exp of the entropy of the codes' shares: between 1 (one code has everything) and `n_codes` (all equally used)."""
+    shares = np.bincount(codes, minlength=n_codes) / max(len(codes), 1)
+    used = shares[shares > 0]
+    return float(np.exp(-(used * np.log(used)).sum()))
 
 
 @dataclass(frozen=True)
@@ -123,34 +162,31 @@ def compare_with_labels(
         `episode_held_out` have all of them, and are None where there is nothing to score. `coverage` is the share of
         the labels that are the most frequent one among some code's episodes (its windows, where experts take turns).
     """
-    truth = np.asarray(labels)
+    truth, n_codes, arena = np.asarray(labels), found.distances.shape[1], found.in_arena
     whole = of_window is None
     if of_window is None:
         of_window = truth[found.episode_of_window]
     unseen = np.array(sorted(held_out), dtype=np.int64)
     window = clustering_scores(of_window, found.codes)
-    arena = found.in_arena
-    known = arena is not None and arena.any()
-    # Episodes of one expert alone agree with any code perfectly.
-    tellable = whole and len(set(truth[unseen])) > 1
-    in_arena_scores = clustering_scores(of_window[arena], found.codes[arena]) if known else None
+    inside = clustering_scores(of_window[arena], found.codes[arena]) if arena is not None and arena.any() else None
     episode = clustering_scores(truth, found.episode_codes) if whole else None
-    windows = confusion_matrix(of_window, found.codes, found.n_codes)
-    episodes = confusion_matrix(truth, found.episode_codes, found.n_codes) if whole else None
+    # Held-out episodes of one expert alone agree with any code perfectly.
+    tellable = whole and len(set(truth[unseen])) > 1
+    windows = confusion_matrix(of_window, found.codes, n_codes)
+    episodes = confusion_matrix(truth, found.episode_codes, n_codes) if whole else None
     units = episodes or windows
-    coverage = len(set(units.matched_labels()) - {None}) / len(units.labels)
     scores = {
         "window_nmi": window["nmi"],
-        "window_nmi_in_arena": in_arena_scores["nmi"] if in_arena_scores else None,
+        "window_nmi_in_arena": inside["nmi"] if inside else None,
         "episode_nmi": episode["nmi"] if episode else None,
         "homogeneity": window["homogeneity"],
         "completeness": window["completeness"],
         "n_modes": n_modes,
         "n_experts": len(units.labels),
-        "coverage": coverage,
-        "perplexity": codebook_perplexity(found.codes, found.n_codes),
+        "coverage": len(set(units.matched_labels()) - {None}) / len(units.labels),
+        "perplexity": codebook_perplexity(found.codes, n_codes),
         "window": window,
-        "window_in_arena": in_arena_scores,
+        "window_in_arena": inside,
         "episode": episode,
         "episode_held_out": clustering_scores(truth[unseen], found.episode_codes[unseen]) if tellable else None,
     }
@@ -158,31 +194,26 @@ def compare_with_labels(
 
 
 def exemplars(found: SortedDataset, mode: int, count: int = 3) -> list[dict[str, int | float]]:
-    """The windows nearest to a code, each of another episode.
+    """The windows nearest to a code, each of another episode: {episode, start, distance}, nearest first.
 
-    Returns:
-        At most `count` of {episode, start, distance}, nearest first; episodes of which this is the code come first.
+    Episodes of which this is the code come first.
     """
     mine = np.flatnonzero(found.codes == mode)
     foreign = found.episode_codes[found.episode_of_window[mine]] != mode
     order = mine[np.lexsort((found.distances[mine, mode], foreign))]
-    chosen: dict[int, int] = {}
-    for window in order.tolist():
-        chosen.setdefault(int(found.episode_of_window[window]), window)
-        if len(chosen) == count:
-            break
+    chosen = order[np.sort(np.unique(found.episode_of_window[order], return_index=True)[1])[:count]]
     return [
-        {"episode": episode, "start": int(found.starts[window]), "distance": float(found.distances[window, mode])}
-        for episode, window in chosen.items()
+        {
+            "episode": int(found.episode_of_window[window]),
+            "start": int(found.starts[window]),
+            "distance": float(found.distances[window, mode]),
+        }
+        for window in chosen
     ]
 
 
 def exemplar_episodes(found: SortedDataset, mode: int, count: int = 3) -> list[dict[str, int | float]]:
-    """The episodes of a code that lie nearest to it, by their windows' mean distance: what the mode typically does.
-
-    Returns:
-        At most `count` of {episode, distance}, nearest first.
-    """
+    """The episodes of a code nearest to it by their windows' mean distance: {episode, distance}, nearest first."""
     n_episodes = len(found.episode_codes)
     sums = np.bincount(found.episode_of_window, weights=found.distances[:, mode], minlength=n_episodes)
     means = sums / np.maximum(np.bincount(found.episode_of_window, minlength=n_episodes), 1)  # (E,)

@@ -4,29 +4,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import tyro
+from mode_imitation.options import Argument, Repeated, Suppress
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModesConfig:
     """The report card of every mode: how it drives on held-out layouts, and how modes and labels agree."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, Argument("RUN")]
     """The run's folder, as `train --out` made it."""
     layouts: int = 20
     """How many held-out layouts every mode and every expert drives; always the same ones, so that figures compare."""
     steps: int | None = None
     """Steps per episode; left out, the environment's own number, else 1000."""
-    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    expert: Repeated = ()
     """Experts to drive the same layouts: names, path/to/file.py:Class or package.module:Class.
     Left out, those that the dataset names, as far as they can be found."""
-    action_noise: tyro.conf.Suppress[float] = 0.1
+    action_noise: Suppress[float] = 0.1
     """Standard deviation of the experts' action noise, as in their demonstrations."""
     temperature: float = 0.0
     """0 drives the policy's mean action; 1 draws from its distribution."""
     env: str | None = None
     """The environment, as `generate --env` takes it; left out, the dataset's own."""
-    figure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    figure: Repeated = ()
     """A figure of your own, path/to/file.py:function of an episode that returns a number; may be repeated. The file is
     run."""
     dataset: str | None = None
@@ -40,15 +40,15 @@ class ModesConfig:
     else 1. Of goals, return and straightness (>=) and of cost (<=)."""
     blend: str | None = None
     """Two modes, `0,1`: drive what lies between them too, on at most 20 of the layouts put aside for tuning."""
-    window_every: tyro.conf.Suppress[int] = 5
+    window_every: Suppress[int] = 5
     """Every how many steps a window is taken for clustering and leak."""
     out: Path | None = None
     """Folder for report.json, report.md and the pictures; left out, the run's folder."""
     seed: int = 0
     """Of the experts' noise, of sampled actions and of the intervals."""
-    threads: tyro.conf.Suppress[int | None] = None
+    threads: Suppress[int | None] = None
     """Threads of the simulator; left out, one a core. Does not change the figures."""
-    worlds: tyro.conf.Suppress[int] = 128
+    worlds: Suppress[int] = 128
     """Worlds simulated at a time, at most; more take more memory."""
     device: str = "cpu"
     """Where the policy runs: cpu, cuda or auto."""
@@ -58,7 +58,7 @@ class ModesConfig:
 class RolloutConfig:
     """Steer a trained policy through its world: by one mode, context, demonstration or schedule."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, Argument("RUN")]
     """The run's folder, as `train --out` made it."""
     mode: int | None = None
     """The mode that drives; `mode-imitation modes RUN` says which there are."""
@@ -78,7 +78,7 @@ class RolloutConfig:
     """0 drives the policy's mean action; 1 draws from its distribution."""
     env: str | None = None
     """The environment, as `generate --env` takes it; left out, that of the data that the run was trained on."""
-    figure: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    figure: Repeated = ()
     """A figure of your own, path/to/file.py:function of an episode that returns a number; may be repeated. The file is
     run."""
     out: str | None = None
@@ -92,13 +92,13 @@ class RolloutConfig:
     plot: Path | None = None
     """Draw the rollouts: a name that ends in .png, .pdf or .svg. From above where positions are known, else along the
     two widest directions of the states."""
-    seed: int = 0
+    seed: Suppress[int] = 0
     """Of sampled actions and of the intervals."""
-    threads: tyro.conf.Suppress[int | None] = None
+    threads: Suppress[int | None] = None
     """Threads of the simulator; left out, one a core. Does not change the figures."""
-    worlds: tyro.conf.Suppress[int] = 128
+    worlds: Suppress[int] = 128
     """Worlds simulated at a time, at most."""
-    device: str = "cpu"
+    device: Suppress[str] = "cpu"
     """Where the policy runs: cpu, cuda or auto."""
 
 
@@ -106,9 +106,9 @@ class RolloutConfig:
 class AttributeConfig:
     """Which mode made which part of which episode, with a probability, or none of the modes."""
 
-    run: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
+    run: Annotated[Path, Argument("RUN")]
     """The run's folder, as `train --out` made it."""
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    dataset: Annotated[str, Argument("DATASET")]
     """The episodes to attribute: a name below the root (namespace/name-vN), or a path."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""

@@ -1,26 +1,27 @@
-"""Drives from Python: what `mode_imitation.rollout` and `mode_imitation.report` return."""
+"""What a steered policy did, as `mode_imitation.rollout` and `mode-imitation rollout` return it, and a page of it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.atomic import write_json, write_text
+from mode_imitation.atomic import check_folder, write_json, write_text
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
 from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, Drive, PolicyController, drive_policy, figures_of
 from mode_imitation.reports.describe import with_description
 from mode_imitation.reports.layouts import layout_name
-from mode_imitation.reports.markdown import cell, table
-from mode_imitation.reports.statistics import Interval
+from mode_imitation.reports.statistics import Interval, cell, table
 from mode_imitation.steering.policy import Policy
+from mode_imitation.steering.schedule import Schedule
+from mode_imitation.training.run_folder import Run
 from mode_imitation.versions import versions
 
 if TYPE_CHECKING:
-    from mode_imitation.worlds.protocol import WorldSpec
+    from mode_imitation.worlds.protocol import World, WorldSpec
 
 DRAWN = 8
 """Episodes in a picture."""
@@ -29,8 +30,19 @@ WORLDS = 64
 
 
 @dataclass(frozen=True)
+class Segment:
+    """A stretch of a schedule under one mode."""
+
+    mode: int
+    start: int
+    stop: int
+    goals: Interval
+    """Goals reached in the stretch, per episode."""
+
+
+@dataclass(frozen=True)
 class Drives:
-    """Episodes that one policy drove under one context, one for each seed."""
+    """Episodes that one policy drove under one context or schedule, one for each seed."""
 
     what: str
     """Who drove: "mode 1"."""
@@ -39,6 +51,12 @@ class Drives:
     drives: list[Drive]
     figures: dict[str, Interval]
     """Mean and 95% interval over the episodes, of what the world tells: return, length, success, cost, goals, ..."""
+    schedule: Schedule | None = None
+    segments: list[Segment] = field(default_factory=list)
+    """Of the schedule."""
+    written: list[Path] = field(default_factory=list)
+    """Files that were asked for."""
+    notes: list[str] = field(default_factory=list)
 
     @property
     def episodes(self) -> list[Episode]:
@@ -63,11 +81,45 @@ class Drives:
         from mode_imitation.plots import Panel, plot_panels, save_figure
 
         panels = [
-            Panel(title=layout_name(one.layout_seed, laid_out=one.scene is not None), episode=one)
-            for one in self.episodes[:DRAWN]
+            Panel(
+                title=layout_name(episode.layout_seed, laid_out=episode.scene is not None),
+                episode=episode,
+                modes=self.schedule.modes(len(episode)) if self.schedule else None,
+            )
+            for episode in self.episodes[:DRAWN]
         ]
-        title = with_description(self.what, [drive.motion for drive in self.drives])
+        title = with_description(self.what.partition(": ")[0], [drive.motion for drive in self.drives])
+        title = self.schedule.in_words if self.schedule else title
         return save_figure(plot_panels(panels, title=title), Path(path))
+
+
+def environment_of(run: Run, env_id: str | None) -> str:
+    """The environment that was asked for, else the one that the run's data came from.
+
+    Raises:
+        UserError: neither is known, or what the data names is code to run.
+    """
+    found = env_id or run.info.get("env_id")
+    if not found:
+        raise UserError(
+            f"the data of {run.path.name} names no environment; give one with --env, SafetyPointGoal1-v0 say"
+        )
+    if env_id is None and ":" in str(found):
+        # Data must not decide which code is run.
+        raise UserError(f"the data come from {found}, which is code to run; say --env {found} to run it")
+    return str(found)
+
+
+def drive_seeds(controller: PolicyController, world: "World", seeds: Sequence[int], steps: int | None) -> list[Drive]:
+    """One episode for each seed, with progress; `steps` None takes the environment's own number."""
+    n_steps = length_of(world, steps)
+    with progress("driving", len(seeds) * max(n_steps, 1), "steps") as shown:
+        return drive_policy(controller, world, seeds, n_steps, progress=shown)
+
+
+def length_of(world: "World", steps: int | None) -> int:
+    """Steps of an episode: those that were asked for, else the environment's own number, else UNKNOWN_LENGTH."""
+    return (world.max_episode_steps or UNKNOWN_LENGTH) if steps is None else steps
 
 
 def rollout(
@@ -104,11 +156,8 @@ def rollout(
         raise UserError("seeds is empty; expected at least one, range(10) say")
     world = open_worlds(env, min(len(wanted), WORLDS))
     try:
-        n_steps = (world.max_episode_steps or UNKNOWN_LENGTH) if steps is None else steps
-        contexts = np.tile(context, (len(wanted), 1))
-        controller = PolicyController(policy, contexts=contexts, temperature=temperature)
-        with progress("driving", len(wanted) * max(n_steps, 1), "steps") as shown:
-            drives = drive_policy(controller, world, wanted, n_steps, progress=shown)
+        controller = PolicyController(policy, contexts=np.tile(context, (len(wanted), 1)), temperature=temperature)
+        drives = drive_seeds(controller, world, wanted, steps)
     finally:
         policy.steer(context=context).begin()
         if not isinstance(env, VectorEnv):  # what the caller opened stays open
@@ -133,7 +182,7 @@ class Page:
         lines = [f"# {self.title}", "", *(f"- {name}: {value}" for name, value in self.facts.items()), ""]
         names = list(dict.fromkeys(name for each in self.drives for name in each.figures))
         rows = [
-            [each.what, each.env_id, str(len(each)), *(_cell(each.figures.get(name)) for name in names)]
+            [each.what, each.env_id, str(len(each)), *(cell(each.figures.get(name)) for name in names)]
             for each in self.drives
         ]
         if rows:
@@ -150,33 +199,21 @@ class Page:
         Raises:
             UserError: it is a file, or may not be written.
         """
-        from mode_imitation.atomic import check_folder
-
         folder = Path(folder)
         check_folder(folder, "the report", "folder")
         folder.mkdir(parents=True, exist_ok=True)
         pictures = [each.plot(folder / f"drives-{number}.png").name for number, each in enumerate(self.drives)]
         shown = "\n".join(f"![{each.what}]({name})" for each, name in zip(self.drives, pictures, strict=True))
-        write_json(
-            folder / "report.json",
+        drives = [
             {
-                "title": self.title,
-                "facts": self.facts,
-                "drives": [
-                    {
-                        "what": each.what,
-                        "env_id": each.env_id,
-                        "seeds": [episode.layout_seed for episode in each],
-                        "figures": {name: figure.as_dict() for name, figure in each.figures.items()},
-                    }
-                    for each in self.drives
-                ],
-                "versions": versions(),
-            },
-        )
+                "what": each.what,
+                "env_id": each.env_id,
+                "seeds": [episode.layout_seed for episode in each],
+                "figures": {name: asdict(figure) for name, figure in each.figures.items()},
+            }
+            for each in self.drives
+        ]
+        content = {"title": self.title, "facts": self.facts, "drives": drives, "versions": versions()}
+        write_json(folder / "report.json", content)
         write_text(folder / "report.md", f"{self.text}\n{shown}\n")
         return folder / "report.md"
-
-
-def _cell(figure: Interval | None) -> str:
-    return cell(figure and figure.as_dict(), 2)

@@ -19,7 +19,7 @@ from mode_imitation.reports.motion import Motion
 from mode_imitation.versions import platform_name, versions
 
 FOLDER = ".expert-cache"
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the figures or the files change their meaning."""
 DECIDING = ("numpy", "mujoco", "gymnasium", "safety-gymnasium")
 """Packages whose version decides where an expert drives."""
@@ -40,17 +40,9 @@ class ExpertCache:
         from experts.registry import expert_label
 
         installed, source = versions(), source_digest(spec)
-        key = {
-            "format": FORMAT,
-            "expert": source,
-            "env": env_id,
-            "steps": n_steps,
-            "noise": action_noise,
-            "seed": seed,
-            "versions": {name: installed.get(name) for name in DECIDING},
-            "platform": platform_name(),
-        }
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+        decided_by = [installed.get(name) for name in DECIDING], platform_name()
+        key = json.dumps([FORMAT, source, env_id, n_steps, action_noise, seed, decided_by])
+        digest = hashlib.sha256(key.encode()).hexdigest()
         self.folder = folder / f"{expert_label(spec)}-{digest[:12]}" if source else None
 
     def path(self, layout: int) -> Path:
@@ -111,21 +103,18 @@ class ExpertCache:
 
 
 def source_digest(spec: str) -> str | None:
-    """sha256 of the code that an expert is made of: its file, and for the project's own experts the whole package.
+    """sha256 of the spec and of the code that an expert is made of: our own experts' package, and each user's file.
 
-    Of experts that take turns, it is that of all of them, of the code that lets them, and of the whole spec. What a
-    user's file imports is not followed; a change there needs another class name, or an emptied cache.
+    What a user's file imports is not followed; a change there needs another class name, or an emptied cache.
 
     Returns:
         None where some source cannot be read: that of a module in an archive, say.
     """
     from experts.switching import members
 
-    where, _, name = spec.rpartition(":")
-    alone = members(spec) == (spec,)
-    digest = hashlib.sha256(f"{name if where and alone else spec}\n".encode())
+    digest = hashlib.sha256(f"{spec}\n".encode())
     try:
-        for place in [where] if alone else ["", *(member.rpartition(":")[0] for member in members(spec))]:
+        for place in ["experts", *(member.rpartition(":")[0] for member in members(spec) if ":" in member)]:
             for path in _sources(place):
                 digest.update(path.name.encode() + b"\n" + path.read_bytes())
     except (OSError, ImportError, ValueError):
@@ -133,16 +122,12 @@ def source_digest(spec: str) -> str | None:
     return digest.hexdigest()
 
 
-def _sources(where: str) -> list[Path]:
-    """The files of a module, or of all of our own experts.
-
-    Raises:
-        OSError, ImportError, ValueError: there is no such module, or it comes from no file.
-    """
-    if where.endswith(".py"):
-        return [Path(where).expanduser()]
-    module = importlib.util.find_spec(where or "experts")
+def _sources(place: str) -> list[Path]:
+    """The files of our own experts, or of a user's file or module; an error where there is no such module or file."""
+    if place.endswith(".py"):
+        return [Path(place).expanduser()]
+    module = importlib.util.find_spec(place)
     if module is None or module.origin is None:
-        raise ModuleNotFoundError(where)
+        raise ModuleNotFoundError(place)
     origin = Path(module.origin)
-    return sorted(origin.parent.glob("*.py")) if not where else [origin]
+    return sorted(origin.parent.glob("*.py")) if place == "experts" else [origin]

@@ -8,6 +8,7 @@ import numpy as np
 from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.layouts import held_out_layouts
+from mode_imitation.reports.motion import column
 
 WORLDS = 64
 """Most worlds driven side by side; the figures do not depend on it."""
@@ -25,19 +26,6 @@ class Figure:
         return f"{self.mean:.{digits}f} ± {self.error:.{digits}f}"
 
 
-@dataclass(frozen=True)
-class ExpertRow:
-    """One expert's figures per episode."""
-
-    expert: str
-    """Its label, as datasets record it."""
-    goals: Figure
-    cost: Figure
-    return_: Figure
-    straightness: Figure
-    """Net displacement over path length, in [0, 1]."""
-
-
 def measure_experts(
     env_id: str,
     specs: Sequence[str],
@@ -48,21 +36,14 @@ def measure_experts(
     *,
     seed: int = 0,
     progress: Progress = no_progress,
-) -> list[ExpertRow]:
-    """Drive every expert on the same layouts.
+) -> dict[str, dict[str, Figure]]:
+    """Drive every expert, undisturbed, on the same layouts: goals, cost, return and straightness by expert.
 
     Args:
-        env_id: SafetyPointGoal1-v0 say.
         specs: registered names, `file.py:Class` or `package.module:Class`.
-        n_layouts: episodes per expert.
-        n_steps: per episode.
-        action_noise: standard deviation of the Gaussian noise added to every action; no disturbances.
-        threads: over the worlds; None for as many as `make_vec` chooses.
+        action_noise: standard deviation of the Gaussian noise added to every action.
         seed: of the noise.
         progress: advanced by steps, len(specs) * n_layouts * n_steps in all.
-
-    Returns:
-        One row per expert, in the order given.
 
     Raises:
         UserError: a count below 1; a negative seed or action noise; an expert that does not exist or cannot drive this
@@ -78,30 +59,20 @@ def measure_experts(
     # Neither training nor a report sees these, so an expert may be tuned on them.
     layouts = held_out_layouts(n_layouts, "tuning")
     env = make_vec(env_id, min(n_layouts, WORLDS), threads=threads)
+    found: dict[str, dict[str, Figure]] = {}
     try:
         check_labels(specs)
         for spec in specs:  # a mistake in the last one shows before the first one drives
             make_expert(spec, expert_setting(env))
-        rows = []
         for spec in specs:  # one at a time: the episodes of one expert are memory enough
-            found = run_experts([spec], env, layouts, n_steps, action_noise=action_noise, seed=seed, progress=progress)
-            for label, drives in found.items():
-                figures = [drive.motion for drive in drives]
-                rows.append(
-                    ExpertRow(
-                        label,
-                        goals=_figure([figure.goals for figure in figures]),
-                        cost=_figure([figure.cost for figure in figures]),
-                        return_=_figure([figure.return_ for figure in figures]),
-                        straightness=_figure([figure.straightness for figure in figures]),
-                    )
-                )
-        return rows
+            driven = run_experts([spec], env, layouts, n_steps, action_noise=action_noise, seed=seed, progress=progress)
+            for label, drives in driven.items():
+                found[label] = {}
+                for name in ("goals", "cost", "return", "straightness"):
+                    values = column([drive.motion for drive in drives], name)
+                    assert values is not None
+                    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+                    found[label][name] = Figure(float(values.mean()), float(error))
     finally:
         env.close()
-
-
-def _figure(values: Sequence[float | None]) -> Figure:
-    numbers = np.array(values, dtype=float)
-    error = numbers.std(ddof=1) / np.sqrt(len(numbers)) if len(numbers) > 1 else 0.0
-    return Figure(float(numbers.mean()), float(error))
+    return found

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.episodes import Episode
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.clustering import SortedDataset
 from mode_imitation.reports.turns import drivers_of_windows
@@ -25,8 +24,6 @@ class LatentMap:
     """(W,) int, the nearest code of each."""
     labels: list[str] | None
     """(W,) expert of each window's episode, where known."""
-    in_arena: np.ndarray | None
-    """(W,) bool, where known."""
     entries: np.ndarray
     """(K, 2) the codebook."""
     alive: np.ndarray
@@ -45,16 +42,13 @@ def make_latent_map(
     """Project windows and codebook on the windows' first two principal components.
 
     Args:
-        model: a trained mode model.
-        dataset: that was sorted.
-        found: its windows and codes.
-        episode: whose way is drawn; None takes one whose way on the map is longest, or rather one that is longer than
-            nine of ten, for the longest may be an outlier.
+        dataset, found: that was sorted, its windows and codes.
+        episode: whose way is drawn; None takes one whose way on the map is longer than nine of ten, for the longest may
+            be an outlier.
         seed: of the choice of windows.
     """
-    rng = np.random.default_rng(seed)
-    chosen = np.sort(rng.permutation(len(found.codes))[:WINDOWS])
-    z = encode_rows(model, dataset, found, chosen)  # (W, D)
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(found.codes))[:WINDOWS])
+    z = _encoded_rows(model, dataset, found, chosen)  # (W, D)
     mean, axes, explained = principal_axes(z)
     points = (z - mean) @ axes
     if episode is None:
@@ -65,10 +59,9 @@ def make_latent_map(
         points=points,
         codes=found.codes[chosen],
         labels=None if labels is None else labels[chosen].tolist(),
-        in_arena=None if found.in_arena is None else found.in_arena[chosen],
         entries=(model.codebook.entries.detach().cpu().double().numpy() - mean) @ axes,
         alive=model.alive.cpu().numpy(),
-        path=(encode_rows(model, dataset, found, rows) - mean) @ axes,
+        path=(_encoded_rows(model, dataset, found, rows) - mean) @ axes,
         path_episode=int(episode),
         path_mode=int(found.episode_codes[episode]),
         explained=explained,
@@ -89,14 +82,13 @@ def principal_axes(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return mean, axes.T, shares[:2]
 
 
-def encode_rows(model: ModeModel, dataset: TrajectoryDataset, found: SortedDataset, rows: np.ndarray) -> np.ndarray:
+def _encoded_rows(model: ModeModel, dataset: TrajectoryDataset, found: SortedDataset, rows: np.ndarray) -> np.ndarray:
     """(R, D) float64: these windows of a sorted dataset, as the encoder sees them."""
     parts = []
     # By episode, so that a window costs no copy of its episode.
     for index in dict.fromkeys(found.episode_of_window[rows].tolist()):
         mine = rows[found.episode_of_window[rows] == index]
-        episode: Episode = dataset.episodes[index]
-        parts.append(encoded(model, episode, found.starts[mine]).double().cpu().numpy())
+        parts.append(encoded(model, dataset.episodes[index], found.starts[mine]).double().cpu().numpy())
     return np.concatenate(parts)
 
 

@@ -46,11 +46,7 @@ def layout_name(seed: int | None, *, laid_out: bool = True) -> str:
 
 
 def check_disjoint(layouts: Iterable[int], training_layouts: Iterable[int | None] | None) -> None:
-    """Refuse layouts that training has seen.
-
-    Args:
-        layouts: seeds to be evaluated on.
-        training_layouts: the training episodes' layout seeds; None, or None entries, where they are not known.
+    """Refuse layouts that training has seen, as far as the training episodes' are known.
 
     Raises:
         UserError: a layout is in both.

@@ -30,11 +30,9 @@ def measure_leak(
     every: int = 5,
     seed: int = 0,
 ) -> Leak:
-    """Action NLL under inferred and under fixed contexts.
+    """Action NLL under inferred and under fixed contexts, on episodes that training did not see, at best.
 
     Args:
-        model: a trained mode model.
-        episodes: best ones that training did not see.
         pool: windows of one episode, or segment, whose distances are averaged into one context, as in training.
         segment: steps of a stretch with a mode of its own, as in training; None for whole episodes.
         every: takes a window at every so many steps.
@@ -73,19 +71,11 @@ def measure_leak(
 
 
 def stretches(starts: np.ndarray, length: int, segment: int | None, span: int) -> list[np.ndarray]:
-    """Which windows lie in each segment of an episode; windows across an edge lie in none.
+    """Indices of the windows, (W,) first steps in an episode of `length` steps, in each segment that holds one.
 
-    Args:
-        starts: (W,) int, first step of each window.
-        length: steps of the episode.
-        segment: steps per segment; None for one that is the whole episode.
-        span: steps of a window.
-
-    Returns:
-        Indices into `starts`, an array for every segment that holds a window.
+    Windows of `span` steps across an edge lie in no segment; None is one segment of the whole episode.
     """
-    lengths, _ = segment_lengths(np.array([length]), segment, span)
-    ends = np.cumsum(lengths)
+    ends = np.cumsum(segment_lengths(np.array([length]), segment, span)[0])
     unit = np.searchsorted(ends, starts, side="right")
     inside = starts + span <= ends[unit]
     return [members for index in range(len(ends)) if len(members := np.flatnonzero(inside & (unit == index)))]
@@ -102,21 +92,14 @@ def action_nll(
     """(B,) negative log-likelihood of raw actions in nats; of what is predicted at once, the first action counts.
 
     Args:
-        model: a trained mode model.
-        observations: (B, obs_dim).
-        actions: (B, act_dim).
-        contexts: (B, K).
+        observations, actions, contexts: (B, obs_dim), (B, act_dim), (B, K).
         consecutive: they are an episode, from its first step on, which an actor with a memory takes up; else it is
             asked at each step as if at an episode's first.
     """
-    device = model.alive.device
+    dtypes = (np.float32, model.config.action_space.dtype, np.float32)
     seen, done, told = (
-        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(device)
-        for part, dtype in (
-            (observations, np.float32),
-            (actions, model.config.action_space.dtype),
-            (contexts, np.float32),
-        )
+        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(model.alive.device)
+        for part, dtype in zip((observations, actions, contexts), dtypes, strict=True)
     )
     with torch.inference_mode():
         rows = model.features.rows(seen)

@@ -3,12 +3,14 @@
 No label is needed. `--figure my.py:function` adds a user's own number.
 """
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from mode_imitation.data.episodes import Episode, Scene
+from mode_imitation.data.spaces import Sensor, in_sight, of_kind
+from mode_imitation.reports.statistics import Interval, bootstrap
 
 STANDING_SPEED = 1e-6
 """Metres in a step below which there is no direction of travel."""
@@ -48,25 +50,29 @@ class Motion:
 
     def as_dict(self) -> dict[str, float | None]:
         """Field names without the trailing underscore, for JSON."""
-        return {name.rstrip("_"): value for name, value in asdict(self).items()}
+        return {name.rstrip("_"): value for name, value in vars(self).items()}
 
     @staticmethod
     def from_dict(values: dict[str, float | None]) -> "Motion":
         """The reverse of `as_dict`."""
-        return Motion(**{field.name: values[field.name.rstrip("_")] for field in fields(Motion)})  # type: ignore[arg-type]
+        return Motion(**{f"{name}_" if name == "return" else name: value for name, value in values.items()})  # type: ignore[arg-type]
 
 
 FIGURES = [field.name.rstrip("_") for field in fields(Motion)]
 """Names of all figures, as `as_dict` has them."""
 
 
+def in_arena(observations: np.ndarray, sensors: Mapping[str, Sensor] | None) -> np.ndarray | None:
+    """(..., obs_dim) -> (...) bool, whether some object was in sensor range; None where no ring sensor is known."""
+    return in_sight(observations, sensors) if of_kind(sensors, "ring") else None
+
+
 def measure(
     episode: Episode, *, time_step: float = 1.0, driving_direction: float = 0.0, in_arena: np.ndarray | None = None
 ) -> Motion:
-    """Measure one episode.
+    """Measure one episode; figures whose arrays it lacks are None.
 
     Args:
-        episode: figures whose arrays it lacks are None.
         time_step: seconds per step; with 1.0, speeds are per step.
         driving_direction: where the robot drives, seen from its heading, radians counterclockwise.
         in_arena: (T + 1,) or (T,) bool, whether some object was in sensor range at each step.
@@ -82,30 +88,28 @@ def measure(
         positions = np.asarray(episode.positions, dtype=np.float64)  # (T + 1, 2)
         moves = np.diff(positions, axis=0)  # (T, 2)
         lengths = np.hypot(*moves.T)  # (T,)
-        path = float(lengths.sum())
-        figures["path_length"] = path
-        figures["straightness"] = min(1.0, float(np.hypot(*(positions[-1] - positions[0]))) / path) if path else 0.0
-        figures["speed"] = path / (len(episode) * time_step)
+        path, duration = float(lengths.sum()), len(episode) * time_step
         turns = turning_angles(moves, lengths) if episode.headings is None else _turns(episode.headings)
-        figures["turn_rate"] = float(turns.sum()) / (len(episode) * time_step)
-        figures["turning"] = float(np.abs(turns).sum()) / (len(episode) * time_step)
-        if episode.headings is not None:
-            figures["forward_share"] = _forward_share(moves, lengths, episode.headings[:-1] + driving_direction)
+        figures |= {
+            "path_length": path,
+            "straightness": min(1.0, float(np.hypot(*(positions[-1] - positions[0]))) / path) if path else 0.0,
+            "speed": path / duration,
+            "turn_rate": float(turns.sum()) / duration,
+            "turning": float(np.abs(turns).sum()) / duration,
+        }
+        if episode.headings is not None and path:
+            directions = episode.headings[:-1] + driving_direction
+            along = moves[:, 0] * np.cos(directions) + moves[:, 1] * np.sin(directions)  # (T,)
+            figures["forward_share"] = float(lengths[along > 0].sum() / path)
         if episode.scene is not None and len(episode.scene.goals):
             figures["approach"] = approach(positions, lengths, episode.scene)
     return Motion(steps=len(episode), **figures)  # type: ignore[arg-type]
 
 
 def approach(positions: np.ndarray, lengths: np.ndarray, scene: Scene) -> float:
-    """Metres gained towards the current goal per metre driven; a goal's reappearance elsewhere counts for nothing.
+    """Metres gained towards the current goal per metre driven, in [-1, 1]; 0 for a robot that never moved.
 
-    Args:
-        positions: (T + 1, 2) metres.
-        lengths: (T,) metres driven in each step.
-        scene: with at least one goal.
-
-    Returns:
-        In [-1, 1]; 0 for a robot that never moved.
+    A goal's reappearance elsewhere counts for nothing. Of (T + 1, 2) positions in metres and (T,) metres driven.
     """
     standing = np.searchsorted(scene.goal_steps, np.arange(len(lengths)), side="right") - 1  # (T,)
     goals = np.asarray(scene.goals, dtype=np.float64)[np.clip(standing, 0, None)]  # (T, 2)
@@ -125,19 +129,14 @@ def _turns(headings: np.ndarray) -> np.ndarray:
     return np.angle(np.exp(1j * np.diff(np.asarray(headings, dtype=np.float64))))
 
 
-def _forward_share(moves: np.ndarray, lengths: np.ndarray, directions: np.ndarray) -> float | None:
-    along = moves[:, 0] * np.cos(directions) + moves[:, 1] * np.sin(directions)  # (T,)
-    path = lengths.sum()
-    return float(lengths[along > 0].sum() / path) if path else None
-
-
 def _total(values: np.ndarray | None) -> float | None:
     return None if values is None else float(np.sum(values, dtype=np.float64))
 
 
 def column(motions: Sequence[Motion], figure: str) -> np.ndarray | None:
     """(N,) one figure of many episodes; None where any of them lacks it."""
-    values = [motion.as_dict()[figure] for motion in motions]
+    name = "return_" if figure == "return" else figure
+    values = [getattr(motion, name) for motion in motions]
     if not values or any(value is None for value in values):
         return None
     return np.array(values, dtype=np.float64)
@@ -147,3 +146,11 @@ def means(motions: Sequence[Motion]) -> dict[str, float | None]:
     """The mean of every figure over many episodes; None where one lacks it."""
     columns = {figure: column(motions, figure) for figure in FIGURES}
     return {figure: None if values is None else float(values.mean()) for figure, values in columns.items()}
+
+
+def intervals(
+    motions: Sequence[Motion], figures: Sequence[str] = FIGURES, *, seed: int = 0
+) -> dict[str, Interval | None]:
+    """Mean and interval of each figure over many episodes; None where one lacks it."""
+    columns = {figure: column(motions, figure) for figure in figures}
+    return {name: None if values is None else bootstrap(values, seed=seed) for name, values in columns.items()}

@@ -12,23 +12,14 @@ class OwnFigure:
     """A user's function of an episode, held to what it promised."""
 
     def __init__(self, spec: str) -> None:
-        """
-        Args:
-            spec: `path/to/file.py:function` or `module:function`; the file is run.
-
-        Raises:
-            UserError: there is no such file, module or function.
-        """
+        """`path/to/file.py:function` or `module:function`; the file is run. A UserError where there is no such one."""
         location, colon, self.name = spec.rpartition(":")
         if not colon or not location or not self.name.isidentifier():
             raise UserError(f"--figure {spec}: expected path/to/file.py:function or module:function")
         self.spec, self.function = spec, find(location, self.name)
 
     def __call__(self, episode: Episode) -> float:
-        """
-        Raises:
-            UserError: the function raises, or returns no finite number.
-        """
+        """What the function returns; a UserError where it raises, or returns no finite number."""
         with blamed_on(f"--figure {self.spec}", __file__):
             found = self.function(episode)
         try:
@@ -41,10 +32,7 @@ class OwnFigure:
 
 
 def own_figures(specs: Sequence[str]) -> list[OwnFigure]:
-    """
-    Raises:
-        UserError: one cannot be found, or two have the same name.
-    """
+    """Find each of them; a UserError where one cannot be found, or two have the same name."""
     figures = [OwnFigure(spec) for spec in specs]
     names = [figure.name for figure in figures]
     if len(set(names)) < len(names):

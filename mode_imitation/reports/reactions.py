@@ -8,13 +8,13 @@ for each other: of two such, each may look unimportant on its own.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import in_sight
+from mode_imitation.reports.turns import usable_steps
 from mode_imitation.steering.policy import Policy
 
 STATES = 2000
@@ -35,10 +35,6 @@ class Reaction:
     nats: float
     """Mean Kullback-Leibler divergence of the policy's distribution from the one after the exchange, nat per step."""
 
-    def as_dict(self) -> dict[str, float]:
-        """For JSON."""
-        return {"sigmas": self.sigmas, "nats": self.nats}
-
 
 def sensor_groups(dataset: TrajectoryDataset) -> dict[str, slice]:
     """The sensors that the dataset names; else single numbers where there are few; else nothing."""
@@ -55,7 +51,6 @@ def measure_reactions(
     """The reaction of one mode to each sensor.
 
     Args:
-        policy: a run's policy.
         mode: whose fixed context the policy is asked under.
         states: (S, obs_dim) that the mode was in; an actor with a memory has forgotten all before.
         groups: which numbers of an observation each sensor is.
@@ -64,9 +59,15 @@ def measure_reactions(
     rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
     model = policy.model
     head, discrete = model.actor.head, model.config.action_space.discrete
+    context = torch.from_numpy(policy.mode_contexts(mode).astype(np.float32)).to(policy.device)
+
+    def parameters(states: np.ndarray) -> torch.Tensor:  # (S, obs_dim) -> (S, P)
+        rows = model.features.rows(torch.from_numpy(np.ascontiguousarray(states, np.float32)).to(policy.device))
+        return model.predict(rows, context.expand(len(rows), -1))[:, 0]
+
     found = {}
     with torch.inference_mode():
-        own = _parameters(policy, mode, states)
+        own = parameters(states)
         likeliest, drawn = head.mode(own), head.sample(own, 1.0, generator)
         spread, density = head.spread(own), head.log_prob(own, drawn).sum(-1)
         for name, part in groups.items():
@@ -74,11 +75,9 @@ def measure_reactions(
             for _ in range(SWAPS):
                 exchanged = states.copy()
                 exchanged[..., part] = states[rng.permutation(len(states))][..., part]
-                other = _parameters(policy, mode, exchanged)
-                change = (
-                    (head.mode(other) != likeliest).double() if discrete else (head.mode(other) - likeliest) / spread
-                )
-                moved.append(float((change**2).mean()))
+                other = parameters(exchanged)
+                apart = head.mode(other) - likeliest
+                moved.append(float(((apart != 0).double() if discrete else (apart / spread) ** 2).mean()))
                 nats.append(float((density - head.log_prob(other, drawn).sum(-1)).mean()))
             size = float(np.mean(moved))
             found[name] = Reaction(size if discrete else size**0.5, max(0.0, float(np.mean(nats))))
@@ -88,41 +87,24 @@ def measure_reactions(
 def states_of(dataset: TrajectoryDataset, episodes: Sequence[int], *, seed: int = 0) -> np.ndarray:
     """(S, obs_dim) undisturbed states of these episodes, with something in sight where there are such; at most STATES,
     at random."""
-    places: list[tuple[int, int]] = []
+    parts = [np.zeros((0, dataset.obs_dim), np.float32)]
     for index in episodes:
         episode = dataset.episodes[index]
-        calm = np.ones(len(episode), bool) if episode.disturbed is None else ~np.asarray(episode.disturbed, bool)
-        inside = calm & in_sight(episode.observations[: len(episode)], dataset.sensors)
-        places += [(index, step) for step in np.flatnonzero(inside if inside.any() else calm).tolist()]
-    chosen = np.random.default_rng(seed).permutation(len(places))[:STATES]
-    states = [dataset.episodes[index].observations[step] for index, step in (places[place] for place in chosen)]
-    return np.stack(states) if states else np.zeros((0, dataset.obs_dim), np.float32)
+        calm = usable_steps(episode)
+        inside = calm & in_sight(episode.observations[:-1], dataset.sensors)
+        parts.append(episode.observations[:-1][inside if inside.any() else calm])
+    states = np.concatenate(parts)
+    return states[np.random.default_rng(seed).permutation(len(states))[:STATES]]
 
 
 def reactions_of_modes(
     policy: Policy, dataset: TrajectoryDataset, episode_codes: np.ndarray, *, seed: int = 0
-) -> dict[int, dict[str, dict[str, Any]]]:
-    """Reactions of every mode that has episodes, {mode: {sensor: {sigmas, nats}}}; empty without sensors.
-
-    Args:
-        policy: a run's policy.
-        dataset: whose episodes were sorted.
-        episode_codes: (E,) int, the mode of each.
-        seed: of the states and of the exchanges.
-    """
+) -> dict[int, dict[str, Reaction]]:
+    """Reactions to each sensor of every mode that has episodes, by (E,) their modes; empty without sensors."""
     groups = sensor_groups(dataset)
     found = {}
-    for mode in policy.modes:
+    for mode in policy.modes if groups else []:
         states = states_of(dataset, np.flatnonzero(episode_codes == mode).tolist(), seed=seed)
-        if groups and len(states) > 1:
-            reactions = measure_reactions(policy, mode, states, groups, seed=seed)
-            found[mode] = {name: reaction.as_dict() for name, reaction in reactions.items()}
+        if len(states) > 1:
+            found[mode] = measure_reactions(policy, mode, states, groups, seed=seed)
     return found
-
-
-def _parameters(policy: Policy, mode: int, states: np.ndarray) -> torch.Tensor:
-    """(S, P) of the head, in (S, obs_dim) states under a mode's context."""
-    model = policy.model
-    context = torch.from_numpy(policy.mode_contexts(mode).astype(np.float32)).to(policy.device)
-    rows = model.features.rows(torch.from_numpy(np.ascontiguousarray(states, np.float32)).to(policy.device))
-    return model.predict(rows, context.expand(len(rows), -1))[:, 0]

@@ -5,40 +5,76 @@ no clustering, without positions no motion.
 """
 
 import importlib.util
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_action_noise, check_seed
-from mode_imitation.data.dataset import load_dataset
+from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.data.spaces import of_kind
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
-from mode_imitation.reports.blends import WEIGHTS, drive_blend, parse_blend
-from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, check_env, run_experts, run_modes
-from mode_imitation.reports.clustering import compare_with_labels, has_lidar, sort_dataset
+from mode_imitation.reports import guarantees
+from mode_imitation.reports.closed_loop import (
+    WEIGHTS,
+    Drive,
+    check_env,
+    drive_blend,
+    parse_blend,
+    run_experts,
+    run_modes,
+)
+from mode_imitation.reports.clustering import compare_with_labels, exemplar_episodes, exemplars, sort_dataset
 from mode_imitation.reports.config import ModesConfig
+from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits
+from mode_imitation.reports.drives import environment_of, length_of
 from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
-from mode_imitation.reports.guarantees import check_confidence
+from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
+from mode_imitation.reports.leak import measure_leak
+from mode_imitation.reports.motion import (
+    DRIVING_DIRECTION,
+    FIGURES,
+    Motion,
+    column,
+    in_arena,
+    intervals,
+    means,
+    measure,
+)
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.report_data import Report, Work, as_data, held_out, typical_episodes
-from mode_imitation.reports.requirements import parse_requirements
+from mode_imitation.reports.reactions import Reaction, reactions_of_modes
+from mode_imitation.reports.report_data import (
+    BestGoalMode,
+    Figures,
+    LeakEntry,
+    ModeEntry,
+    Report,
+    ReportData,
+    Requirements,
+    Terms,
+)
+from mode_imitation.reports.statistics import bootstrap, bootstrap_ratio
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
-from mode_imitation.training.sources import load_source, recorded_root
+from mode_imitation.training.sources import load_trained_on, recorded_root
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.protocol import World
 
-__all__ = ["Report", "cache_folder", "make_report", "simulator_missing"]
-
 DRIVEN = "how the modes drive (goals, cost, return, motion)"
-
+SORTED = "clustering, leak, exemplars, sensors, the map of the windows"
 MOST_BLEND_LAYOUTS = 20
 """For the blends, of which there are eleven."""
+EXEMPLARS = 3
+"""Windows and episodes of the dataset shown for each mode."""
+TIMED = ("speed", "turn_rate", "turning")
+"""Figures that need seconds per step, which a dataset need not state."""
 
 
 def make_report(config: ModesConfig) -> Report:
@@ -59,24 +95,45 @@ def make_report(config: ModesConfig) -> Report:
     if config.out is not None:
         check_folder(config.out, "the report")
     layouts = held_out_layouts(config.layouts)
-    own = own_figures(config.figure)
+    own = {figure.name: figure for figure in own_figures(config.figure)}
     _check_experts(config)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
     policy.check_temperature(config.temperature)
     pair = parse_blend(config.blend, policy.modes) if config.blend is not None else None
-    work = Work(config, run, policy, conditions, pair, layouts=layouts, own=own)
     check_disjoint(layouts, run.info.get("layout_seeds"))
-    _load_data(work)
+    data = ReportData(
+        run=run.path.name,
+        dataset=run.info["dataset"]["name"],
+        env_id=config.env or run.info.get("env_id"),
+        n_modes=policy.n_modes,
+        n_codes=policy.n_codes,
+        own_figures=list(own),
+        settings={
+            "temperature": config.temperature,
+            "action_noise": config.action_noise,
+            "seed": config.seed,
+            "window_every": config.window_every,
+            "objective": (run.info.get("config") or {}).get("objective"),
+            "context": policy.model.config.context,
+            "memory": policy.model.config.memory,
+        },
+    )
+    report = Report(config, run, policy, data, own)
+    _load_data(report)
     with one_thread():
-        _sort_data(work)
-        _drive(work)
-        if not work.modes and (config.require is not None or pair is not None):
-            option = "--require" if config.require is not None else "--blend"
-            reason = next(line for line in work.left_out if line.startswith(DRIVEN)).removeprefix(DRIVEN)
-            raise UserError(f"{option} needs the modes to drive{reason}")
-        data = as_data(work)
-    return Report(data, work.modes, work.experts, work.agreement, work.latent, typical_episodes(work))
+        _sort_data(report)
+        reason = _drive_worlds(report, layouts, pair)
+        if reason is not None:
+            data.leave_out(f"{DRIVEN}: {reason}")
+            if config.require is not None or pair is not None:
+                option = "--require" if config.require is not None else "--blend"
+                raise UserError(f"{option} needs the modes to drive: {reason}")
+        bounds = _guarantee(report, conditions)
+        _measure_leak(report)
+        data.modes = _mode_entries(report, bounds)
+        data.best_goal_mode = _best_goal_mode(report)
+    return report
 
 
 def simulator_missing() -> str | None:
@@ -94,140 +151,264 @@ def _check_experts(config: ModesConfig) -> None:
     check_labels(config.expert)
 
 
-def _load_data(work: Work) -> None:
-    trained_on, named = work.run.info["dataset"], work.config.dataset
-    without = "clustering, leak, exemplars, sensors, the map of the windows"
+def _load_data(report: Report) -> None:
+    info, named, root = report.run.info, report.config.dataset, report.config.root
     try:
         if named is not None:
-            work.dataset = load_dataset(named, work.config.root or recorded_root(work.run.info))
+            report.dataset = load_dataset(named, root or recorded_root(info))
         else:
-            work.dataset = load_source(work.run.info, work.config.root)
+            report.dataset = load_trained_on(info, root)
+        report.data.dataset = report.dataset.name
     except UserError as error:
         if named is not None:
             raise
-        work.left_out.append(f"{without}: {error}")
-        return
-    if named is None and work.dataset.checksum != trained_on["checksum"]:
-        work.left_out.append(f"{without}: {trained_on['name']} is no longer what the run was trained on")
-        work.dataset = None
+        report.data.leave_out(f"{SORTED}: {error}")
 
 
-def _sort_data(work: Work) -> None:
+def _sort_data(report: Report) -> None:
     from mode_imitation.worlds.safety.tasks import is_safety
 
-    if work.dataset is None:
+    data, dataset, policy, config = report.data, report.dataset, report.policy, report.config
+    if dataset is None:
         return
-    every = work.config.window_every
-    with progress("sorting the data into modes", len(work.dataset), "episodes") as shown:
-        work.found = sort_dataset(work.policy.model, work.dataset, every=every, progress=shown)
-    work.latent = make_latent_map(work.policy.model, work.dataset, work.found, seed=work.config.seed)
-    labels = work.dataset.labels
+    with progress("sorting the data into modes", len(dataset), "episodes") as shown:
+        found = sort_dataset(policy.model, dataset, every=config.window_every, progress=shown)
+    report.found = found
+    report.latent = make_latent_map(policy.model, dataset, found, seed=config.seed)
+    labels, span = dataset.labels, policy.model.config.window.span
     if labels is None:
-        work.left_out.append("clustering and each mode's expert: the dataset has no labels")
-    elif take_turns(work.dataset):
-        span = work.policy.model.config.window.span
-        of_window = drivers_of_windows(work.dataset, work.found, span)
-        work.agreement = compare_with_labels(work.found, labels, n_modes=work.policy.n_modes, of_window=of_window)
-        if work.config.dataset is None:
-            work.turns = turn_scores(codes_of_steps(work.run.info, work.dataset, span), work.dataset)
+        data.leave_out("clustering and each mode's expert: the dataset has no labels")
+    elif take_turns(dataset):
+        of_window = drivers_of_windows(dataset, found, span)
+        report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, of_window=of_window)
+        if config.dataset is None:
+            data.turns = turn_scores(codes_of_steps(report.run.info, dataset, span), dataset)
     else:
-        work.agreement = compare_with_labels(work.found, labels, n_modes=work.policy.n_modes, held_out=held_out(work))
-    if not has_lidar(work.dataset) and (not work.dataset.env_id or is_safety(work.dataset.env_id)):
-        work.left_out.append("figures in the arena: the dataset does not say which observations are lidar")
+        report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, held_out=report.held_out)
+    if report.agreement:
+        data.clustering = report.agreement.scores
+        tables = report.agreement.tables.items()
+        data.confusion = {unit: {"labels": one.labels, "counts": one.counts.tolist()} for unit, one in tables}
+    if not of_kind(dataset.sensors, "ring") and (not dataset.env_id or is_safety(dataset.env_id)):
+        data.leave_out("figures in the arena: the dataset does not say which observations are lidar")
 
 
-def _drive(work: Work) -> None:
-    config = work.config
-    env_id = config.env or work.run.info.get("env_id")
-    missing = simulator_missing()
+def _drive_worlds(report: Report, layouts: list[int], pair: tuple[int, int] | None) -> str | None:
+    """Drive modes, experts and blends; the reason where nothing can be driven."""
+    from mode_imitation.worlds.protocol import open_worlds
     from mode_imitation.worlds.safety.tasks import is_safety
 
-    if missing and is_safety(str(env_id)):
-        work.left_out.append(f"{DRIVEN}: the simulator's {missing} is not installed")
-        return
-    if not env_id:
-        work.left_out.append(f"{DRIVEN}: the data names no environment; give one with --env")
-        return
-    if config.env is None and ":" in str(env_id):
-        # Data must not decide which code is run.
-        work.left_out.append(
-            f"{DRIVEN}: the data come from {env_id}, which is code to run; say --env {env_id} to run it"
-        )
-        return
+    config, missing = report.config, simulator_missing()
+    if missing and is_safety(str(report.data.env_id)):
+        return f"the simulator's {missing} is not installed"
     try:
-        env = _make_worlds(work, env_id)
+        n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
+        env = open_worlds(environment_of(report.run, config.env), n_worlds, threads=config.threads)
+        try:
+            check_env(report.policy, env)
+        except UserError:
+            env.close()
+            raise
     except UserError as error:
         # An environment that nobody asked for (the data's own, of another simulator say) is no reason to stop.
         if config.env is not None:
             raise
-        work.left_out.append(f"{DRIVEN}: {error}")
-        return
+        return str(error)
     try:
-        work.steps = (env.max_episode_steps or UNKNOWN_LENGTH) if config.steps is None else config.steps
-        work.robot, work.time_step = env.robot, env.time_step
-        total = len(work.layouts) * work.steps
-        with progress("driving the modes", total * work.policy.n_modes, "steps") as shown:
-            work.modes = run_modes(
-                work.policy, env, work.layouts, work.steps, temperature=config.temperature, progress=shown
-            )
-        specs = _expert_specs(work)
-        with progress("driving the experts", total * len(specs), "steps") as shown:
-            work.experts = run_experts(
-                specs,
-                env,
-                work.layouts,
-                work.steps,
-                action_noise=config.action_noise,
-                seed=config.seed,
-                # What is cached keeps no observations, which a user's own figure may look at.
-                cache=None if work.own else cache_folder(work.run.path),
-                progress=shown,
-            )
-        if work.pair is not None:
-            layouts = held_out_layouts(min(config.layouts, MOST_BLEND_LAYOUTS), block="tuning")
-            with progress("driving the blends", len(layouts) * work.steps * len(WEIGHTS), "steps") as shown:
-                work.blend = drive_blend(
-                    work.policy,
-                    env,
-                    work.pair,
-                    layouts,
-                    work.steps,
-                    temperature=config.temperature,
-                    seed=config.seed,
-                    progress=shown,
-                )
+        _drive(report, env, layouts, pair)
     finally:
         env.close()
+    return None
 
 
-def _make_worlds(work: Work, env_id: str) -> "World":
-    from mode_imitation.worlds.protocol import open_worlds
+def _drive(report: Report, env: "World", layouts: list[int], pair: tuple[int, int] | None) -> None:
+    config, data, policy = report.config, report.data, report.policy
+    report.robot, report.time_step = env.robot, env.time_step
+    steps, hot, seed = length_of(env, config.steps), config.temperature, config.seed
+    with progress("driving the modes", len(layouts) * steps * policy.n_modes, "steps") as shown:
+        report.modes = run_modes(policy, env, layouts, steps, temperature=hot, progress=shown)
+    specs = _expert_specs(report)
+    # What is cached keeps no observations, which a user's own figure may look at.
+    cache = None if report.own else report.run.path.resolve().parent / CACHE_FOLDER
+    with progress("driving the experts", len(layouts) * steps * len(specs), "steps") as shown:
+        report.experts = run_experts(
+            specs, env, layouts, steps, action_noise=config.action_noise, seed=seed, cache=cache, progress=shown
+        )
+    data.experts = {name: _figures(drives, report) for name, drives in report.experts.items()}
+    data.layouts, data.steps = layouts, steps
+    if pair is not None:
+        tuning = held_out_layouts(min(len(layouts), MOST_BLEND_LAYOUTS), block="tuning")
+        with progress("driving the blends", len(tuning) * steps * len(WEIGHTS), "steps") as shown:
+            data.blend = drive_blend(policy, env, pair, tuning, steps, temperature=hot, seed=seed, progress=shown)
 
-    wanted = len(work.layouts) * work.policy.n_modes
-    env = open_worlds(env_id, min(wanted, work.config.worlds), threads=work.config.threads)
-    try:
-        check_env(work.policy, env)
-    except UserError:
-        env.close()
-        raise
-    return env
 
-
-def _expert_specs(work: Work) -> list[str]:
+def _expert_specs(report: Report) -> list[str]:
     """The experts to compare with: the ones asked for, else those that the dataset names and that can be found."""
-    if work.config.expert:
-        return list(work.config.expert)
     from experts.registry import expert_names
 
-    labels = drivers(work.dataset) if work.dataset and work.dataset.labels else []
+    if report.config.expert:
+        return list(report.config.expert)
+    labels = drivers(report.dataset) if report.dataset and report.dataset.labels else []
     # A user's own file is only run when it is named here: a dataset must not decide which code is run.
     unknown = [label for label in labels if label not in expert_names()]
     if unknown:
         where = "--expert file.py:Class"
-        work.left_out.append(f"{', '.join(unknown)} on the same layouts: say where the class is with {where}")
+        report.data.leave_out(f"{', '.join(unknown)} on the same layouts: say where the class is with {where}")
     return [label for label in labels if label in expert_names()]
 
 
-def cache_folder(run: Path) -> Path:
-    """Where the drives of experts are kept for all runs beside this one."""
-    return run.resolve().parent / CACHE_FOLDER
+def _columns(drives: Sequence[Drive], figures: Sequence[str] | Mapping[str, Any]) -> dict[str, np.ndarray | None]:
+    """{figure: (N,) one of each drive, or None}"""
+    return {figure: column([drive.motion for drive in drives], figure) for figure in figures}
+
+
+def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[str, Guarantee | None]]:
+    """Bounds of every mode that was driven, and which modes meet the conditions."""
+    data, robot, confidence = report.data, report.robot, report.config.confidence
+    values = {mode: _columns(drives, SIDES) for mode, drives in report.modes.items()}
+    bounds = {
+        mode: guarantees.guarantees_of(
+            figures,
+            steps=data.steps or 0,
+            robot=robot,
+            time_step=report.time_step,
+            confidence=confidence,
+            n_modes=data.n_modes,
+        )
+        for mode, figures in values.items()
+    }
+    top_speed = guarantees.TOP_SPEED.get(robot or "")
+    for figure in SIDES:
+        lacking = [mode for mode, own in bounds.items() if values[mode][figure] is not None and not own[figure]]
+        if lacking:
+            where = "" if len(lacking) == len(bounds) else f" (mode {', '.join(map(str, lacking))})"
+            whose = f"the robot {robot}" if robot else "this world"
+            unknown = figure == "return" and top_speed is None
+            why = f"of {whose} it is not known how low it can be" if unknown else "a drive went beyond its bounds"
+            data.leave_out(f"guarantees of the {figure}{where}: {why}")
+    if any(bound for own in bounds.values() for bound in own.values()):
+        least = f", and {guarantees.LEAST_RETURN.format(speed=top_speed)}" if top_speed else ""
+        data.guarantees = Terms(confidence, guarantees.SHARE, f"{guarantees.ASSUMPTIONS}{least}.")
+    if conditions:
+        verdicts = guarantees.judge(conditions, bounds, values)
+        data.requirements = Requirements([str(condition) for condition in conditions], verdicts)
+    return bounds
+
+
+def _best_goal_mode(report: Report) -> BestGoalMode | None:
+    def most(sides: Mapping[Any, Sequence[Drive]]) -> tuple[Any, np.ndarray]:
+        goals = {name: column([drive.motion for drive in drives], "goals") for name, drives in sides.items()}
+        known = {name: values for name, values in goals.items() if values is not None}
+        return max(known.items(), key=lambda item: item[1].mean(), default=(None, np.zeros(0)))
+
+    (mode, goals), (expert, reached) = most(report.modes), most(report.experts)
+    if mode is None:
+        return None
+    if expert is None:
+        return BestGoalMode(mode, float(goals.mean()), None, None, None)
+    ratio = bootstrap_ratio(goals, reached, seed=report.config.seed)
+    return BestGoalMode(mode, float(goals.mean()), expert, float(reached.mean()), ratio)
+
+
+def _measure_leak(report: Report) -> None:
+    if report.dataset is None:
+        return
+    episodes = [report.dataset.episodes[index] for index in report.held_out or range(len(report.dataset))]
+    trained: Mapping[str, Any] = report.run.info.get("config") or {}
+    shape: dict[str, Any] = {"pool": int(trained.get("pool") or 1), "segment": trained.get("segment")}
+    every, seed = report.config.window_every, report.config.seed
+    try:
+        leak = measure_leak(report.policy.model, episodes, **shape, every=every, seed=seed)
+    except UserError as error:
+        report.data.leave_out(f"leak: {error}")
+        return
+    report.data.leak = LeakEntry(**leak.as_dict(), n_episodes=len(episodes), held_out=bool(report.held_out))
+
+
+def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
+    policy, dataset, found, seed = report.policy, report.dataset, report.found, report.config.seed
+    demonstrations = {mode: _demonstrations(report, mode) for mode in policy.modes}
+    motions = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()} or demonstrations
+    typical = {mode: means(motions[mode]) for mode in policy.modes}
+    sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
+    # Of the same layouts alone: a dataset's episodes are no pairs.
+    apart = contrasts({mode: _columns(drives, FIGURES) for mode, drives in report.modes.items()}, seed=seed)
+    reactions: dict[int, dict[str, Reaction]] = {}
+    if dataset is not None and found is not None:
+        reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
+        for mode in [mode for mode, words in sentences.items() if words == UNKNOWN]:
+            sentences[mode] = f"mean action {_mean_action(report, mode)}; {UNKNOWN}"
+    experts: list[str | None] = [None] * policy.n_codes
+    if report.agreement:
+        # The label that most of a mode's episodes have; where it has no episodes, most of its windows.
+        by_window, episodes = report.agreement.windows.matched_labels(), report.agreement.episodes
+        by_episode = episodes.matched_labels() if episodes else by_window
+        experts = [episode or window for episode, window in zip(by_episode, by_window, strict=True)]
+    timed = dataset is not None and dataset.metadata.get("time_step")
+    told = [name for name in FIGURES if name != "steps" and (timed or name not in TIMED)]
+    return [
+        ModeEntry(
+            mode=mode,
+            share=float(policy.shares[mode]),
+            description=sentences[mode],
+            traits=traits(typical[mode]),
+            contrasts=apart.get(mode, []),
+            expert=experts[mode],
+            figures=_figures(report.modes.get(mode, []), report),
+            ratio_to_expert=ratios(report.modes.get(mode, []), report.experts.get(experts[mode] or "", []), seed),
+            demonstrations=intervals(demonstrations[mode], told, seed=seed),
+            reactions=reactions.get(mode),
+            exemplars=exemplars(found, mode, EXEMPLARS) if found else [],
+            exemplar_episodes=exemplar_episodes(found, mode, EXEMPLARS) if found else [],
+            guarantees=bounds.get(mode),
+        )
+        for mode in policy.modes
+    ]
+
+
+def _mean_action(report: Report, mode: int) -> str:
+    """ "(0.80, 0.01)", over the windows' first steps that were sorted into a mode."""
+    assert report.dataset is not None
+    assert report.found is not None
+    rows = np.flatnonzero(report.found.codes == mode)
+    if not len(rows):
+        return "unknown"
+    steps = zip(report.found.episode_of_window[rows], report.found.starts[rows], strict=True)
+    mean = np.mean([report.dataset.episodes[episode].actions[start] for episode, start in steps], axis=0)
+    return f"({', '.join(f'{value:.2f}' for value in mean)})"
+
+
+def _demonstrations(report: Report, mode: int) -> list[Motion]:
+    """Figures of the dataset's episodes that were sorted into a mode."""
+    dataset: TrajectoryDataset | None = report.dataset
+    if dataset is None or report.found is None:
+        return []
+    env_id, time_step = dataset.env_id or "", float(dataset.metadata.get("time_step") or 1.0)
+    direction = next((angle for robot, angle in DRIVING_DIRECTION.items() if env_id.startswith(f"Safety{robot}")), 0.0)
+    motions = []
+    for index in np.flatnonzero(report.found.episode_codes == mode):
+        episode = dataset.episodes[index]
+        seen = in_arena(episode.observations, dataset.sensors)
+        motions.append(measure(episode, time_step=time_step, driving_direction=direction, in_arena=seen))
+    return motions
+
+
+def _figures(drives: Sequence[Drive], report: Report) -> Figures:
+    """Every figure of drives and, where there are any, the user's own."""
+    seed = report.config.seed
+    found = intervals([drive.motion for drive in drives], seed=seed)
+    found["length"] = found.pop("steps")
+    own = report.own.items() if drives else ()
+    return found | {name: bootstrap([figure(one.episode) for one in drives], seed=seed) for name, figure in own}
+
+
+def ratios(drives: Sequence[Drive], reference: Sequence[Drive], seed: int) -> Figures:
+    """A mode's goals and return over its expert's, on the same layouts; None where the expert's are not surely
+    positive, and a ratio would mean nothing."""
+    found: Figures = {}
+    for figure in ("goals", "return"):
+        values, expert = (column([drive.motion for drive in side], figure) for side in (drives, reference))
+        found[figure] = None
+        if values is not None and expert is not None and bootstrap(expert, seed=seed).low > 0:
+            found[figure] = bootstrap_ratio(values, expert, seed=seed)
+    return found

@@ -1,14 +1,23 @@
-"""The pictures of a report card."""
+"""The pictures of a report card, and the one of the modes in a training's log."""
 
+import copy
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.reports.layouts import layout_name
+from mode_imitation import plots
+from mode_imitation.reports.closed_loop import run_modes
+from mode_imitation.reports.layouts import held_out_layouts, layout_name
 from mode_imitation.reports.report_data import Report
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mode_imitation.training.fit import HookCall
 
 MARKDOWN = "report.md"
 PICTURES = {
@@ -27,73 +36,56 @@ BARS = ("goals", "return", "success", "cost", "straightness", "speed")
 
 def draw_pictures(report: Report, folder: Path) -> list[Path]:
     """Those of PICTURES that the report has the data for; ones that it has not are removed, for they would be old."""
-    from mode_imitation.plots import mode_colors, plot_blend, plot_mode_bars, plot_reactions, save_figure
-
-    data = report.data
-    figures: dict[str, Any] = {}
-    if report.modes:
-        figures["panels"] = _panels(report)
-        title = (
-            f"Modes and experts on the same {len(data['layouts'])} held-out {_places(report)}: mean and 95% interval"
-        )
-        metrics = [*BARS[:2], *data["own_figures"], *BARS[2:]]
-        figures["bars"] = plot_mode_bars(data, metrics=metrics, title=title)
-    if (maps := _maps(report)) is not None:
-        figures["maps"] = maps
+    data = report.data.as_dict()
     reactions = {entry["mode"]: entry["reactions"] for entry in data["modes"] if entry["reactions"]}
+    figures: dict[str, Any] = {"maps": _maps(report), "shares": _shares(report)}
+    if report.modes:
+        figures["panels"] = _panels(report, plots.expert_colors(data))
+        count, places = len(report.data.layouts), _places(report)
+        title = f"Modes and experts on the same {count} held-out {places}: mean and 95% interval"
+        metrics = [*BARS[:2], *report.own, *BARS[2:]]
+        figures["bars"] = plots.plot_mode_bars(data, metrics=metrics, title=title)
     if reactions:
         title = "Which sensors each mode goes by"
-        figures["reactions"] = plot_reactions(reactions, colors=mode_colors(data), title=title)
+        figures["reactions"] = plots.plot_reactions(reactions, colors=plots.mode_colors(data), title=title)
     if any(report.demonstrations.values()):
         figures["exemplars"] = _exemplars(report)
     if report.latent is not None:
-        figures["latent"] = _latent(report)
-    if data["blend"]:
-        first, second = data["blend"]["modes"]
-        count = len(data["blend"]["layouts"])
-        title = f"Between mode {first} and mode {second}: mean and 95% interval over {count} tuning layouts"
-        figures["blend"] = plot_blend(data["blend"], title=title)
+        figures["latent"] = _latent(report, plots.expert_colors(data))
+    if blend := report.data.blend:
+        between = f"Between mode {blend.modes[0]} and mode {blend.modes[1]}"
+        title = f"{between}: mean and 95% interval over {len(blend.layouts)} tuning layouts"
+        figures["blend"] = plots.plot_blend(data["blend"], title=title)
     if report.agreement:
         figures["confusion"] = _confusion(report)
-    figures["shares"] = _shares(data)
     # Removed is only what an earlier report there shows: another file of that name is the user's own.
     earlier = (folder / MARKDOWN).read_text(encoding="utf-8", errors="replace") if (folder / MARKDOWN).exists() else ""
     written = []
     for name, file in PICTURES.items():
-        if name in figures:
-            written.append(save_figure(figures[name], folder / file))
+        if figures.get(name) is not None:
+            written.append(plots.save_figure(figures[name], folder / file))
         elif f"]({file})" in earlier:
             (folder / file).unlink(missing_ok=True)
     return written
 
 
-def _panels(report: Report):
-    from mode_imitation.plots import Panel, expert_colors, mode_colors, plot_panels
-
-    colors, shades = mode_colors(report.data), expert_colors(report.data)
-    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
-    modes = [
-        Panel(
-            title=f"mode {mode}: {_short(sentences[mode])}",
-            episode=drives[0].episode,
-            color=colors[mode],
-        )
-        for mode, drives in report.modes.items()
-    ]
+def _panels(report: Report, shades: dict[str, str]) -> "Figure":
+    modes = []
+    for entry in report.data.modes:
+        title, episode = f"mode {entry.mode}: {_short(entry.description)}", report.modes[entry.mode][0].episode
+        modes.append(plots.Panel(title=title, episode=episode, color=plots.mode_color(entry.mode)))
     # Each expert under the mode that matches it.
-    matched = [entry.get("expert") for entry in report.data["modes"]]
+    matched = [entry.expert for entry in report.data.modes]
     names = sorted(report.experts, key=lambda name: matched.index(name) if name in matched else len(matched))
-    experts = [
-        Panel(title=name.replace("_", " "), episode=report.experts[name][0].episode, color=shades.get(name))
-        for name in names
-    ]
+    first = {name: report.experts[name][0].episode for name in names}
+    experts = [plots.Panel(title=n.replace("_", " "), episode=one, color=shades[n]) for n, one in first.items()]
     rows, labels = [], []
     for panels, label in ((modes, "modes"), (experts, "experts")):
-        for first in range(0, len(panels), 4):
-            rows.append(panels[first : first + 4])
+        for start in range(0, len(panels), 4):
+            rows.append(panels[start : start + 4])
             labels.append(label)
-    where = layout_name(report.data["layouts"][0], laid_out=_places(report) == "layouts")
-    return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on {where}")
+    where = layout_name(report.data.layouts[0], laid_out=_places(report) == "layouts")
+    return plots.plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on {where}")
 
 
 def _places(report: Report) -> str:
@@ -102,97 +94,74 @@ def _places(report: Report) -> str:
     return "layouts" if laid_out else "starts"
 
 
-def _confusion(report: Report):
-    from mode_imitation.plots import new_figure, plot_confusion
-
+def _confusion(report: Report) -> "Figure":
     assert report.agreement is not None
-    tables = report.agreement.tables
-    n_modes, n_labels = report.data["n_modes"], len(report.agreement.windows.labels)
-    figure = new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * n_modes))
-    axes = np.atleast_1d(figure.subplots(1, len(tables)))
-    modes = [entry["mode"] for entry in report.data["modes"]]
-    for ax, (unit, table) in zip(axes, tables.items(), strict=True):
-        plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
+    tables, modes = report.agreement.tables, report.policy.modes
+    n_labels = len(report.agreement.windows.labels)
+    figure = plots.new_figure(len(tables) * max(2.6, 1.0 + 1.1 * n_labels), max(2.2, 1.1 + 0.6 * len(modes)))
+    for ax, (unit, table) in zip(np.atleast_1d(figure.subplots(1, len(tables))), tables.items(), strict=True):
+        plots.plot_confusion(ax, table.counts.T[modes], table.labels, modes=modes, unit=unit, title=unit)
     return figure
 
 
-def _shares(data: Mapping[str, Any]):
-    from mode_imitation.plots import new_figure, plot_mode_shares
+def _shares(report: Report) -> "Figure":
     from mode_imitation.plots.style import text_width
 
-    shares, sentences = np.zeros(data["n_codes"]), [""] * data["n_codes"]
-    for entry in data["modes"]:
-        shares[entry["mode"]], sentences[entry["mode"]] = entry["share"], entry["description"]
+    shares, sentences = [0.0] * report.data.n_codes, [""] * report.data.n_codes
+    for entry in report.data.modes:
+        shares[entry.mode], sentences[entry.mode] = entry.share, entry.description
     width = 4.5 + max(text_width(f"100%  {sentence}", 8.5) for sentence in sentences)
-    figure = new_figure(width, 0.9 + 0.32 * len(shares))
-    plot_mode_shares(figure.add_subplot(), shares.tolist(), descriptions=sentences, title="Modes found in the data")
+    figure = plots.new_figure(width, 0.9 + 0.32 * len(shares))
+    plots.plot_mode_shares(figure.add_subplot(), shares, descriptions=sentences, title="Modes found in the data")
     return figure
 
 
-def _maps(report: Report):
+def _maps(report: Report) -> "Figure | None":
     """Where each mode went, by positions or else by states: on the held-out layouts, else in its demonstrations."""
-    from mode_imitation.plots import ModeMap, mode_colors, plot_mode_maps
     from mode_imitation.plots.states import placed
 
     driven = {mode: [drive.episode for drive in drives] for mode, drives in report.modes.items()}
-    episodes = driven or {mode: list(found) for mode, found in report.demonstrations.items()}
+    episodes = driven or report.demonstrations
     drawn, of_states = placed([episode for found in episodes.values() for episode in found])
-    fill = iter(drawn)
-    episodes = {mode: [next(fill) for _ in found] for mode, found in episodes.items()}
-    positions = {
-        mode: [episode.positions for episode in found if episode.positions is not None]
-        for mode, found in episodes.items()
-    }
-    positions = {mode: paths for mode, paths in positions.items() if paths}
-    if not positions:
+    fill, maps = iter(drawn), []
+    sentences = {entry.mode: _short(entry.description) for entry in report.data.modes}
+    for mode, found in episodes.items():
+        paths = [positions for _ in found if (positions := next(fill).positions) is not None]
+        if paths:
+            title = f"mode {mode}: {sentences[mode]}"
+            maps.append(plots.ModeMap(title=title, paths=paths, color=plots.mode_color(mode)))
+    if not maps:
         return None
-    colors = mode_colors(report.data)
-    sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
-    maps = [
-        ModeMap(title=f"mode {mode}: {_short(sentences[mode])}", paths=paths, color=colors[mode])
-        for mode, paths in positions.items()
-    ]
-    scene = next((e.scene for found in episodes.values() for e in found if e.scene is not None), None)
+    scene = next((episode.scene for episode in drawn if episode.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
-    where = f"{len(report.data['layouts'])} held-out {_places(report)}" if driven else "typical episodes of the data"
-    title = f"Where each mode goes, {where}"
-    return plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
+    title = f"Where each mode goes, {len(report.data.layouts)} held-out {_places(report)}"
+    title = title if driven else "Where each mode goes, typical episodes of the data"
+    return plots.plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
 
-def _exemplars(report: Report):
-    from mode_imitation.plots import Panel, mode_colors, plot_panels
-
-    colors = mode_colors(report.data)
-    chosen = {entry["mode"]: entry["exemplar_episodes"] for entry in report.data["modes"]}
+def _exemplars(report: Report) -> "Figure":
     rows, labels = [], []
-    for mode, episodes in report.demonstrations.items():
-        row = [
-            Panel(title=f"episode {entry['episode']}", episode=episode, color=colors[mode])
-            for entry, episode in zip(chosen[mode], episodes, strict=True)
-        ]
-        if row:
-            rows.append(row)
-            labels.append(f"mode {mode}")
-    return plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
+    for entry in report.data.modes:
+        pairs = list(zip(entry.exemplar_episodes, report.demonstrations[entry.mode], strict=True))
+        if pairs:
+            color = plots.mode_color(entry.mode)
+            rows.append(
+                [plots.Panel(title=f"episode {one['episode']}", episode=what, color=color) for one, what in pairs]
+            )
+            labels.append(f"mode {entry.mode}")
+    return plots.plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
 
 
-def _latent(report: Report):
-    from mode_imitation.plots import expert_colors, plot_latent_map
+def _latent(report: Report, colors: dict[str, str]) -> "Figure":
     from mode_imitation.plots.style import UNLABELLED
 
     found = report.latent
     assert found is not None
-    colors = expert_colors(report.data)
-    return plot_latent_map(
-        found.points,
-        found.codes,
-        found.entries,
-        alive=found.alive,
-        labels=found.labels,
+    drawn = {name: value for name, value in vars(found).items() if name not in ("path_episode", "path_mode")}
+    return plots.plot_latent_map(
+        **drawn,
         label_colors={name: color for name, color in colors.items() if color != UNLABELLED},
-        path=found.path,
         path_title=f"way of episode {found.path_episode}, of mode {found.path_mode}",
-        explained=found.explained,
         title=f"{len(found.points):,} windows as the encoder sees them; diamonds are codes, crosses pruned ones",
     )
 
@@ -200,3 +169,29 @@ def _latent(report: Report):
 def _short(sentence: str) -> str:
     """The beginning of a description, for a title."""
     return re.split(",|;| with a ", sentence)[0]
+
+
+def draw_modes(env_id: str, n_steps: int = 500) -> "Callable[[HookCall], None]":
+    """A hook for `train` that drives every mode on one layout and adds the picture to the log.
+
+    The layout is one of those that are put aside for tuning, never a reported one.
+    """
+    from mode_imitation.steering.policy import Policy
+    from mode_imitation.worlds.safety import make_vec
+
+    layout = held_out_layouts(1, block="tuning")
+
+    def hook(call: "HookCall") -> None:
+        policy = Policy(copy.deepcopy(call.model))  # steering must leave the model in training as it is
+        modes = policy.modes
+        env = make_vec(env_id, len(modes))
+        try:
+            drives = run_modes(policy, env, layout, n_steps, modes=modes)
+        finally:
+            env.close()
+        episodes = {f"mode {mode}": driven[0].episode for mode, driven in drives.items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a font that lacks a glyph must not stop a training run
+            call.log.image("policy/modes", plots.figure_to_array(plots.plot_panels(episodes)), call.iteration)
+
+    return hook

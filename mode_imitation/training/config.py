@@ -3,13 +3,12 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
-from tyro.conf import Suppress
-
 from mode_imitation.config_checks import Count, Positive, ShareBelowOne, Widths, Within
 from mode_imitation.data.spaces import ActionSpace, Sensors, of_kind
 from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import CodebookKind, ContextKind, ModelConfig, RingKind
+from mode_imitation.options import Suppress
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -18,17 +17,17 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 class TrainConfig(DiscoveryConfig):
     """Everything that decides what training does; the same settings and data give the same weights.
 
-    Listed are those that are usually set; all others of mode_imitation/training/config.py and
-    discovery/config.py are taken too.
+    Listed are those that are usually set; --encoder, --head, --horizon and all others of
+    mode_imitation/training/config.py and discovery/config.py are taken too.
     """
 
     device: DeviceName = "auto"
     """Where training runs; auto takes a GPU where there is one."""
     iterations: Count = 4000
     """Of the policy's training on settled codes. Samples seen decide the quality."""
-    encoder: str = "pooled"
+    encoder: Suppress[str] = "pooled"
     """What reads windows: pooled (blind to order), gru or attention."""
-    head: str = "auto"
+    head: Suppress[str] = "auto"
     """Distribution of the actions: gaussian, mixture or categorical; auto takes what the action space asks for."""
     ring: RingKind = "readings"
     """How the actor sees sensors around the body: readings (fast), or attention over them (sees single objects; three

@@ -48,7 +48,7 @@ from mode_imitation.training.preparation import (
     new_model,
     token_sizes,
 )
-from mode_imitation.training.restarts import RestartPlan, WholeRun, run_restarts
+from mode_imitation.training.restarts import RestartPlan, WholeRun, check_known_to_processes, run_restarts
 from mode_imitation.training.run_folder import TENSORBOARD, Run, RunFolder, load_run
 from mode_imitation.training.state import State
 from mode_imitation.training.tensorboard import TrainingLog
@@ -110,6 +110,7 @@ def fit(
     data.check_drawable(dataset.name)
     sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
     new_model(sizes, data, config, restart=0)  # what cannot be built is refused before anything is written
+    check_known_to_processes(sizes, config)
     if given is not None:
         given = given.to(device) if units else codes_of_units(data, given.to(device))
     with RunFolder(Path(out)).held(record, resume=resume, overwrite=overwrite) as folder, one_thread():

@@ -14,9 +14,11 @@ from mode_imitation.data.spaces import of_kind
 from mode_imitation.data.windows import segment_lengths
 from mode_imitation.discovery.starts import check_start
 from mode_imitation.discovery.switches import units_of_codes
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, near_matches
 from mode_imitation.model.batches import FlatEpisodes, TrainingData, Units
 from mode_imitation.model.config import ModelConfig
+from mode_imitation.model.encoders import ENCODERS
+from mode_imitation.model.heads import HEADS
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.config import DeviceName, TrainConfig
 from mode_imitation.training.loop import seeded
@@ -115,13 +117,24 @@ def describe(
     }
 
 
+def check_parts(config: TrainConfig) -> None:
+    """
+    Raises:
+        UserError: there is no such start, encoder or head.
+    """
+    check_start(config.start)
+    for what, name, known in (("encoder", config.encoder, ENCODERS), ("head", config.head, ("auto", *HEADS))):
+        if name not in known:
+            raise UserError(f"there is no {what} {name!r}{near_matches(name, known)}; expected {', '.join(known)}")
+
+
 def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray, codes: Codes | None) -> None:
     """
     Raises:
-        UserError: an episode is shorter than a window, there are fewer trajectories than codes, too few episodes to
-            look for switches in, or given codes that do not fit.
+        UserError: see `check_parts`; an episode is shorter than a window, there are fewer trajectories than codes, too
+            few episodes to look for switches in, or given codes that do not fit.
     """
-    check_start(config.start)
+    check_parts(config)
     segment_lengths(dataset.lengths, config.segment, config.window.span)
     units, _ = segment_lengths(dataset.lengths[training], config.segment, config.window.span)
     if config.codes > len(units):

@@ -9,7 +9,7 @@ import torch
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.threads import one_thread
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import find_codes
 from mode_imitation.training.restarts import RestartPlan, units
@@ -20,7 +20,7 @@ REPORT_UNITS = 200
 
 
 def prepare(job: dict[str, Any]) -> Callable[[int, Advance], None]:
-    """What `processes.serve` asks for: the job is settings and folder, a task the number of a restart."""
+    """What `processes.run_tasks` asks for: the job is settings and folder, a task the number of a restart."""
     config = TrainConfig.from_dict(job["config"])
     given = None if job["given"] is None else torch.tensor(job["given"])
     plan = RestartPlan(ModelConfig.from_dict(job["sizes"]), config, Path(job["out"]), given)
@@ -42,7 +42,3 @@ def prepare(job: dict[str, Any]) -> Callable[[int, Advance], None]:
             find_codes(plan.job(restart, data, count), data, config, restart, given)
 
     return do
-
-
-if __name__ == "__main__":
-    serve(prepare)

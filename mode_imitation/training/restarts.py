@@ -15,12 +15,16 @@ import torch
 from torch import Tensor
 
 from mode_imitation.discovery.reassignment import same_partition
+from mode_imitation.discovery.starts import STARTS
 from mode_imitation.discovery.switches import BLIND_ROUNDS, MOST_SIGHTED
+from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.config import ModelConfig
+from mode_imitation.model.encoders import ENCODERS
+from mode_imitation.model.features import KINDS
+from mode_imitation.model.heads import HEADS
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.threads import n_cores
-from mode_imitation.processes import run_tasks
+from mode_imitation.processes import cores, run_tasks
 from mode_imitation.progress import progress
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.loop import Job
@@ -28,7 +32,6 @@ from mode_imitation.training.run_folder import TENSORBOARD, WORK
 from mode_imitation.training.state import State
 from mode_imitation.training.tensor_files import read_tensors, write_tensors
 
-MODULE = "mode_imitation.training.restart_worker"
 FindCodes = Callable[[Job, TrainingData, TrainConfig, int, Tensor | None], None]
 LIKELY_RESTARTS = 2
 """The second one mostly finds what the first one found."""
@@ -127,7 +130,25 @@ NOTES = {
 def n_workers(config: TrainConfig) -> int:
     """Restarts that run side by side: all in this process on a GPU, which they would only share."""
     on_gpu = config.device == "cuda" or (config.device == "auto" and torch.cuda.is_available())
-    return 1 if on_gpu else max(1, min(config.workers or n_cores(), config.restarts))
+    return 1 if on_gpu else max(1, min(config.workers or cores(), config.restarts))
+
+
+def check_known_to_processes(sizes: ModelConfig, config: TrainConfig) -> None:
+    """Refuse what only this process knows where others are to look for codes: a user's script has registered it.
+
+    Raises:
+        UserError: a start, encoder, head or kind of sensor is none of the project's own.
+    """
+    if n_workers(config) == 1:
+        return
+    used = {f"start {config.start}": STARTS.get(config.start), f"encoder {sizes.encoder}": ENCODERS[sizes.encoder]}
+    used[f"head {sizes.head}"] = HEADS[sizes.head]
+    kinds = [*["ring"] * bool(sizes.rings), *["token"] * bool(sizes.tokens), *(kind for kind, *_ in sizes.others)]
+    for what, part in (used | {f"sensor kind {kind}": KINDS[kind] for kind in kinds}).items():
+        if part is not None and not part.__module__.startswith("mode_imitation."):
+            raise UserError(
+                f"{what} is registered in this process only, and restarts run in processes of their own; give workers=1"
+            )
 
 
 def run_restarts(
@@ -150,10 +171,12 @@ def run_restarts(
         wave = range(len(states), min(len(states) + whole.side_by_side, config.restarts))
         missing = [restart for restart in wave if not _is_done(plan, restart)]
         if len(missing) > 1:
+            from mode_imitation.training.restart_worker import prepare
+
             write_tensors(plan.data_path, flat.tensors())
             job = {"out": str(plan.out), "config": config.to_dict(), "sizes": plan.sizes.to_dict()}
             job["given"] = None if plan.given is None else plan.given.tolist()
-            with contextlib.closing(run_tasks(MODULE, job, missing, len(missing), whole.restart_advance)) as ended:
+            with contextlib.closing(run_tasks(prepare, job, missing, len(missing), whole.restart_advance)) as ended:
                 for _, outcome in ended:
                     if isinstance(outcome, Exception):
                         raise outcome

@@ -67,6 +67,14 @@ def load_source(info: dict[str, Any], root: Path | None = None) -> TrajectoryDat
     return load_joined(datasets, root or recorded_root(info))
 
 
+def load_trained_on(info: dict[str, Any], root: Path | None = None) -> TrajectoryDataset:
+    """As `load_source`; a UserError also where the data are no longer what the run was trained on."""
+    dataset = load_source(info, root)
+    if dataset.checksum != info["dataset"]["checksum"]:
+        raise UserError(f"{info['dataset']['name']} is no longer what the run was trained on")
+    return dataset
+
+
 def _source(info: dict[str, Any]) -> dict[str, Any]:
     source = info.get("source")
     if source is None:

@@ -4,7 +4,7 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -76,19 +76,15 @@ def _undamaged(path: Path) -> bytes | None:
 
 
 def _to_arrays(episode: Episode) -> dict[str, Any]:
-    arrays = {item.name: getattr(episode, item.name) for item in fields(Episode) if item.name != "scene"}
+    values = vars(episode) | {"scene": None}
     if episode.scene is not None:
-        arrays |= {f"scene/{item.name}": getattr(episode.scene, item.name) for item in fields(Scene)}
-    return {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+        values |= {f"scene/{name}": value for name, value in vars(episode.scene).items()}
+    return {name: np.asarray(value) for name, value in values.items() if value is not None}
 
 
 def _from_arrays(arrays: Mapping[str, np.ndarray]) -> Episode:
-    plain = {name: _value(array) for name, array in arrays.items()}
+    plain: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in arrays.items()}
     scene = {name.removeprefix("scene/"): plain.pop(name) for name in list(plain) if name.startswith("scene/")}
     if scene:
         scene["arena"] = tuple(scene["arena"].tolist())
     return Episode(**plain, scene=Scene(**scene) if scene else None)
-
-
-def _value(array: np.ndarray) -> Any:
-    return array if array.ndim else array.item()

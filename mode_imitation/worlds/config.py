@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
+from mode_imitation.config_file import as_arguments
+from mode_imitation.options import Repeated, Suppress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +15,7 @@ class GenerateConfig:
 
     out: str
     """Name of the new dataset, namespace/name-vN, "pointgoal1/two-experts-v0" say."""
-    expert: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    expert: Repeated = ()
     """EXPERT=EPISODES, once for each expert: a name of ours, path/to/file.py:Class or package.module:Class; the file is
     run.
     goal_seeking+forward_moving@250=60: 60 episodes in which the two take turns, 250 steps each."""
@@ -32,16 +33,16 @@ class GenerateConfig:
     """Let bursts of random action push the experts off course: their recovery is what a policy needs to see. The random
     actions are marked, and training leaves them out. Left out, so it is in safety-gymnasium only: elsewhere, random
     action may end an episode (a pole that falls)."""
-    burst_probability: tyro.conf.Suppress[float] = 1 / 150
+    burst_probability: Suppress[float] = 1 / 150
     """Chance of a burst to begin, per step."""
-    burst_shortest: tyro.conf.Suppress[int] = 20
+    burst_shortest: Suppress[int] = 20
     """Steps in the shortest burst."""
-    burst_longest: tyro.conf.Suppress[int] = 80
+    burst_longest: Suppress[int] = 80
     """Steps in the longest burst."""
-    burst_away: tyro.conf.Suppress[float] = 0.25
+    burst_away: Suppress[float] = 0.25
     """Share of a robot's bursts that drive away, after the first fifth of the episode: they last longer and hold a
     course, so that data show the way back. Where experts take turns there are none: their turns show it."""
-    burst_at_start: tyro.conf.Suppress[bool] = True
+    burst_at_start: Suppress[bool] = True
     """Begin every episode with a burst."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
@@ -65,8 +66,7 @@ class GenerateConfig:
     @property
     def settings(self) -> dict[str, Any]:
         """What decides the arrays, as JSON has it and as the dataset's metadata keep it."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        settings = {name: value for name, value in values.items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
+        settings = {name: value for name, value in vars(self).items() if name not in (*NOT_IN_THE_ARRAYS, "out")}
         away = {"bursts_that_drive_away": KIND_OF_BURSTS} if self.disturbed and self.burst_away else {}
         return settings | {"expert": list(self.expert), "disturbances": self.disturbed} | away
 
@@ -76,15 +76,10 @@ class GenerateConfig:
         words = ["mode-imitation", "generate"]
         for item in fields(self):
             value = getattr(self, item.name)
-            if item.name in NOT_IN_THE_ARRAYS or (item.name not in ("expert", "env") and value == item.default):
-                continue
-            option = f"--{item.name.replace('_', '-')}"
-            if isinstance(value, bool):
-                words.append(option if value else option.replace("--", "--no-", 1))
-            else:
-                for word in value if isinstance(value, tuple) else (value,):
-                    words += [option, shlex.quote(str(word))]
-        return " ".join(words)
+            if item.name not in NOT_IN_THE_ARRAYS and (item.name in ("expert", "env") or value != item.default):
+                for one in value if isinstance(value, tuple) else (value,):
+                    words += as_arguments({item.name: one})
+        return shlex.join(words)
 
 
 KIND_OF_BURSTS = "straight on"

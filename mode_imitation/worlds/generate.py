@@ -8,13 +8,12 @@ import math
 import shutil
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import experts
 from experts.registry import check_labels, make_expert
 from experts.switching import members
 from mode_imitation.atomic import write_json
@@ -23,27 +22,22 @@ from mode_imitation.data.staging import alone, check_new_dataset, remove_empty_p
 from mode_imitation.data.storage import METADATA_FILE, resolve_root, unfinished_folder
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.processes import run_tasks
+from mode_imitation.processes import cores, run_tasks
 from mode_imitation.progress import progress
-from mode_imitation.versions import platform_name, versions
+from mode_imitation.versions import digest_of_code, platform_name, versions
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
-from mode_imitation.worlds.layout_seeds import training_layout_seed
-from mode_imitation.worlds.protocol import is_file, open_worlds
-from mode_imitation.worlds.safety.world_choice import cores
-from mode_imitation.worlds.worker import MODULE, disturbance_of, expert_setting, prepare, to_job
+from mode_imitation.worlds.protocol import open_worlds
+from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare, training_layout_seed
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
+CODE = ("experts", "mode_imitation/worlds", "mode_imitation/worlds/safety")
 SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
 
-@dataclass(frozen=True)
-class _Driven:
-    """Episodes of one expert: a range of indices in the dataset."""
-
-    expert: str
-    indices: range
+Plan = list[tuple[str, range]]
+"""Experts, and which episodes of the dataset each of them drives."""
 
 
 def generate(config: GenerateConfig) -> Path:
@@ -70,7 +64,9 @@ def generate(config: GenerateConfig) -> Path:
         _remove_leftovers(staging, config)
         raise
     description = _describe_environment(config, plan)
-    config = replace(config, steps=description.pop("steps", config.steps))
+    config = replace(
+        config, steps=description.pop("steps", config.steps), workers=description.pop("workers", config.workers)
+    )
     description["metadata"]["settings"] = config.settings
     with (
         _full_disk_is_the_users(root),
@@ -89,7 +85,7 @@ def generate(config: GenerateConfig) -> Path:
     return folder
 
 
-def _check(config: GenerateConfig) -> list[_Driven]:
+def _check(config: GenerateConfig) -> Plan:
     """Look at every setting that needs no simulator; return who drives which episodes."""
     counts = {"steps": config.steps, "worlds": config.worlds, "workers": config.workers}
     for name, count in counts.items():
@@ -101,28 +97,29 @@ def _check(config: GenerateConfig) -> list[_Driven]:
             "no expert is named; expected --expert NAME=EPISODES at least once, --expert goal_seeking=60 say"
         )
     disturbance_of(config)
-    plan, first = [], 0
+    plan: Plan = []
+    first = 0
     for word in config.expert:
         expert, mark, count = word.rpartition("=")
         if not mark or not expert or not count.strip().lstrip("+-").isdecimal():
             raise UserError(f"--expert {word}: expected NAME=EPISODES, goal_seeking=60 say")
         if int(count) < 1:
             raise UserError(f"--expert {word} asks for {int(count)} episodes; expected at least 1")
-        plan.append(_Driven(expert, range(first, first + int(count))))
+        plan.append((expert, range(first, first + int(count))))
         first += int(count)
-    check_labels([driven.expert for driven in plan])
+    check_labels([expert for expert, _ in plan])
     training_layout_seed(config.seed, first - 1)
     return plan
 
 
-def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[str, Any]:
+def _describe_environment(config: GenerateConfig, plan: Plan) -> dict[str, Any]:
     """Start one world to see that environment and experts fit together, before any long work."""
     world = open_worlds(config.env, 1, path=config.path, threads=1, max_episode_steps=config.steps)
     try:
         setting = expert_setting(world)
         observations, _, _ = world.reset([0] * world.num_envs)
-        for driven in plan:
-            expert = make_expert(driven.expert, setting)
+        for name, _ in plan:
+            expert = make_expert(name, setting)
             expert.reset(observations, [np.random.default_rng(0) for _ in observations])
             world.executed(expert.act(observations))
         steps = config.steps or world.max_episode_steps or UNKNOWN_LENGTH
@@ -132,6 +129,8 @@ def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[s
             )
         return {
             "steps": steps,
+            # Worlds that take no seeds may show the same episodes in every process.
+            "workers": config.workers if world.takes_seeds else 1,
             "env_id": config.env,
             "sensors": world.sensors,
             "observation_bounds": world.observation_bounds,
@@ -146,24 +145,24 @@ def _describe_environment(config: GenerateConfig, plan: list[_Driven]) -> dict[s
         world.close()
 
 
-def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> None:
+def _drive(config: GenerateConfig, plan: Plan, chunks: ChunkFolder) -> None:
     finished = chunks.finished()
-    total = plan[-1].indices.stop - len(finished)
+    total = plan[-1][1].stop - len(finished)
     if not total:
         return
     n_workers = min(config.workers or cores(), total)
     worlds = min(config.worlds, math.ceil(total / n_workers))
     tasks = []
-    for driven in plan:
-        missing = [index for index in driven.indices if index not in finished]
+    for expert, indices in plan:
+        missing = [index for index in indices if index not in finished]
         # Groups of nearly equal size, so that no worker is left with the one large last group.
         groups = np.array_split(missing, math.ceil(len(missing) / worlds)) if missing else []
-        tasks += [{"expert": driven.expert, "indices": group.tolist()} for group in groups]
+        tasks += [{"expert": expert, "indices": group.tolist()} for group in groups]
     label = f"generating, {len(finished)} episodes were there" if finished else "generating"
-    job = to_job(replace(config, worlds=worlds), chunks.folder)
+    job = {"config": vars(config) | {"worlds": worlds, "root": None}, "chunks": str(chunks.folder)}
     with progress(label, total * (config.steps or 0), "steps") as bar:
         if n_workers > 1:
-            with closing(run_tasks(MODULE, job, tasks, n_workers, bar.advance)) as outcomes:
+            with closing(run_tasks(prepare, job, tasks, n_workers, bar.advance)) as outcomes:
                 for _, outcome in outcomes:
                     if isinstance(outcome, Exception):
                         raise outcome  # which ends the other processes
@@ -173,8 +172,8 @@ def _drive(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder) -> 
                 do(task, bar.advance)
 
 
-def _assemble(config: GenerateConfig, plan: list[_Driven], chunks: ChunkFolder, description: dict[str, Any]) -> Path:
-    n_episodes = plan[-1].indices.stop
+def _assemble(config: GenerateConfig, plan: Plan, chunks: ChunkFolder, description: dict[str, Any]) -> Path:
+    n_episodes = plan[-1][1].stop
     with progress("writing", n_episodes, "episodes") as bar:
 
         def episodes():
@@ -196,24 +195,16 @@ def _settings(config: GenerateConfig) -> dict[str, Any]:
     """Everything that decides the arrays: two runs with equal settings may share finished episodes."""
     files = {}
     for spec in [config.env, *(spec for word in config.expert for spec in members(word.rpartition("=")[0]))]:
-        path = is_file(spec)
-        if path is not None:
+        path = Path(spec.rpartition(":")[0])
+        if path.suffix == ".py" and path.is_file():
             files[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     packages = versions() | {"platform": platform_name()}
     return {
         "settings": config.settings,
         "expert files": files,
-        "code": {"the code of experts and simulation": _code_digest()},
+        "code": {"the code of experts and simulation": digest_of_code(CODE)},
         "versions": {name: packages[name] for name in packages if name not in ("torch", "minari", "h5py")},
     }
-
-
-def _code_digest() -> str:
-    digest = hashlib.sha256()
-    for folder in (Path(experts.__file__ or "").parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()[:16]
 
 
 def _agree_on_settings(staging: Path, chunks: ChunkFolder, config: GenerateConfig) -> None:

@@ -7,8 +7,8 @@ have `sensors` (see `data.spaces`), `time_step` in seconds, `robot`, `max_episod
 
 import inspect
 import re
+import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -52,6 +52,8 @@ class World:
         """Seconds per step; None where that is not known."""
         self.max_episode_steps: int | None = _episode_steps(envs)
         """Steps after which the world ends every episode; None where that is not known."""
+        self.takes_seeds = True
+        """Whether the last reset's seeds, or the first of them, decided anything."""
         self._fewer: World | None = None
 
     @property
@@ -71,8 +73,8 @@ class World:
 
     def of_size(self, n_worlds: int) -> "World":
         """`n_worlds` of these worlds, where they can be opened anew; they close with these ones."""
-        if n_worlds == self.num_envs or self._reopen is None:
-            return self
+        if n_worlds == self.num_envs or self._reopen is None or not self.takes_seeds:
+            return self  # who takes no seeds may show the same episodes each time it is opened
         if self._fewer is None or self._fewer.num_envs != n_worlds:
             if self._fewer is not None:
                 self._fewer.close()
@@ -112,15 +114,20 @@ class World:
 
         Returns:
             (N, obs_dim) observations, infos, and whether each world took its own seed: some VectorEnvs, gymnasium's
-            CartPoleVectorEnv for one, take a single seed for all.
+            CartPoleVectorEnv for one, take a single seed for all, and EnvPool's none.
         """
-        own = True
-        try:
-            observations, infos = self.envs.reset(seed=list(seeds))  # type: ignore[arg-type]
-        except (gymnasium.error.Error, TypeError):
-            own = False
-            observations, infos = self.envs.reset(seed=int(seeds[0]))
-        return self.flatten(observations), infos, own
+        for seed in (list(seeds), int(seeds[0]), None):
+            try:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("error", message="(?is).*seed.*ignored")  # as EnvPool says it
+                    observations, infos = self.envs.reset(seed=seed)  # type: ignore[arg-type]
+            except (gymnasium.error.Error, TypeError, UserWarning):
+                if seed is None:
+                    raise
+            else:
+                self.takes_seeds = seed is not None
+                return self.flatten(observations), infos, isinstance(seed, list)
+        raise AssertionError("unreachable")
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """One step of every world; what it shows where an episode ends is that episode's, whatever the autoreset mode.
@@ -181,7 +188,7 @@ def open_worlds(
         UserError: there is no such environment, it cannot be made here, or it is none that can be driven.
     """
     if isinstance(spec, VectorEnv):
-        return World(spec, _offered(spec, "env_id") or (spec.spec.id if spec.spec else type(spec).__name__))
+        return World(spec, _offered(spec, "env_id") or getattr(spec.spec, "id", type(spec).__name__))
     if isinstance(spec, str):
         env_id = spec.removeprefix(NAMESPACE)
         if env_id in ENV_IDS:
@@ -227,7 +234,7 @@ def make_env(spec: WorldSpec, **options: Any) -> gymnasium.Env:
     taken = {name: value for name, value in options.items() if _takes(function, name)}
     with blamed_on(str(spec), __file__):
         env = function(**taken)
-    if not isinstance(env, gymnasium.Env):
+    if not isinstance(env, gymnasium.Env) or isinstance(env, VectorEnv):
         raise UserError(f"{spec} returned {type(env).__name__}; expected one gymnasium.Env to film")
     return env
 
@@ -235,14 +242,14 @@ def make_env(spec: WorldSpec, **options: Any) -> gymnasium.Env:
 def _opener(spec: WorldSpec) -> Callable[[int], VectorEnv]:
     function = _function(spec)
     if function is None:
-        return lambda n: _vectorised(lambda: _gymnasium_make(str(spec), disable_env_checker=True), n)
+        return lambda n: SyncVectorEnv([lambda: _gymnasium_make(str(spec), disable_env_checker=True)] * n)
 
     def open_them(n: int) -> VectorEnv:
         with blamed_on(str(spec), __file__):
             made = function(num_envs=n) if _takes(function, "num_envs") else function()
-            if isinstance(made, gymnasium.Env):
+            if isinstance(made, gymnasium.Env) and not isinstance(made, VectorEnv):  # EnvPool's are both
                 rest: list[Any] = [made]
-                return _vectorised(lambda: rest.pop() if rest else function(), n)
+                return SyncVectorEnv([lambda: rest.pop() if rest else function()] * n)
         if not isinstance(made, VectorEnv):
             raise UserError(
                 f"{spec} returned {type(made).__name__}; expected a gymnasium.Env or a gymnasium.vector.VectorEnv"
@@ -285,10 +292,6 @@ def _gymnasium_make(env_id: str, **options: Any) -> gymnasium.Env:
         raise UserError(f"{env_id} cannot be made: {type(error).__name__}: {_one_line(error)}") from error
 
 
-def _vectorised(make: Callable[[], gymnasium.Env], n_worlds: int) -> VectorEnv:
-    return SyncVectorEnv([make] * n_worlds)
-
-
 def _takes(function: Callable[..., Any], name: str) -> bool:
     try:
         parameters = inspect.signature(function).parameters
@@ -307,7 +310,7 @@ def _described(space: gymnasium.Space) -> dict[str, Any]:
         return {"type": type(space).__name__}
 
 
-def _offered(envs: VectorEnv, name: str) -> Any:
+def _offered(envs: Any, name: str) -> Any:
     """An attribute that the VectorEnv has beyond gymnasium's; None where it has none."""
     try:
         return getattr(envs, name, None)
@@ -315,20 +318,16 @@ def _offered(envs: VectorEnv, name: str) -> Any:
         return None
 
 
-def _first(envs: VectorEnv) -> Any:
-    inner = _offered(envs, "envs")
-    return inner[0] if inner else None
-
-
 def _seconds(envs: VectorEnv) -> float | None:
-    first = _first(envs)
-    found = _offered(envs, "time_step") or getattr(getattr(first, "unwrapped", None), "dt", None)
+    one = (_offered(envs, "envs") or [None])[0]
+    found = _offered(envs, "time_step") or getattr(getattr(one, "unwrapped", None), "dt", None)
     return float(found) if isinstance(found, int | float | np.number) and found > 0 else None
 
 
 def _episode_steps(envs: VectorEnv) -> int | None:
-    specs = [getattr(one, "spec", None) for one in (envs, _first(envs)) if one is not None]
-    found = [_offered(envs, "max_episode_steps"), *(spec.max_episode_steps for spec in specs if spec)]
+    specs = [getattr(one, "spec", None) for one in (envs, *(_offered(envs, "envs") or ())[:1])]
+    places = [envs, *specs, *(getattr(spec, "config", None) for spec in specs)]  # the last are EnvPool's
+    found = (_offered(place, "max_episode_steps") for place in places)
     return next((int(steps) for steps in found if isinstance(steps, int | np.integer) and steps > 0), None)
 
 
@@ -355,9 +354,3 @@ def _with_final(infos: dict[str, Any]) -> dict[str, Any]:
 
 def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
-
-
-def is_file(spec: str) -> Path | None:
-    """The file that a spec names, if it names one."""
-    location = Path(spec.rpartition(":")[0])
-    return location if location.suffix == ".py" and location.is_file() else None

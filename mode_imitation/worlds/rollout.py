@@ -84,43 +84,43 @@ def _rollout_group(
 ) -> list[Episode]:
     n = len(group)
     own = [int(seeds[episode]) for episode in group]
-    lengths, running = np.full(n, n_steps), np.ones(n, dtype=bool)
-    terminated, scenes = np.zeros(n, dtype=bool), dict[int, Scene | None]()
+    everyone = own + own[-1:] * (world.num_envs - n)
+    lengths, running, terminated = np.full(n, n_steps), np.ones(n, dtype=bool), np.zeros(n, dtype=bool)
+    scenes: dict[int, Scene | None] = {}
     actions = np.zeros((world.num_envs, world.action_space.size), dtype=world.action_space.dtype)
 
-    everyone = own + own[-1:] * (world.num_envs - n)
     observations, infos, seeded = world.reset(everyone)
-    record = _Record(n, n_steps, world, infos)
-    record.look(0, observations)
+    states = [_state(observations, infos, running)]
+    transitions: list[dict[str, np.ndarray]] = []
     controller.reset(observations[:n], group)
     unreported = 0
     for step in range(n_steps):
         wanted, disturbed = controller.act(observations[:n], step)
         actions[:n] = world.executed(wanted)
         observations, rewards, terminations, truncations, infos = world.step(actions)
-        record.act(step, actions, disturbed, rewards, infos, running)
-        record.look(step + 1, observations)
+        taken = {"actions": actions[:n].copy(), "disturbed": disturbed, "rewards": rewards[:n].astype(np.float32)}
+        transitions.append(taken | _events(infos, n))
+        states.append(_state(observations, infos, running))
         unreported += int(running.sum())
         ended = terminations | truncations
-        if ended.any():
-            now = running & ended[:n]
-            lengths[now], terminated[now] = step + 1, terminations[:n][now]
-            running = running & ~now
-            for row in np.flatnonzero(now).tolist():
-                scenes[row] = world.scene(row)
-            if step + 1 < n_steps and running.any():
-                world.revive(ended, everyone)
-        if (step + 1) % REPORT_EVERY == 0 or step + 1 == n_steps or not running.any():
+        now = running & ended[:n]
+        lengths[now], terminated[now] = step + 1, terminations[:n][now]
+        running = running & ~now
+        last = step + 1 == n_steps or not running.any()
+        for row in np.flatnonzero(now | (running & last)).tolist():
+            scenes[row] = world.scene(row)
+        if (step + 1) % REPORT_EVERY == 0 or last:
             progress.advance(unreported)
             unreported = 0
-        if not running.any():
+        if last:
             break
-    for row in np.flatnonzero(running).tolist():
-        scenes[row] = world.scene(row)
+        world.revive(ended, everyone)
+    stacked = _stack(states, set.intersection(*map(set, states)))
+    of_steps = _stack(transitions, set.union(*map(set, transitions)))
     return [
-        record.episode(
-            row,
-            lengths[row],
+        Episode(
+            **{name: values[: lengths[row] + 1, row].copy() for name, values in stacked.items()},
+            **{name: values[: lengths[row], row].copy() for name, values in of_steps.items()},
             terminated=bool(terminated[row]),
             layout_seed=own[row] if seeded else None,
             scene=scenes[row],
@@ -129,63 +129,10 @@ def _rollout_group(
     ]
 
 
-class _Record:
-    """Arrays of n episodes side by side, filled step by step with what the worlds tell."""
-
-    def __init__(self, n: int, n_steps: int, world: World, infos: dict[str, Any]) -> None:
-        self.n = n
-        self.observations = np.zeros((n_steps + 1, n, world.obs_dim), dtype=np.float32)
-        self.actions = np.zeros((n_steps, n, world.action_space.size), dtype=world.action_space.dtype)
-        self.rewards = np.zeros((n_steps, n), dtype=np.float32)
-        self.disturbed = np.zeros((n_steps, n), dtype=bool)
-        self.of_steps: dict[str, np.ndarray] = {}
-        self.of_states: dict[str, np.ndarray] = {}
-        for name, shape, values in _places(infos, n):
-            self.of_states[name] = np.zeros((n_steps + 1, n, *shape), dtype=np.float32)
-            self.of_states[name][0] = values
-
-    def look(self, row: int, observations: np.ndarray) -> None:
-        self.observations[row] = observations[: self.n]
-
-    def act(
-        self,
-        step: int,
-        actions: np.ndarray,
-        disturbed: np.ndarray,
-        rewards: np.ndarray,
-        infos: dict[str, Any],
-        running: np.ndarray,
-    ) -> None:
-        self.actions[step] = actions[: self.n]
-        self.disturbed[step] = disturbed
-        self.rewards[step] = rewards[: self.n]
-        for name, keys in OF_STEPS.items():
-            for key in keys:
-                told = _told(infos, key, self.n)
-                if told is None or told[0].ndim != 1:
-                    continue
-                if name not in self.of_steps:
-                    kind = np.float32 if name == "costs" else np.bool_
-                    self.of_steps[name] = np.zeros((len(self.actions), self.n), dtype=kind)
-                self.of_steps[name][step] = np.where(told[1], told[0], 0)
-                break
-        places = {name: values for name, _, values in _places(infos, self.n, running)}
-        for name in list(self.of_states):
-            if name in places:
-                self.of_states[name][step + 1] = places[name]
-            else:
-                del self.of_states[name]  # known at first, and then no more
-
-    def episode(self, row: int, length: int, **fields: Any) -> Episode:
-        return Episode(
-            observations=self.observations[: length + 1, row].copy(),
-            actions=self.actions[:length, row].copy(),
-            rewards=self.rewards[:length, row].copy(),
-            disturbed=self.disturbed[:length, row].copy(),
-            **{name: values[:length, row].copy() for name, values in self.of_steps.items()},
-            **{name: values[: length + 1, row].copy() for name, values in self.of_states.items()},
-            **fields,
-        )
+def _stack(rows: Sequence[dict[str, np.ndarray]], names: set[str]) -> dict[str, Any]:
+    """{name: (T, n, ...)}; 0 where nothing was told."""
+    nothing = {name: np.zeros_like(next(row[name] for row in rows if name in row)) for name in names}
+    return {name: np.stack([row.get(name, nothing[name]) for row in rows]) for name in sorted(names)}
 
 
 def _told(infos: dict[str, Any], key: str, n: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -197,24 +144,29 @@ def _told(infos: dict[str, Any], key: str, n: int) -> tuple[np.ndarray, np.ndarr
     return values[:n], np.ones(n, dtype=bool) if mask is None else np.asarray(mask, dtype=bool)[:n]
 
 
-def _places(
-    infos: dict[str, Any], n: int, needed: np.ndarray | None = None
-) -> list[tuple[str, tuple[int, ...], np.ndarray]]:
-    """Positions (n, 2) and headings (n,), as far as they are known of every world, or of those that are needed."""
-    found = []
-    told = {key: _told(infos, key, n) for key in ("position", "x_position", "y_position", "heading")}
-    known = {
-        key: entry[0]
-        for key, entry in told.items()
-        if entry is not None and entry[1][slice(None) if needed is None else needed].all()
-    }
-    if "position" in known and known["position"].ndim == 2 and known["position"].shape[1] >= 2:
-        found.append(("positions", (2,), known["position"][:, :2]))
-    elif "x_position" in known and "y_position" in known and known["x_position"].ndim == 1:
-        found.append(("positions", (2,), np.stack([known["x_position"], known["y_position"]], axis=1)))
-    if "heading" in known and known["heading"].ndim == 1:
-        found.append(("headings", (), known["heading"]))
+def _events(infos: dict[str, Any], n: int) -> dict[str, np.ndarray]:
+    """(n,) each, of a transition."""
+    found = {}
+    for name, keys in OF_STEPS.items():
+        told = next((told for key in keys if (told := _told(infos, key, n)) is not None and told[0].ndim == 1), None)
+        if told is not None:
+            found[name] = np.where(told[1], told[0], 0).astype(np.float32 if name == "costs" else np.bool_)
     return found
+
+
+def _state(observations: np.ndarray, infos: dict[str, Any], needed: np.ndarray) -> dict[str, np.ndarray]:
+    """Observations (n, obs_dim), and positions (n, 2) and headings (n,) where they are known of all that are needed."""
+    n = len(needed)
+    told = {key: _told(infos, key, n) for key in ("position", "x_position", "y_position", "heading")}
+    known = {key: entry[0].astype(np.float32) for key, entry in told.items() if entry and entry[1][needed].all()}
+    state = {"observations": observations[:n].astype(np.float32)}
+    if "position" in known and known["position"].ndim == 2 and known["position"].shape[1] >= 2:
+        state["positions"] = known["position"][:, :2]
+    elif "x_position" in known and "y_position" in known and known["x_position"].ndim == 1:
+        state["positions"] = np.stack([known["x_position"], known["y_position"]], axis=1)
+    if "heading" in known and known["heading"].ndim == 1:
+        state["headings"] = known["heading"]
+    return state
 
 
 class ExpertController:
@@ -253,11 +205,6 @@ class ExpertController:
         self.action_space = action_space
         self.acting: dict[int, list[str]] = {}
         """Episode: who acted in each step, of experts that take turns (`experts.switching`)."""
-        self._group: list[np.random.Generator] = []
-        self._episodes = np.zeros(0, dtype=np.int64)
-        self._noise = np.zeros((0, 0, 0))
-        self._disturbed = np.zeros((0, 0), dtype=bool)
-        self._random_actions = np.zeros((0, 0, 0))
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
         self._group = [self.rngs[episode] for episode in episodes]

@@ -1,6 +1,6 @@
 """Films of any world that renders, from an episode's seed and its actions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +58,13 @@ def record_video(
         film(env_id.removeprefix(NAMESPACE), seed, actions, path, fps=fps, progress=progress)
         return
     env = _rendered(env_id)
+    space: Any = env.action_space
+    sent = as_action_space(space, env_id).to_env(actions).astype(space.dtype).reshape(len(actions), *space.shape)
     every = max(1, round(len(actions) / (LONGEST_S * fps)))
     try:
-        frames = _frames(env, env_id, seed, actions, every, progress)
-        write_atomic(path, lambda temporary: write_film(frames, temporary, path.suffix, fps))
+        env.reset(seed=seed)
+        pictures = frames(lambda: _picture(env, env_id), lambda a: any(env.step(a)[2:4]), sent, every, progress)
+        write_film(pictures, path, fps)
     finally:
         env.close()
 
@@ -90,37 +93,45 @@ def _picture(env: gymnasium.Env, env_id: str) -> np.ndarray:
     return picture[:height, :width]
 
 
-def _frames(
-    env: gymnasium.Env, env_id: str, seed: int, actions: np.ndarray, every: int, progress: Progress
+def frames(
+    picture: Callable[[], Any], step: Callable[[Any], bool], actions: np.ndarray, every: int, progress: Progress
 ) -> Iterator[np.ndarray]:
-    """(height, width, 3) uint8 pictures, the first before the first action."""
-    space: Any = env.action_space
-    sent = as_action_space(env.action_space, env_id).to_env(actions).astype(space.dtype)
-    env.reset(seed=seed)
-    yield _picture(env, env_id)
-    for step, action in enumerate(sent, start=1):
-        _, _, terminated, truncated, _ = env.step(action if space.shape == () else action.reshape(space.shape))
-        ended = terminated or truncated
-        if step % every == 0 or ended or step == len(sent):
-            yield _picture(env, env_id)
+    """(height, width, 3) uint8 pictures of an episode, the first before the first action.
+
+    Args:
+        picture: draws what is there.
+        step: takes one action, and tells whether the episode has ended.
+        actions: (T, ...).
+        every: steps from one picture to the next.
+        progress: is told of every step.
+    """
+    yield picture()
+    for number, action in enumerate(actions, start=1):
+        ended = step(action)
+        if number % every == 0 or ended or number == len(actions):
+            yield picture()
         progress.advance(1)
         if ended:
             return
 
 
-def write_film(frames: Iterator[np.ndarray], path: Path, suffix: str, fps: int) -> None:
-    """Write pictures as .gif or .mp4."""
+def write_film(pictures: Iterator[np.ndarray], path: Path, fps: int) -> None:
+    """Write pictures as .gif or .mp4, whole or not at all."""
     import imageio.v2 as imageio
 
     options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
-    if suffix != ".gif":
+    if path.suffix != ".gif":
         options = {"fps": fps, "codec": "libx264", "macro_block_size": 2}
-    film = path.with_name(path.name + suffix)  # imageio chooses the format by the name
-    try:
-        with imageio.get_writer(film, mode="I", **options) as opened:
-            writer: Any = opened
-            for frame in frames:
-                writer.append_data(frame)
-        film.replace(path)
-    finally:
-        film.unlink(missing_ok=True)
+
+    def write(temporary: Path) -> None:
+        film = temporary.with_name(temporary.name + path.suffix)  # imageio chooses the format by the name
+        try:
+            with imageio.get_writer(film, mode="I", **options) as opened:
+                writer: Any = opened
+                for picture in pictures:
+                    writer.append_data(picture)
+            film.replace(temporary)
+        finally:
+            film.unlink(missing_ok=True)
+
+    write_atomic(path, write)

@@ -1,7 +1,7 @@
 """What one process of `generate` does: let an expert drive a few episodes at once, and keep them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ from experts.protocol import ExpertSetting
 from experts.registry import expert_label, make_expert
 from experts.switching import members
 from mode_imitation.data.episodes import Episode
-from mode_imitation.processes import Advance, serve
+from mode_imitation.errors import UserError
+from mode_imitation.processes import Advance
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
-from mode_imitation.worlds.layout_seeds import training_layout_seed
 from mode_imitation.worlds.protocol import World, as_world, open_worlds
 from mode_imitation.worlds.rollout import ExpertController, rollout
 
-MODULE = "mode_imitation.worlds.worker"
+SEEDS, EPISODES = 1_000, 1_000_000
+"""Of layouts for training; those from their product on are for evaluation (reports/layouts.py)."""
 
 
 class Driver:
@@ -66,6 +67,23 @@ class Driver:
         ]
 
 
+def training_layout_seed(seed: int, episode: int) -> int:
+    """Seed of the layout of an episode: another one for every seed and episode, below 1,000,000,000.
+
+    Args:
+        seed: 0 .. 999, the dataset's.
+        episode: 0 .. 999,999, index in the dataset.
+
+    Raises:
+        UserError: one of them is out of range.
+    """
+    if not 0 <= seed < SEEDS:
+        raise UserError(f"--seed is {seed}; expected 0 to {SEEDS - 1}, so that no evaluation layout is trained on")
+    if not 0 <= episode < EPISODES:
+        raise UserError(f"{episode + 1:,} episodes are too many for one dataset; expected at most {EPISODES:,}")
+    return seed * EPISODES + episode
+
+
 def expert_setting(worlds: World | VectorEnv) -> ExpertSetting:
     """What an expert is told about the worlds that it drives in."""
     world = as_world(worlds)
@@ -102,17 +120,10 @@ def disturbance_of(config: GenerateConfig, robot: str = "", *, turns: bool = Fal
     )
 
 
-def to_job(config: GenerateConfig, chunks: Path) -> dict[str, Any]:
-    """What a worker process needs to know, as JSON."""
-    values = {item.name: getattr(config, item.name) for item in fields(config)}
-    return {"config": values | {"root": None}, "chunks": str(chunks)}
-
-
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], None]:
-    """The function that does one task: {"expert": ..., "indices": [...]}."""
+    """For `processes.run_tasks`: the job is the options and the folder of chunks, a task experts and indices."""
     config = GenerateConfig(**job["config"] | {"expert": tuple(job["config"]["expert"])})
-    driver = Driver(config)
-    chunks = ChunkFolder(Path(job["chunks"]))
+    driver, chunks = Driver(config), ChunkFolder(Path(job["chunks"]))
 
     def do(task: dict[str, Any], advance: Advance) -> None:
         chunks.write(task["indices"], driver.drive(task["expert"], task["indices"], advance))
@@ -128,7 +139,3 @@ class _Advance:
 
     def advance(self, steps: int = 1, note: str = "") -> None:
         self._advance(steps)
-
-
-if __name__ == "__main__":
-    serve(prepare)

@@ -1,6 +1,6 @@
 """A sweep's cells: one JSON file each, written as a whole, valid for one setting, dataset and version.
 
-Run with `python -m` this is a process that trains them one after another, see `processes.serve`.
+`prepare` is for the processes that train them one after another, see `processes.run_tasks`.
 
 A cell's key is part of its file's name, so that cells of other settings, data or versions stay beside.
 """
@@ -9,19 +9,17 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mode_imitation.atomic import check_folder, write_json
+from mode_imitation.atomic import check_folder
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
-from mode_imitation.processes import Advance, serve
+from mode_imitation.processes import Advance
 from mode_imitation.reports.sweep.config import Cell
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.versions import digest_of_code, versions
-
-if TYPE_CHECKING:
-    from mode_imitation.data import TrajectoryDataset
 
 FORMAT = 2
 CELLS, SUMMARY = "cells", "sweep.json"
@@ -56,13 +54,6 @@ def read_cell(file: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("status") == "done" else None
 
 
-def write_cell(file: Path, cell: Cell, result: dict[str, Any]) -> dict[str, Any]:
-    """Keep a cell's result, and return what was written."""
-    content = {"cell": vars(cell), **result}
-    write_json(file, content)
-    return content
-
-
 def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     """Make the folder ready for cells.
 
@@ -82,48 +73,25 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
     (out / CELLS).mkdir(parents=True, exist_ok=True)
 
 
-MODULE = "mode_imitation.reports.sweep.cells"
-
-
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str, Any]]:
-    """The function that does one cell: {"name", "training": TrainConfig as a dict}."""
+    """The function that does one cell: {"name", "training": TrainConfig as a dict} -> what the cell's file holds."""
+    code = code_digest()  # of the code that is being loaded, not of what it may become later
     from mode_imitation.data import load_dataset
-
-    code_digest()  # of the code that is being loaded, not of what it may become later
-    dataset, scratch = load_dataset(job["dataset"], job["root"]), Path(job["scratch"])
-    return lambda task, _: run_cell(dataset, task, scratch, job["most_codes"])
-
-
-def run_cell(dataset: "TrajectoryDataset", task: dict[str, Any], scratch: Path, most_codes: int) -> dict[str, Any]:
-    """Train one cell and judge what it found; no label comes in.
-
-    Args:
-        dataset: what is trained on.
-        task: {"name", "training": TrainConfig as a dict}.
-        scratch: folder for the training's own files, which are removed afterwards.
-        most_codes: the largest k of the sweep.
-
-    Returns:
-        What a cell's file holds: "codes" (E,), "n_modes", "criteria" and "code" (the digest of what made it).
-    """
     from mode_imitation.reports.sweep.choice import Judge
     from mode_imitation.training.fit import fit
 
-    config, folder = TrainConfig.from_dict(task["training"]), scratch / task["name"]
-    try:
-        run = fit(dataset, config, folder, overwrite=True)
+    dataset, scratch = load_dataset(job["dataset"], job["root"]), Path(job["scratch"])
+
+    def run_cell(task: dict[str, Any], _: Advance) -> dict[str, Any]:
+        """Train one cell and judge what it found; no label comes in."""
+        config, folder = TrainConfig.from_dict(task["training"]), scratch / task["name"]
+        try:
+            run = fit(dataset, config, folder, overwrite=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)  # of the training's own files nothing is needed
         codes = [int(code) for code in run.info["assignment"]]
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    judgement = Judge(dataset, config, most_codes).judge(codes)
-    return {
-        "status": "done",
-        "codes": codes,
-        "n_modes": run.model.n_modes,
-        "criteria": judgement.as_dict(),
-        "code": code_digest(),
-    }
+        criteria = asdict(Judge(dataset, config, job["most_codes"]).judge(codes))
+        found = {"status": "done", "codes": codes, "n_modes": run.model.n_modes}
+        return found | {"criteria": criteria, "code": code}
 
-
-if __name__ == "__main__":
-    serve(prepare)
+    return run_cell

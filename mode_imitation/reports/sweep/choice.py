@@ -36,15 +36,10 @@ class Judgement:
 
     nll: float
     """Cross-fitted nats per step (with something in sight, where that is known), mean over episodes; less is better."""
-    episode_nll: list[float]
-    """(E,) of every episode that has a step to be judged by; NaN elsewhere."""
+    episode_nll: list[float | None]
+    """Of every episode that has a step to be judged by; None elsewhere."""
     smallest_gap: float | None
     """How many nats per step worse the two most similar codes explain each other's episodes; None for one code."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON, which has no NaN."""
-        episodes = [None if np.isnan(value) else value for value in self.episode_nll]
-        return {"nll": self.nll, "episode_nll": episodes, "smallest_gap": self.smallest_gap}
 
 
 class Judge:
@@ -55,65 +50,39 @@ class Judge:
     """
 
     def __init__(self, dataset: TrajectoryDataset, config: TrainConfig, most_codes: int, seed: int = 0) -> None:
-        """
-        Args:
-            dataset: its observations, actions, disturbed marks and sensors are used.
-            config: learning rate, sizes and iterations of the fits; its window and seed do not matter.
-            most_codes: the largest number of codes that may be judged.
-            seed: of the split and of the fit.
+        """A yardstick for up to `most_codes` codes; of the config, learning rate, sizes and iterations matter.
 
         Raises:
             UserError: there are too few episodes.
         """
         check_enough_episodes(dataset)
         self.config, self.seed = config, seed
-        self.data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), WindowShape(1, 1, 1))
+        data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), WindowShape(1, 1, 1))
         # One yardstick for all cells, whatever their own policies are.
         sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1, gap=1)
         described = sizes.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
-        self.model = new_model(described, self.data, sizes, restart=0)
-        self.data = self.data.showing(self.model.features)
+        self.model = new_model(described, data, sizes, restart=0)
+        self.data = data.showing(self.model.features)
 
     def judge(self, codes: Sequence[int]) -> Judgement:
         """Judge (E,) codes."""
-        data = self.data
-        named = torch.tensor(in_order_of_appearance(codes))
+        names: dict[int, int] = {}
+        named = torch.tensor([names.setdefault(int(code), len(names)) for code in codes])  # [5, 2, 5] -> [0, 1, 0]
         generator = torch.Generator().manual_seed(self.seed)
-        scores, judged = scores_as_they_are(self.model, data, named, self.config, generator)
+        scores, judged = scores_as_they_are(self.model, self.data, named, self.config, generator)
         own = scores.gather(1, named[:, None])[:, 0]
         gaps = code_gaps(scores[judged], named[judged])
-        nll = torch.where(judged, own, torch.nan)
-        return Judgement(own[judged].mean().item(), nll.tolist(), min(gaps.values(), default=None))
+        nll = [value if known else None for value, known in zip(own.tolist(), judged.tolist(), strict=True)]
+        return Judgement(own[judged].mean().item(), nll, min(gaps.values(), default=None))
 
 
 def check_enough_episodes(dataset: TrajectoryDataset) -> None:
-    """
-    Raises:
-        UserError: there are too few episodes for cross-fitting.
-    """
+    """Refuse, as a UserError, too few episodes for cross-fitting."""
     if len(dataset) < FEWEST_EPISODES:
         raise UserError(
             f"dataset {dataset.name} has {len(dataset)} episode{'s' * (len(dataset) != 1)}; codes are judged by "
             f"policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
         )
-
-
-def in_order_of_appearance(codes: Sequence[int]) -> list[int]:
-    """[5, 2, 5] -> [0, 1, 0]"""
-    names: dict[int, int] = {}
-    return [names.setdefault(int(code), len(names)) for code in codes]
-
-
-def stability(partitions: Sequence[Sequence[int]]) -> float | None:
-    """Mean adjusted Rand index of all pairs of seeds' codes of the same episodes; None for less than two seeds.
-
-    It is 1 where every seed finds the same groups, whatever it calls them, and near 0 where they agree by chance.
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    if len(partitions) < 2:
-        return None
-    return float(np.mean([adjusted_rand_score(one, other) for one, other in combinations(partitions, 2)]))
 
 
 WITHIN_NATS = 0.01
@@ -149,14 +118,9 @@ class Setting:
         """Of all seeds; None where each found a single code."""
         return min((gap for gap in self.gaps if gap is not None), default=None)
 
-    def has_gaps_from(self, merge_gap: float) -> bool:
-        """Whether no two codes of a seed are closer than this; a single code is close to none."""
-        return self.smallest_gap is None or self.smallest_gap >= merge_gap
-
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        names = ("codes", "stride", "seeds", "nll", "n_modes", "gaps", "stability", "n_failed")
-        return {name: getattr(self, name) for name in names}
+        return {name: value for name, value in vars(self).items() if name != "episode_nll"}
 
 
 @dataclass(frozen=True)
@@ -167,18 +131,12 @@ class Recommendation:
     reason: str
     """One sentence."""
 
-    def to_dict(self) -> dict[str, Any] | None:
+    def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        if self.setting is None:
+        if (chosen := self.setting) is None:
             return {"reason": self.reason}
-        chosen = self.setting
-        return {
-            "codes": chosen.codes,
-            "stride": chosen.stride,
-            "seed": chosen.seeds[0],
-            "n_modes": chosen.n_modes[0],
-            "reason": self.reason,
-        }
+        found = {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seeds[0], "n_modes": chosen.n_modes[0]}
+        return found | {"reason": self.reason}
 
 
 def gather(cells: Sequence[Mapping[str, Any]]) -> list[Setting]:
@@ -189,19 +147,19 @@ def gather(cells: Sequence[Mapping[str, Any]]) -> list[Setting]:
     found = []
     for (codes, stride), members in groups.items():
         done = [entry for entry in members if entry["status"] == "done"]
-        done.sort(key=lambda entry: (entry["criteria"]["nll"], entry["cell"]["seed"]))
         if not done:
             continue
-        episode_nll = [np.nan if value is None else value for value in done[0]["criteria"]["episode_nll"]]
+        done.sort(key=lambda entry: (entry["criteria"]["nll"], entry["cell"]["seed"]))
+        judged = [entry["criteria"] for entry in done]
         found.append(
             Setting(
                 codes=codes,
                 stride=stride,
                 seeds=tuple(entry["cell"]["seed"] for entry in done),
-                nll=tuple(entry["criteria"]["nll"] for entry in done),
+                nll=tuple(criteria["nll"] for criteria in judged),
                 n_modes=tuple(entry["n_modes"] for entry in done),
-                gaps=tuple(entry["criteria"]["smallest_gap"] for entry in done),
-                episode_nll=np.array(episode_nll, dtype=np.float64),
+                gaps=tuple(criteria["smallest_gap"] for criteria in judged),
+                episode_nll=np.array(judged[0]["episode_nll"], dtype=np.float64),  # None becomes NaN
                 stability=stability([entry["codes"] for entry in done]),
                 n_failed=len(members) - len(done),
             )
@@ -209,12 +167,19 @@ def gather(cells: Sequence[Mapping[str, Any]]) -> list[Setting]:
     return found
 
 
-def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation:
-    """The rule at the top of this file.
+def stability(partitions: Sequence[Sequence[int]]) -> float | None:
+    """Mean adjusted Rand index of all pairs of seeds' codes of the same episodes; None for less than two seeds.
 
-    Args:
-        candidates: every setting of the sweep.
-        merge_gap: of the training, nats per step.
+    It is 1 where every seed finds the same groups, whatever it calls them, and near 0 where they agree by chance.
+    """
+    from sklearn.metrics import adjusted_rand_score
+
+    pairs = [adjusted_rand_score(one, other) for one, other in combinations(partitions, 2)]
+    return float(np.mean(pairs)) if pairs else None
+
+
+def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation:
+    """The rule at the top of this file, among every setting of a sweep whose training merges codes below `merge_gap`.
 
     Raises:
         UserError: there is nothing to choose among.
@@ -225,14 +190,12 @@ def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation
         return Recommendation(None, f"every training found one mode, which is nothing to steer; {WHAT_TO_TRY}")
     best = min(candidates, key=lambda setting: setting.nll[0])
     close = [setting for setting in candidates if setting.nll[0] - best.nll[0] <= tolerance(setting, best)]
-    apart = [setting for setting in close if setting.has_gaps_from(merge_gap)]
+    apart = [setting for setting in close if setting.smallest_gap is None or setting.smallest_gap >= merge_gap]
     left = apart or close
     most_stable = max((setting.stability for setting in left if setting.stability is not None), default=None)
-    agreeing = [
-        setting
-        for setting in left
-        if most_stable is None or (setting.stability or 0.0) >= most_stable - WITHIN_STABILITY
-    ]
+    agreeing = left
+    if most_stable is not None:
+        agreeing = [setting for setting in left if (setting.stability or 0.0) >= most_stable - WITHIN_STABILITY]
     chosen = min(agreeing, key=lambda setting: (setting.n_modes[0], setting.nll[0], setting.codes, setting.stride))
     if chosen.n_modes[0] == 1:
         return Recommendation(
@@ -240,21 +203,20 @@ def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation
             f"one mode (k = {chosen.codes}, stride {chosen.stride}) explains the data as well as any number does, and "
             f"is nothing to steer; {WHAT_TO_TRY}",
         )
-    whose = "of the others" if len(left) < len(close) else "of them"
-    agreement = (
-        f", {len(agreeing)} {whose} with seeds that agree (ARI {most_stable:.2f} at best)" if most_stable else ""
-    )
-    own_gap = chosen.smallest_gap
     reason = (
         f"{len(close)} of {len(candidates)} settings explain the data as well as the best ({best.nll[0]:.3f} nats per "
-        f"step by policies that never saw it){gap_words(close, merge_gap)}{agreement}; "
-        "this one has the fewest modes, and of those the best likelihood"
-        + ("" if own_gap is None else f"; the smallest gap between two of its codes is {own_gap:.2f} nats per step")
+        f"step by policies that never saw it){_gap_words(close, merge_gap)}"
     )
+    if most_stable:
+        whose = "of the others" if len(left) < len(close) else "of them"
+        reason += f", {len(agreeing)} {whose} with seeds that agree (ARI {most_stable:.2f} at best)"
+    reason += "; this one has the fewest modes, and of those the best likelihood"
+    if (gap := chosen.smallest_gap) is not None:
+        reason += f"; the smallest gap between two of its codes is {gap:.2f} nats per step"
     return Recommendation(chosen, reason)
 
 
-def gap_words(close: Sequence[Setting], merge_gap: float) -> str:
+def _gap_words(close: Sequence[Setting], merge_gap: float) -> str:
     """What the gaps say of the settings that explain the data equally well; nothing where all have wide ones."""
     gaps = [gap for setting in close if (gap := setting.smallest_gap) is not None and gap < merge_gap]
     if not gaps:
@@ -271,6 +233,5 @@ def tolerance(setting: Setting, best: Setting) -> float:
     """Nats per step by which a setting may be worse than the best one and still count as good."""
     difference = setting.episode_nll - best.episode_nll
     difference = difference[np.isfinite(difference)]
-    if len(difference) < 2:
-        return WITHIN_NATS
-    return max(WITHIN_NATS, float(difference.std(ddof=1) / np.sqrt(len(difference))))
+    error = float(difference.std(ddof=1) / np.sqrt(len(difference))) if len(difference) > 1 else 0.0
+    return max(WITHIN_NATS, error)

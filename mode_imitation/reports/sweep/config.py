@@ -1,13 +1,12 @@
 """Options of `mode-imitation sweep`; imports nothing heavy, as --help must be quick."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-import tyro
-
 from mode_imitation.errors import UserError
+from mode_imitation.options import Argument
+from mode_imitation.processes import cores
 from mode_imitation.training.config import TrainConfig
 
 MOST = 1000
@@ -39,7 +38,7 @@ class Cell:
 class SweepConfig:
     """Train a grid over the number of codes, the step size and the seed, and recommend one without labels."""
 
-    dataset: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET")]
+    dataset: Annotated[str, Argument("DATASET")]
     """Name below the root (namespace/name-vN), or a path."""
     codes: str = "2,3,4,8"
     """k, the entries of the codebook, to try; surplus ones are merged and pruned."""
@@ -73,11 +72,7 @@ class SweepConfig:
             self.training(cell)
 
     def cells(self) -> list[Cell]:
-        """Every training of the grid, seeds innermost.
-
-        Raises:
-            UserError: a list is empty or holds something else than whole numbers in reason.
-        """
+        """Every training of the grid, seeds innermost."""
         codes, strides = whole_numbers("codes", self.codes, 2), whole_numbers("strides", self.strides, 1)
         return [Cell(k, stride, self.seed + n) for stride in strides for k in codes for n in range(self.seeds)]
 
@@ -108,8 +103,7 @@ class SweepConfig:
     @property
     def n_jobs(self) -> int:
         """Processes to start."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return self.jobs or cores
+        return self.jobs or cores()
 
 
 def whole_numbers(name: str, text: str, least: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""The sweep itself: which cells are missing, their training in parallel, and what follows from them."""
+"""The sweep itself: which cells are missing, their training in parallel, what follows from them, and its files."""
 
 import contextlib
 import shlex
@@ -8,19 +8,43 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mode_imitation.atomic import locked
+import numpy as np
+
+from mode_imitation.atomic import locked, write_json, write_text
 from mode_imitation.config_file import as_arguments
 from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.storage import resolve_root
 from mode_imitation.errors import UserError
 from mode_imitation.processes import one_line, run_tasks
 from mode_imitation.progress import progress
-from mode_imitation.reports.sweep.cells import CELLS, MODULE, cell_file, check_out, code_digest, read_cell, write_cell
+from mode_imitation.reports.clustering import clustering_scores
+from mode_imitation.reports.statistics import table
+from mode_imitation.reports.sweep.cells import (
+    CELLS,
+    FORMAT,
+    SUMMARY,
+    cell_file,
+    check_out,
+    code_digest,
+    prepare,
+    read_cell,
+)
 from mode_imitation.reports.sweep.choice import Recommendation, Setting, check_enough_episodes, gather, recommend
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, Cell, SweepConfig
+from mode_imitation.reports.turns import take_turns
+from mode_imitation.versions import platform_name, versions
 
 Run = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Generator[tuple[int, Any]]]
 CODES_STEP = 16
+COLUMNS = ("k", "stride", "modes", "cross-fitted NLL", "smallest gap", "stability")
+WITH_LABELS = "episode NMI*"
+LEGEND = (
+    "Cross-fitted NLL: nats per step of each episode's actions under a policy for its code that never saw the episode, "
+    "best seed; the same split and the same fit for every row. Smallest gap: how much worse the two most similar codes "
+    "of any seed explain each other's episodes, nats per step; training merges codes below {merge_gap:g}. Stability: "
+    "mean adjusted Rand index between the seeds' codes."
+)
+EVALUATION = "\\* Evaluation only, median over seeds: the recommendation knows no labels."
 
 
 @dataclass(frozen=True)
@@ -43,10 +67,57 @@ class Sweep:
         """Whether some cell failed."""
         return any(cell["status"] == "failed" for cell in self.cells)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether an episode's code can be compared with an expert; several in turn are no one's label."""
+        return self.dataset.labels is not None and not take_turns(self.dataset)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the table; the starred one knows labels and is for evaluation only."""
+        return (*COLUMNS, WITH_LABELS) if self.labelled else COLUMNS
+
+    @property
+    def rows(self) -> list[tuple[str, ...]]:
+        """A row for each k and stride: likelihood of the best seed, smallest gap of all; `<` is the recommended."""
+        found = []
+        for setting in self.settings:
+            modes = sorted(set(setting.n_modes))
+            figures = ("-" if value is None else f"{value:.2f}" for value in (setting.smallest_gap, setting.stability))
+            row = (
+                f"{setting.codes}" + (" <" if setting is self.recommendation.setting else ""),
+                f"{setting.stride}",
+                f"{modes[0]}" if len(modes) == 1 else f"{modes[0]} to {modes[-1]}",
+                f"{setting.nll[0]:.3f}",
+                *figures,
+            )
+            found.append((*row, f"{self.agreement(setting):.3f}") if self.labelled else row)
+        return found
+
+    def agreement(self, setting: Setting) -> float:
+        """Episode NMI with the labels, the median over seeds."""
+        place = {"codes": setting.codes, "stride": setting.stride}
+        done = [cell for cell in self.cells if cell["status"] == "done" and cell["cell"].items() >= place.items()]
+        labels = self.dataset.labels or []
+        return float(np.median([clustering_scores(labels, np.array(cell["codes"]))["nmi"] for cell in done]))
+
+    @property
+    def conclusion(self) -> list[str]:
+        """What is recommended, why, and what to type; or why nothing is."""
+        chosen = self.recommendation.setting
+        if chosen is None:
+            return [f"nothing is recommended: {self.recommendation.reason}"]
+        return [
+            f"recommended, without labels: k = {chosen.codes}, stride {chosen.stride}, seed {chosen.seeds[0]}, which "
+            f"found {chosen.n_modes[0]} modes",
+            f"because {self.recommendation.reason}",
+            f"next: {self.command}",
+        ]
+
 
 def run_cells(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int) -> Generator[tuple[int, Any]]:
     """Every cell in a process, see `run_tasks`."""
-    return run_tasks(MODULE, job, tasks, n_jobs, logs=Path(job["scratch"]))
+    return run_tasks(prepare, job, tasks, n_jobs, logs=Path(job["scratch"]))
 
 
 def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
@@ -62,7 +133,7 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
     dataset = load_dataset(config.dataset, config.root)
     check_enough_episodes(dataset)
     cells = config.cells()
-    check_some_cell(config, cells, dataset)
+    _check_some_cell(config, cells, dataset)
     check_out(config.out, dataset)
     # The same policies judge the codes of all grids of usual size, so that a grid can be extended.
     most_codes = -(-max(cell.codes for cell in cells) // CODES_STEP) * CODES_STEP
@@ -75,25 +146,22 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
         busy = f"another sweep is at work in {config.out}; wait for it to end, or choose another --out"
         with (
             locked(config.out / CELLS, busy),
-            contextlib.closing(train_cells(config, missing, most_codes, run or run_cells)) as results,
+            contextlib.closing(_train_cells(config, missing, most_codes, run or run_cells)) as results,
         ):
             for cell, result in results:
-                found[cell] = write_cell(files[cell], cell, result)
+                found[cell] = {"cell": vars(cell), **result}
+                write_json(files[cell], found[cell])
     done = [entry for entry in found.values() if entry is not None]
     if all(entry["status"] == "failed" for entry in done):
         raise UserError(f"every cell of the sweep failed; the first one: {done[0]['reason']}")
     settings = gather(done)
     chosen = recommend(settings, config.merge_gap)
-    command = None if chosen.setting is None else train_command(config, chosen.setting)
-    return Sweep(config, dataset, done, settings, chosen, command, notes_on(config, done, chosen))
+    command = None if chosen.setting is None else _train_command(config, chosen.setting)
+    return Sweep(config, dataset, done, settings, chosen, command, _notes(config, done, chosen))
 
 
-def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: TrajectoryDataset) -> None:
-    """Refuse data that no cell can be trained on before a process starts; a cell that alone cannot is recorded later.
-
-    Raises:
-        UserError: of the first cell.
-    """
+def _check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: TrajectoryDataset) -> None:
+    """Refuse data that no cell can be trained on, before a process starts; one cell that cannot is recorded later."""
     from mode_imitation.training.preparation import check, held_out_split
 
     first: UserError | None = None
@@ -101,14 +169,13 @@ def check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: Traject
         try:
             training = config.training(cell)
             check(dataset, training, held_out_split(len(dataset), training.held_out, training.seed)[0], None)
+            return
         except UserError as error:
             first = first or error
-        else:
-            return
     raise UserError(f"no cell of the sweep can be trained: {first}")
 
 
-def train_cells(
+def _train_cells(
     config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: Run
 ) -> Generator[tuple[Cell, dict[str, Any]]]:
     """Yield (cell, result) as each is done, with progress; a result is {"status": "done", ...} or has a "reason"."""
@@ -137,7 +204,7 @@ def train_cells(
             bar.advance(note=f"{cell.name} {outcome['status']}" + (f", {failed} failed so far" if failed else ""))
 
 
-def train_command(config: SweepConfig, chosen: Setting) -> str:
+def _train_command(config: SweepConfig, chosen: Setting) -> str:
     """The command that finds the recommended cell's codes again, to the bit, and then trains the policy as long as
     `train` does; after a trial one that searches anew, with nothing of its settings."""
     out = Path("runs") / f"{Path(config.dataset).name}-k{chosen.codes}-stride{chosen.stride}"
@@ -147,17 +214,16 @@ def train_command(config: SweepConfig, chosen: Setting) -> str:
     return shlex.join(["mode-imitation", "train", config.dataset, *as_arguments(settings | {"out": out})])
 
 
-def notes_on(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recommendation) -> list[str]:
+def _notes(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recommendation) -> list[str]:
     """What was left out, what failed, what other code made, and what the command says."""
     lines = []
     if config.seeds < 2:
         lines.append("stability between seeds is left out: it takes at least two, --seeds 3 say")
     lines += [f"failed: {Cell(**cell['cell'])}: {cell['reason']}" for cell in cells if cell["status"] == "failed"]
-    done = [cell for cell in cells if cell["status"] == "done"]
-    other = sum(cell["code"] != code_digest() for cell in done)
-    if other:
+    made_by = [cell["code"] for cell in cells if cell["status"] == "done"]
+    if other := sum(code != code_digest() for code in made_by):
         lines.append(
-            f"{other} of {len(done)} cells were made by another state of this project's code; to make them again, "
+            f"{other} of {len(made_by)} cells were made by another state of this project's code; to make them again, "
             "remove the sweep's folder `cells`"
         )
     if config.differing:
@@ -171,3 +237,46 @@ def notes_on(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recom
             "search anew and to hold episodes out"
         )
     return lines
+
+
+def write_sweep(found: Sweep) -> list[Path]:
+    """Write sweep.json, sweep.md and choice.png; return them."""
+    from mode_imitation.plots import plot_choice, save_figure
+
+    out, chosen = found.config.out, found.recommendation.setting
+    settings = [setting.to_dict() for setting in found.settings]
+    write_json(out / SUMMARY, _as_dict(found))
+    title = "Nothing is recommended" if chosen is None else f"Chosen: k = {chosen.codes}, stride {chosen.stride}"
+    place = None if chosen is None else (chosen.codes, chosen.stride)
+    picture = save_figure(plot_choice(settings, chosen=place, title=title), out / "choice.png")
+    write_text(out / "sweep.md", _markdown(found))
+    return [out / SUMMARY, out / "sweep.md", picture]
+
+
+def _as_dict(found: Sweep) -> dict[str, Any]:
+    """What sweep.json holds: everything but the codes and likelihoods of episodes; those stay in the cells' files."""
+    dataset, config = found.dataset, found.config
+    options = ("codes", "strides", "seeds", "seed", "iterations", "joint_iterations", "judge_iterations")
+    return {
+        "format_version": FORMAT,
+        "dataset": {"name": dataset.name, "checksum": dataset.checksum, "n_episodes": len(dataset)},
+        "grid": {name: getattr(config, name) for name in options},
+        "merge_gap": config.merge_gap,
+        "recommendation": found.recommendation.to_dict(),
+        "command": found.command,
+        "settings": [setting.to_dict() for setting in found.settings],
+        "cells": [{name: cell[name] for name in cell if name not in ("codes", "criteria")} for cell in found.cells],
+        "notes": found.notes,
+        "versions": versions(),
+        "platform": platform_name(),
+    }
+
+
+def _markdown(found: Sweep) -> str:
+    told, *rest = (f"{line[0].upper()}{line[1:]}" for line in found.conclusion)
+    parts = [f"# Sweep of {found.dataset.name}", f"{told}." + (f"\n{rest[0]}." if rest else "")]
+    parts += [f"```bash\n{found.command}\n```"] if found.command else []
+    parts += [table(found.columns, found.rows), LEGEND.format(merge_gap=found.config.merge_gap)]
+    parts[-1] += f"\n{EVALUATION}" if found.labelled else ""
+    parts += ["\n".join(f"- {line}" for line in found.notes), "![What the choice goes by](choice.png)"]
+    return "\n\n".join(part for part in parts if part) + "\n"

@@ -5,27 +5,28 @@ What is frequent is written anew for PointGoal and CarGoal: the formulas of safe
 `GoalLevel0.calculate_reward`, `Hazards.cal_cost`, `Vases.cal_cost` and `BaseTask.obs`, in their order.
 """
 
-from collections.abc import Callable
+import functools
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from mode_imitation.worlds.safety.batched_layout import AGENT, VASE, Layout
 from mode_imitation.worlds.safety.free_motion import FreeWorlds
-from mode_imitation.worlds.safety.library_worlds import close_builders
 from mode_imitation.worlds.safety.light_models import build_task
-from mode_imitation.worlds.safety.observation import pseudo_lidar
+from mode_imitation.worlds.safety.observation import pseudo_lidar, sensors_of
 from mode_imitation.worlds.safety.shim import import_mujoco
 from mode_imitation.worlds.safety.sleep import allow_sleep, awake
 from mode_imitation.worlds.safety.substeps import fastest_exact
-from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS, Physics, TaskName
-from mode_imitation.worlds.safety.world_arrays import WorldArrays, sizes_of
+from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS, Physics, parse_env_id
+from mode_imitation.worlds.safety.worlds import Worlds
 
 mujoco = import_mujoco()
 
 BLOCKS_PER_THREAD = 4
 """Worlds are handed to threads in so many blocks each: a thread that meets slow worlds takes fewer of them."""
+LIDAR_KINDS = ("goal", "hazards", "vases")
+AGENT, VASE = 1, 16
+"""Codes of geoms in a contact; only agent + vase sums to their sum."""
 
 
 def is_batchable(builder: Any) -> bool:
@@ -47,60 +48,110 @@ def is_batchable(builder: Any) -> bool:
     )
 
 
-class BatchedWorlds:
-    """See `Worlds`."""
+class Layout:
+    """Where things stand in the arrays of a task's models, and the constants of its formulas; alike in all worlds."""
+
+    model: Any
+    """As the library makes it for some layout; only `layout_of` tells it."""
+
+    def __init__(self, builder: Any) -> None:
+        task = builder.task
+        model = task.model
+        slices = {name: sensor.columns for name, sensor in sensors_of(builder).items()}
+        self.substeps = int(task.sim_conf.frameskip_binom_n)
+        self.lowest_action, self.highest_action = model.actuator_ctrlrange.T.copy()
+
+        self.agent = model.body("agent").id
+        self.goal = model.body("goal").id
+        self.goal_size = task.goal.size
+        self.reward_distance = task.goal.reward_distance
+        self.reward_goal = task.goal.reward_goal
+        self.reward_clip = task.reward_conf.reward_clip or np.inf
+
+        counts = {kind: int(getattr(getattr(task, kind), "num", 1)) for kind in LIDAR_KINDS if hasattr(task, kind)}
+        bodies = {
+            kind: [model.body(kind if kind == "goal" else f"{kind[:-1]}{i}").id for i in range(count)]
+            for kind, count in counts.items()
+        }
+        self.objects = np.concatenate([bodies[kind] for kind in counts]).astype(np.int64)
+        self.object_kinds = np.repeat(np.arange(len(counts)), list(counts.values()))
+        self.lidar_columns = [slices[f"{kind}_lidar"] for kind in counts]
+        self.n_bins = task.lidar_conf.num_bins
+        self.lidar_range = task.lidar_conf.max_dist
+
+        hazards = getattr(task, "hazards", None)
+        self.hazards = np.array(bodies.get("hazards", []), dtype=np.int64)
+        self.hazards_size = hazards.size if hazards else 0.0
+        self.hazards_cost = bool(hazards and hazards.is_constrained and hazards.cost > 0 and len(self.hazards))
+
+        vases = getattr(task, "vases", None)
+        self.has_costly_vases = bool(vases and vases.is_constrained and vases.num)
+        self.vases = np.array(bodies.get("vases", []), dtype=np.int64)
+        self.vases_velocity_threshold = vases.velocity_threshold if vases else 0.0
+        # A free joint's linear velocity is its body's: what mj_jacBody times qvel gives.
+        joints = [model.jnt_dofadr[model.body_jntadr[body]] for body in self.vases]
+        self.vase_velocities = np.array([[start, start + 1, start + 2] for start in joints], dtype=np.int64)
+        names = [model.geom(geom).name for geom in range(model.ngeom)]
+        robot = set(task.agent.body_info.geom_names)
+        self.geom_codes = np.array([VASE if n.startswith("vase") else AGENT if n in robot else 0 for n in names])
+
+        balls = list(task.agent.sensor_info.ballquat_names)
+        sensors = [name for name in slices if not name.endswith("_lidar") and name not in balls]
+        starts = {model.sensor(i).name: int(model.sensor_adr[i]) for i in range(model.nsensor)}
+        self.balls = [starts[name] for name in balls]
+        self.ball_columns = [slices[name] for name in balls]
+        self.sensor_columns = np.concatenate([np.r_[slices[name]] for name in sensors])
+        self.sensor_sources = np.concatenate(
+            [starts[name] + np.arange(slices[name].stop - slices[name].start) for name in sensors]
+        )
+
+
+@functools.cache
+def layout_of(env_id: str) -> Layout:
+    """Of a task as the library makes it."""
+    builder = build_task(env_id)
+    builder.reset(seed=0)
+    layout = Layout(builder)
+    layout.model = builder.task.model
+    return layout
+
+
+class BatchedWorlds(Worlds):
+    """See `Worlds`; threads step worlds side by side."""
 
     def __init__(
         self,
-        name: TaskName,
-        n_worlds: int,
+        env_id: str,
+        records: np.ndarray,
         max_episode_steps: int,
-        threads: int = 1,
-        arrays: WorldArrays | None = None,
         *,
+        threads: int = 1,
         physics: Physics = "exact",
     ) -> None:
-        self.builders = [build_task(name.env_id) for _ in range(n_worlds)]
-        for builder in self.builders:
-            builder.task.num_steps = max_episode_steps
-        self.n_worlds = n_worlds
-        self.arrays = arrays or WorldArrays(sizes_of(self.builders[0], n_worlds))
-        self.arrays.goal_positions[:] = np.nan
-        self._advance = fastest_exact(name.env_id)
+        super().__init__(env_id, records, max_episode_steps)
+        n_worlds = len(records)
+        self._advance = fastest_exact(env_id)
         self._pool = ThreadPoolExecutor(threads - 1) if threads > 1 else None
         self._threads = threads
         self._everyone = np.arange(n_worlds)
         self._physics = physics
+        self._layout, self._configured = layout_of(env_id), False
+        layout = self._layout
+        model = layout.model
+        self._positions = np.zeros((n_worlds, model.nbody, 3))
+        self._rotations = np.zeros((n_worlds, 9))
+        self._sensors = np.zeros((n_worlds, model.nsensordata))
+        self._velocities = np.zeros((n_worlds, model.nv))
+        self._ball_rotations = np.zeros((n_worlds, len(layout.balls), 9))
         self._free: FreeWorlds | None = None
-        self._layout: Layout | None = None
+        if physics == "fast" and parse_env_id(env_id).robot == "Point":
+            self._free = FreeWorlds.of(layout, self._positions, self._rotations, self._sensors)
         self._last_distances = np.zeros(n_worlds)
         self._draws_owed = np.zeros(n_worlds, dtype=np.int64)
         self._views: list[tuple[Any, ...]] = [()] * n_worlds
 
-    def reset(self, worlds: np.ndarray, seeds: list[int | None]) -> list[tuple[int, str]]:
-        failures: list[tuple[int, str]] = []
-        placed = []
-        for world, seed in zip(worlds.tolist(), seeds, strict=True):
-            self._pay_draws(world)
-            try:
-                self._reset_without_observation(self.builders[world], seed)
-            except AssertionError as error:  # the library's ResamplingError is one
-                failures.append((world, str(error)))
-                continue
-            self._bind(world)
-            placed.append(world)
-        self.arrays.begin_episodes(worlds)
-        if placed:
-            self._observe(np.array(placed))
-            layout, positions = self._layout, self._positions[placed]
-            assert layout is not None
-            self.arrays.hazards[placed] = positions[:, layout.hazards, :2]
-            self.arrays.vases[placed] = positions[:, layout.vases, :2]
-        return failures
-
     def step(self, actions: np.ndarray, worlds: np.ndarray) -> None:
         layout = self._layout
-        assert layout is not None, "reset before the first step"
         clipped = np.clip(actions, layout.lowest_action, layout.highest_action)
         if self._free is None:
             self._integrate(clipped, worlds)
@@ -123,7 +174,11 @@ class BatchedWorlds:
         arrays.costs[rows] = self._costs(worlds, agents)
         for world in worlds[goals_met].tolist():
             arrays.terminations[world] = not self._respawn_goal(world)
-        self._observe(worlds)
+        self._look(worlds)
+
+    def catch_up(self) -> None:
+        if self._free is not None:
+            self._free.give_all_back()
 
     def close(self) -> None:
         if self._pool is not None:
@@ -131,44 +186,32 @@ class BatchedWorlds:
             self._pool = None
         self._views.clear()
         self._free = None
-        close_builders(self.builders)
+        super().close()
 
-    def _reset_without_observation(self, builder: Any, seed: int | None) -> None:
+    def _reset_world(self, world: int, seed: int | None) -> None:
         """The library's reset; of its observation, which we make ourselves, only the forward pass."""
-        task = builder.task
+        self._pay_draws(world)
+        task = self.builders[world].task
         task.obs = lambda: mujoco.mj_forward(task.model, task.data)
         try:
-            builder.reset(seed=seed)
+            self.builders[world].reset(seed=seed)
         finally:
             del task.obs
-
-    def catch_up(self) -> None:
-        """Bring the library's own objects up to date, for who looks at them or changes them."""
-        if self._free is not None:
-            self._free.give_all_back()
+        self._bind(world)
 
     def _rows(self, worlds: np.ndarray) -> Any:
         return slice(None) if np.array_equal(worlds, self._everyone) else worlds
 
     def _bind(self, world: int) -> None:
         """Look where a new model keeps what is read and written in every step."""
-        task = self.builders[world].task
+        if not self._configured:  # until the first reset, `tasks` may be configured otherwise
+            self._layout, self._configured = Layout(self.builders[world]), True
+        layout, task = self._layout, self.builders[world].task
         model, data = task.model, task.data
-        if self._layout is None:
-            self._layout = Layout(self.builders[world])
-            self._positions = np.zeros((self.n_worlds, model.nbody, 3))
-            self._rotations = np.zeros((self.n_worlds, 9))
-            self._sensors = np.zeros((self.n_worlds, model.nsensordata))
-            self._velocities = np.zeros((self.n_worlds, model.nv))
-            self._ball_rotations = np.zeros((self.n_worlds, len(self._layout.balls), 9))
-            if self._physics == "fast":
-                shown = (self._positions, self._rotations, self._sensors)
-                self._free = FreeWorlds.of(model, self._layout, *shown)
         if self._physics != "exact":
             allow_sleep(model)
         if self._free is not None:
             self._free.begin(world, model, data)
-        layout = self._layout
         balls = [
             (self._ball_rotations[world, ball], data.sensordata[start : start + 4])
             for ball, start in enumerate(layout.balls)
@@ -210,23 +253,15 @@ class BatchedWorlds:
             helper.result()
 
     def _integrate_block(self, actions: np.ndarray, worlds: list[int]) -> None:
-        assert self._layout is not None
-        advance: Callable[[Any, Any, int], None] = self._advance
-        quaternion_to_matrix = mujoco.mju_quat2Mat
-        substeps, views = self._layout.substeps, self._views
         for world in worlds:
-            (model, data, control), copies, balls = views[world]
+            model, data, control = self._views[world][0]
             control[:] = actions[world]
-            advance(model, data, substeps)
-            for ours, theirs in copies:
-                ours[:] = theirs
-            for ours, quaternion in balls:
-                quaternion_to_matrix(ours, quaternion)
+            self._advance(model, data, self._layout.substeps)
+            self._read(world)
 
     def _costs(self, worlds: np.ndarray, agents: np.ndarray) -> np.ndarray:
         """(M,) 1.0 where any cost is above zero, as the library's indicator makes it of their sum."""
         layout = self._layout
-        assert layout is not None
         rows = self._rows(worlds)
         costly = np.zeros(len(worlds), dtype=bool)
         if layout.hazards_cost:
@@ -271,9 +306,8 @@ class BatchedWorlds:
             task.random_generator.binomial(task.sim_conf.frameskip_binom_n, task.sim_conf.frameskip_binom_p, size=owed)
             self._draws_owed[world] = 0
 
-    def _observe(self, worlds: np.ndarray) -> None:
+    def _look(self, worlds: np.ndarray) -> None:
         layout = self._layout
-        assert layout is not None
         arrays, rows = self.arrays, self._rows(worlds)
         positions, rotations = self._positions[rows], self._rotations[rows]
         agents = positions[:, layout.agent]

@@ -1,8 +1,8 @@
 """Is the batched simulator the library? Both are driven side by side through everything that can happen, and compared.
 
 The batched worlds are driven first, by a noisy expert; the untouched library, textures and all, then repeats each world
-with the same seed and the same actions. Two episodes each, the second after a reset without a seed, and a third in
-which no place is found for the next goal.
+with the same seed and the same actions. Two episodes each, the second after a reset without a seed, and others in which
+no place is found for the next goal.
 """
 
 from collections.abc import Sequence
@@ -82,7 +82,7 @@ def report_equality(
         seeds: of the layouts; as many worlds a task.
         steps: length of an episode.
         threads: of the batched path.
-        progress: is told of every step of the library, the slow part; at most 3 * steps for each seed of each task.
+        progress: is told of every step of the library, the slow part; 3 * steps for each seed of each task.
 
     Raises:
         UserError: nothing to compare, or a task without a batched path.
@@ -92,60 +92,46 @@ def report_equality(
     return EqualityReport(tuple(_compare_task(env_id, list(seeds), steps, threads, progress) for env_id in tasks))
 
 
-class _Trace:
-    """What one world showed in one episode, step by step."""
-
-    def __init__(self, observation: np.ndarray) -> None:
-        self.observations = [observation]
-        self.actions: list[np.ndarray] = []
-        self.outcomes: list[tuple[float, float, bool, bool, bool]] = []
-        """Reward, cost, goal reached, terminated, truncated."""
-
-    def add(self, action: np.ndarray, observation: np.ndarray, *outcome: Any) -> None:
-        self.actions.append(action)
-        self.observations.append(observation)
-        self.outcomes.append(outcome)  # type: ignore[arg-type]
-
-    def count(self, column: int) -> int:
-        return sum(bool(outcome[column]) for outcome in self.outcomes)
-
-
 def _compare_task(env_id: str, seeds: list[int], steps: int, threads: int, progress: Progress) -> TaskEquality:
     env = make_vec(env_id, len(seeds), path="batched", threads=threads, max_episode_steps=steps)
     lidar_start = min(part.start for name, part in env.observation_slices.items() if name.endswith("_lidar"))
     rng = np.random.default_rng(0)
-    episodes = [_drive(env, seeds, rng), _drive(env, None, rng), _drive(env, seeds, rng, fail_respawns=True)]
+    drives = {False: _drive(env, seeds, 2 * steps, rng), True: _drive(env, seeds, steps, rng, fail_respawns=True)}
     env.close()
 
     differences = dict.fromkeys(QUANTITIES, 0.0)
-    vases_pushed = 0
+    events = np.zeros(5)
+    episodes = vases_pushed = 0
     for world, seed in enumerate(seeds):
         library = build_task(env_id, light=False)
         library.task.num_steps = steps
-        for number, traces in enumerate(episodes):
-            ours = traces[world]
-            theirs = _repeat(library, None if number == 1 else seed, ours.actions, fail_respawns=number == 2)
-            _update(differences, ours, theirs, lidar_start)
-            vases_pushed += _count_pushed(library.task)
-            progress.advance(len(ours.actions), env_id)
-    traces = [trace for episode in episodes for trace in episode]
+        for fail_respawns, (actions, observations, outcomes) in drives.items():
+            shown, told, pushed = _repeat(library, seed, actions[:, world], fail_respawns=fail_respawns)
+            _update(differences, observations[:, world] - shown, outcomes[:, world] - told, lidar_start)
+            events += (outcomes[:, world] != 0).sum(axis=0)
+            episodes += 1 + int(outcomes[:-1, world, 3:].any(axis=1).sum())
+            vases_pushed += pushed
+            progress.advance(len(actions), env_id)
     return TaskEquality(
         env_id=env_id,
         worlds=len(seeds),
-        episodes=len(traces),
-        steps=sum(len(trace.actions) for trace in traces),
-        goals=sum(trace.count(2) for trace in traces),
-        failed_respawns=sum(trace.count(3) for trace in traces),
-        cost_steps=sum(trace.count(1) for trace in traces),
+        episodes=episodes,
+        steps=3 * steps * len(seeds),
+        goals=int(events[2]),
+        failed_respawns=int(events[3]),
+        cost_steps=int(events[1]),
         vases_pushed=vases_pushed,
         largest_difference=differences,
     )
 
 
 def _drive(
-    env: NavigationVectorEnv, seeds: list[int] | None, rng: np.random.Generator, *, fail_respawns: bool = False
-) -> list[_Trace]:
-    """One episode of every batched world, under a noisy expert."""
+    env: NavigationVectorEnv, seeds: list[int], steps: int, rng: np.random.Generator, *, fail_respawns: bool = False
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Actions (T, N, A), observations (T + 1, N, obs_dim) and outcomes (T, N, 5) of a noisy expert, through resets.
+
+    Outcomes are reward, cost, goal reached, terminated and truncated.
+    """
     observations, _ = env.reset(seed=seeds)
     n, act_dim = env.action_space.shape or (0, 0)
     expert = make_expert("goal_seeking", ExpertSetting(env.robot, env.observation_slices, env.time_step, act_dim))
@@ -153,42 +139,41 @@ def _drive(
     if fail_respawns:
         for task in env.tasks:
             _forbid_goals(task)
-    traces = [_Trace(observation) for observation in observations]
-    arrays = env.arrays
-    while not env.ended.all():
-        running = np.flatnonzero(~env.ended)
-        actions = expert.act(observations) + ACTION_NOISE * rng.normal(size=(n, act_dim))
-        env.step_worlds(actions, running)
-        observations = arrays.observations.copy()
-        truncations = env.steps >= env.max_episode_steps
-        for world in running.tolist():
-            traces[world].add(
-                actions[world],
-                observations[world],
-                arrays.rewards[world],
-                arrays.costs[world],
-                arrays.goals_met[world],
-                arrays.terminations[world],
-                truncations[world],
-            )
-    return traces
+    actions, shown, outcomes = [], [observations], []
+    for _ in range(steps):
+        actions.append(expert.act(shown[-1]) + ACTION_NOISE * rng.normal(size=(n, act_dim)))
+        observations, rewards, terminations, truncations, infos = env.step(actions[-1])
+        for world in np.flatnonzero(terminations).tolist():
+            _allow_goals(env.tasks[world])
+        shown.append(observations)
+        outcomes.append(np.stack([rewards, infos["cost"], infos["goal_met"], terminations, truncations], axis=1))
+    return np.array(actions), np.array(shown), np.array(outcomes, dtype=float)
 
 
-def _repeat(library: Any, seed: int | None, actions: list[np.ndarray], *, fail_respawns: bool) -> _Trace:
-    """The same episode in the untouched library."""
-    trace = _Trace(library.reset(seed=seed)[0])
+def _repeat(library: Any, seed: int, actions: np.ndarray, *, fail_respawns: bool) -> tuple[np.ndarray, np.ndarray, int]:
+    """Observations and outcomes in the untouched library, and how many vases were pushed in all its episodes."""
+    shown, outcomes, pushed = [library.reset(seed=seed)[0]], [], 0
     if fail_respawns:
         _forbid_goals(library.task)
     for action in actions:
         if library.done:
-            break  # too early: the traces differ in length, which `_update` counts
-        observation, reward, cost, terminated, truncated, info = library.step(action)
-        trace.add(action, observation, reward, cost, info.get("goal_met", False), terminated, truncated)
-    return trace
+            pushed += _count_pushed(library.task)
+            _allow_goals(library.task)
+            observation, outcome = library.reset()[0], (0.0,) * 5
+        else:
+            observation, reward, cost, terminated, truncated, info = library.step(action)
+            outcome = (reward, cost, info.get("goal_met", False), terminated, truncated)
+        shown.append(observation)
+        outcomes.append(outcome)
+    return np.array(shown), np.array(outcomes, dtype=float), pushed + _count_pushed(library.task)
 
 
 def _forbid_goals(task: Any) -> None:
     task.random_generator.sample_goal_position = lambda: False
+
+
+def _allow_goals(task: Any) -> None:
+    vars(task.random_generator).pop("sample_goal_position", None)
 
 
 def _count_pushed(task: Any) -> int:
@@ -200,16 +185,9 @@ def _count_pushed(task: Any) -> int:
     return int((moved > PUSHED).sum())
 
 
-def _update(differences: dict[str, float], ours: _Trace, theirs: _Trace, lidar_start: int) -> None:
-    if len(ours.outcomes) != len(theirs.outcomes):
-        differences["terminations"] = np.inf
-        return
-    parts = {}
-    ours_seen, theirs_seen = np.array(ours.observations), np.array(theirs.observations)
-    parts["sensors"] = ours_seen[:, :lidar_start] - theirs_seen[:, :lidar_start]
-    parts["lidar"] = ours_seen[:, lidar_start:] - theirs_seen[:, lidar_start:]
-    outcomes = np.array(ours.outcomes, dtype=float) - np.array(theirs.outcomes, dtype=float)  # (T, 5)
-    parts |= dict(zip(QUANTITIES[2:], outcomes.T, strict=True))
-    for name, part in parts.items():
+def _update(differences: dict[str, float], seen: np.ndarray, told: np.ndarray, lidar_start: int) -> None:
+    """Take in differences between observations (T + 1, obs_dim) and between outcomes (T, 5)."""
+    parts = {"sensors": seen[:, :lidar_start], "lidar": seen[:, lidar_start:]}
+    for name, part in (parts | dict(zip(QUANTITIES[2:], told.T, strict=True))).items():
         largest = float(np.abs(part).max(initial=0.0))
         differences[name] = max(differences[name], np.inf if np.isnan(largest) else largest)

@@ -9,13 +9,15 @@ differently around the same motion. Worlds in which something is near stay with 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mode_imitation.worlds.safety.batched_layout import Layout
 from mode_imitation.worlds.safety.shim import import_mujoco
 from mode_imitation.worlds.safety.sleep import SLEEP
+
+if TYPE_CHECKING:
+    from mode_imitation.worlds.safety.batched_worlds import Layout
 
 mujoco = import_mujoco()
 
@@ -28,6 +30,13 @@ FAR_AWAY = 1000.0
 """Metres from everything."""
 ALIKE = 1e-7
 """Metres, radians, and per second: what rounding makes in a step is less."""
+SPARE = 0.05
+"""Metres. A robot may touch within a step what is nearer than its speed takes it, and this much more: thrust and
+turning change the speed by less than .2 m/s a step, which is 4 mm."""
+OF_BODIES = ("body_pos", "body_quat", "body_ipos", "body_iquat", "body_invweight0")
+OF_DEGREES = ("actuator_acc0", "dof_invweight0", "dof_length", "dof_M0", "qpos0", "qpos_spring")
+OF_LAYOUTS = (*OF_BODIES, *OF_DEGREES, "enableflags", "sleep_tolerance")
+"""What a layout, or sleep, changes in a model, beside cameras and lights."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +67,8 @@ class FreeRobot:
     """Magnetic field."""
 
     @classmethod
-    def of(cls, model: Any, substeps: int) -> "FreeRobot | None":
-        """The constants of a compiled model; None where the robot is another one, or the model has what these equations
-        leave out."""
-        if not is_plain(model):
-            return None
+    def of(cls, model: Any, substeps: int) -> "FreeRobot":
+        """The constants of a compiled model of a Point robot."""
         agent = model.body("agent").id
         mass, ahead = float(model.body_mass[agent]), float(model.body_ipos[agent][0])
         rotation = np.zeros(9)
@@ -101,13 +107,26 @@ class FreeRobot:
         limit, h = self.most_force, self.time_step
         thrust = self.gears[DRIVE] * np.clip(actions[:, DRIVE], -limit[DRIVE], limit[DRIVE])
         wanted = actions[:, TURN]
-        # With damping taken implicitly, at the end of the substep.
-        mass, inertia = self.mass + h * self.damping, self.inertia + h * self.turn_damping
+        gear, most_torque = self.gears[TURN], limit[TURN]
         sine, cosine = np.sin(angle), np.cos(angle)
+
+        def accelerations(mass: float, inertia: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            """Ahead, to the left, and of the turn, each (N,), in the state that has been reached.
+
+            In the body's axes: mass a_x = F_x + moment w2; and [mass, moment; moment, inertia] (a_y, w') = (F_y, T).
+            """
+            torque = gear * np.clip(wanted - self.servo * gear * turn, -most_torque, most_torque)
+            torque = torque - self.turn_damping * turn
+            drag_ahead = self.damping * (cosine * along_x + sine * along_y)
+            drag_aside = self.damping * (cosine * along_y - sine * along_x)
+            determinant = mass * inertia - self.moment * self.moment
+            ahead = (thrust - drag_ahead + self.moment * turn * turn) / mass
+            aside = (-drag_aside * inertia - torque * self.moment) / determinant
+            return ahead, aside, (torque * mass + drag_aside * self.moment) / determinant
+
         for _ in range(self.substeps):
-            ahead, aside, spin = self._accelerations(
-                sine, cosine, along_x, along_y, turn, thrust, wanted, mass, inertia
-            )
+            # With damping taken implicitly, at the end of the substep.
+            ahead, aside, spin = accelerations(self.mass + h * self.damping, self.inertia + h * self.turn_damping)
             along_x += h * (cosine * ahead - sine * aside)
             along_y += h * (sine * ahead + cosine * aside)
             turn += h * spin
@@ -115,7 +134,7 @@ class FreeRobot:
             y += h * along_y
             angle += h * turn
             sine, cosine = np.sin(angle), np.cos(angle)
-        felt = self._accelerations(sine, cosine, along_x, along_y, turn, thrust, wanted, self.mass, self.inertia)
+        felt = accelerations(self.mass, self.inertia)
         sensors = np.zeros((len(places), 3 * len(SENSORS)))
         sensors[:, 0], sensors[:, 1], sensors[:, 2] = felt[0], felt[1], self.gravity
         sensors[:, 3] = cosine * along_x + sine * along_y
@@ -150,95 +169,28 @@ class FreeRobot:
                 return False
         return True
 
-    def _accelerations(
-        self,
-        sine: np.ndarray,
-        cosine: np.ndarray,
-        along_x: np.ndarray,
-        along_y: np.ndarray,
-        turn: np.ndarray,
-        thrust: np.ndarray,
-        wanted: np.ndarray,
-        mass: float,
-        inertia: float,
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ahead, to the left, and of the turn, each (N,), for this mass and inertia.
 
-        In the body's axes: mass a_x = F_x + moment w2; and [mass, moment; moment, inertia] (a_y, w') = (F_y, T).
-        """
-        gear, limit = self.gears[TURN], self.most_force[TURN]
-        torque = gear * np.clip(wanted - self.servo * gear * turn, -limit, limit) - self.turn_damping * turn
-        drag_ahead = self.damping * (cosine * along_x + sine * along_y)
-        drag_aside = self.damping * (cosine * along_y - sine * along_x)
-        ahead = (thrust - drag_ahead + self.moment * turn * turn) / mass
-        determinant = mass * inertia - self.moment * self.moment
-        aside = (-drag_aside * inertia - torque * self.moment) / determinant
-        spin = (torque * mass + drag_aside * self.moment) / determinant
-        return ahead, aside, spin
+def is_plain(model: Any, plain: Any) -> bool:
+    """Whether a model is what the library makes for a task, but for where things stand on the floor."""
 
+    def same(one: Any, other: Any) -> bool:
+        names = [name for name in dir(other) if not name.startswith(("_", "cam_", "light_"))]
+        values = {
+            name: getattr(other, name) for name in names if name not in (*OF_LAYOUTS, "enableflags", "sleep_tolerance")
+        }
+        numbers = {name: value for name, value in values.items() if isinstance(value, np.ndarray | int | float)}
+        return all(np.array_equal(getattr(one, name), value) for name, value in numbers.items())
 
-def is_plain(model: Any) -> bool:
-    """Whether these equations are all of this robot's: a plane, two actuators as a Point has them, no other forces."""
     agent = model.body("agent").id
-    joints = model.jnt_type[:3].tolist()
-    kinds = mujoco.mjtJoint
-    option, mass_axis = model.opt, model.body_ipos[agent]
-    return bool(
-        model.body_dofadr[agent] == 0
-        and model.body_dofnum[agent] == 3
-        and int((model.body_rootid == agent).sum()) == 1
-        and joints == [kinds.mjJNT_SLIDE, kinds.mjJNT_SLIDE, kinds.mjJNT_HINGE]
-        and np.array_equal(model.jnt_axis[:3], np.eye(3))
-        and not model.jnt_pos[:3].any()
-        and not model.jnt_limited[:3].any()
-        and not model.jnt_stiffness[:3].any()
+    return (
+        same(model, plain)
+        and same(model.opt, plain.opt)
+        and model.opt.enableflags | SLEEP == plain.opt.enableflags | SLEEP
+        and FreeRobot.of(model, 1) == FreeRobot.of(plain, 1)
+        and model.body_pos[agent, 2] == plain.body_pos[agent, 2]
+        and not model.body_quat[agent, 1:3].any()
         and not model.qpos0[:3].any()
-        and not model.jnt_actfrclimited[:3].any()
-        and not model.dof_armature[:3].any()
-        and not model.dof_frictionloss[:3].any()
-        and model.dof_damping[0] == model.dof_damping[1]
-        and not mass_axis[1:].any()
-        and not model.body_quat[agent][1:3].any()
-        and option.integrator == mujoco.mjtIntegrator.mjINT_EULER
-        and option.disableflags == option.disableactuator == 0
-        and option.enableflags & ~SLEEP == 0
-        and not option.gravity[:2].any()
-        and not option.wind.any()
-        and option.density == option.viscosity == 0
-        and has_two_motors(model)
-        and [model.sensor(i).name for i in range(len(SENSORS))] == list(SENSORS)
-        and model.nplugin == 0
-        and not model.sensor_cutoff[: len(SENSORS)].any()
-        and model.neq == model.ntendon == 0
     )
-
-
-def has_two_motors(model: Any) -> bool:
-    """Whether a thrust at the body's own site and a servo on its hinge are all that drives it."""
-    kinds = mujoco.mjtTrn
-    return bool(
-        model.nu == 2
-        and model.actuator_trntype.tolist() == [kinds.mjTRN_SITE, kinds.mjTRN_JOINTINPARENT]
-        and model.actuator_trnid[TURN, 0] == 2
-        and model.actuator_trnid[DRIVE, 1] == -1
-        and not model.site_pos[model.actuator_trnid[DRIVE, 0]].any()
-        and np.array_equal(model.site_quat[model.actuator_trnid[DRIVE, 0]], [1, 0, 0, 0])
-        and not model.actuator_gear[:, 1:].any()
-        and not model.actuator_dyntype.any()
-        and not model.actuator_gaintype.any()
-        and np.array_equal(model.actuator_gainprm[:, 0], [1, 1])
-        and model.actuator_biastype.tolist() == [mujoco.mjtBias.mjBIAS_NONE, mujoco.mjtBias.mjBIAS_AFFINE]
-        and not model.actuator_biasprm[TURN, :2].any()
-        and model.actuator_forcelimited.all()
-        and np.array_equal(model.actuator_forcerange[:, 0], -model.actuator_forcerange[:, 1])
-    )
-
-
-mujoco = import_mujoco()
-
-SPARE = 0.05
-"""Metres. A robot may touch within a step what is nearer than its speed takes it, and this much more: thrust and
-turning change the speed by less than .2 m/s a step, which is 4 mm."""
 
 
 class FreeWorlds:
@@ -246,49 +198,45 @@ class FreeWorlds:
 
     A world is free while all its vases are at rest and none is within reach. Its MuJoCo data are behind then, until
     `give_back`.
-
-    Args:
-        robot: the same in all worlds.
-        layout: where things stand in the arrays.
-        model: any world's.
-        positions: (N, bodies, 3), read, and written where a world is free; so are the others.
-        rotations: (N, 9) of the robots.
-        sensors: (N, numbers)
     """
 
     def __init__(
-        self,
-        robot: FreeRobot,
-        layout: Layout,
-        model: Any,
-        positions: np.ndarray,
-        rotations: np.ndarray,
-        sensors: np.ndarray,
+        self, robot: FreeRobot, layout: "Layout", positions: np.ndarray, rotations: np.ndarray, sensors: np.ndarray
     ) -> None:
+        """
+        Args:
+            robot: the same in all worlds.
+            layout: where things stand in the arrays.
+            positions: (N, bodies, 3), read, and written where a world is free; so are the others.
+            rotations: (N, 9) of the robots.
+            sensors: (N, numbers)
+        """
         n_worlds = len(positions)
         self.free = np.zeros(n_worlds, dtype=bool)
         self._at_rest = np.zeros(n_worlds, dtype=bool)
         self._robot, self._layout = robot, layout
         self._positions, self._rotations, self._sensors = positions, rotations, sensors
         self._places, self._speeds = np.zeros((n_worlds, 3)), np.zeros((n_worlds, 3))
-        self._actions = np.zeros((n_worlds, model.nu))
+        self._actions = np.zeros((n_worlds, layout.model.nu))
         self._origins, self._bases = np.zeros((n_worlds, 2)), np.zeros(n_worlds)
         self._data: list[Any] = [None] * n_worlds
-        self._reach = reach_of(model, layout)
-        self._doubtful = np.zeros(n_worlds, dtype=bool)
-        """Worlds whose models may have been changed, and are looked at before their robots are free again."""
+        self._reach = reach_of(layout)
+        self._handed_out = False
+        """Whether someone may have changed what models are made from."""
+        self._doubtful, self._changed = np.zeros(n_worlds, dtype=bool), np.zeros(n_worlds, dtype=bool)
+        """Worlds whose models someone may have changed, and has."""
 
     @classmethod
-    def of(cls, model: Any, layout: Layout, *arrays: np.ndarray) -> "FreeWorlds | None":
-        """None where MuJoCo alone knows what moves."""
-        robot = free_robot(model, layout)
-        return None if robot is None or not robot.agrees(model) else cls(robot, layout, model, *arrays)
+    def of(cls, layout: "Layout", *arrays: np.ndarray) -> "FreeWorlds | None":
+        """None where MuJoCo does not move the robot by these equations."""
+        robot = FreeRobot.of(layout.model, layout.substeps)
+        return cls(robot, layout, *arrays) if robot.agrees(layout.model) else None
 
     def begin(self, world: int, model: Any, data: Any) -> None:
         """A new episode, with a new model."""
         agent = self._layout.agent
-        self.free[world] = self._at_rest[world] = False
-        self._doubtful[world] = True
+        self.free[world] = self._at_rest[world] = self._changed[world] = False
+        self._doubtful[world] = self._handed_out
         self._data[world] = (model, data)
         quaternion = model.body_quat[agent]
         self._origins[world] = model.body_pos[agent][:2]
@@ -326,15 +274,15 @@ class FreeWorlds:
         for world in np.flatnonzero(self.free).tolist():
             self.give_back(world)
         self._at_rest[:] = False
-        self._doubtful[:] = True
+        self._doubtful[:] = self._handed_out = True
 
     def _take(self, world: int) -> None:
-        """Free a robot, unless its model is not that of the others."""
+        """Free a robot, unless someone has changed its model."""
         model, data = self._data[world]
-        if self._doubtful[world] and free_robot(model, self._layout) != self._robot:
-            self._at_rest[world] = False
+        if self._doubtful[world]:
+            self._doubtful[world], self._changed[world] = False, not is_plain(model, self._layout.model)
+        if self._changed[world]:
             return
-        self._doubtful[world] = False
         self._places[world], self._speeds[world] = data.qpos[:3], data.qvel[:3]
         self.free[world] = True
 
@@ -362,8 +310,9 @@ class FreeWorlds:
             self._rotations[worlds, column] = values
 
 
-def reach_of(model: Any, layout: Layout) -> float:
+def reach_of(layout: "Layout") -> float:
     """Metres between the middles of a resting robot and a vase from which they cannot touch in the next step."""
+    model = layout.model
 
     def extent(bodies: Any) -> float:
         geoms = np.flatnonzero(np.isin(model.geom_bodyid, bodies))
@@ -371,41 +320,3 @@ def reach_of(model: Any, layout: Layout) -> float:
         return float(around.max(initial=0.0))
 
     return extent([layout.agent]) + extent(layout.vases) + SPARE
-
-
-def free_robot(model: Any, layout: Layout) -> FreeRobot | None:
-    """The robot of a model in which nothing but vases can get in its way, and its equations are all there is."""
-    return FreeRobot.of(model, layout.substeps) if only_vases_touch(model, layout) else None
-
-
-def only_vases_touch(model: Any, layout: Layout) -> bool:
-    """Whether vases are all that the robot can touch but for the floor, and all else that moves; and whether the floor
-    leaves it alone, as it does while the robot is not the least bit within it: its friction would act at once."""
-    solid = (model.geom_contype != 0) | (model.geom_conaffinity != 0)
-    floor = (model.geom_type == mujoco.mjtGeom.mjGEOM_PLANE) & (model.geom_bodyid == 0) & solid
-    ours = model.geom_bodyid == layout.agent
-    known = ours | np.isin(model.geom_bodyid, layout.vases)
-    bodies = np.flatnonzero(model.body_dofnum)
-    height = float(model.body_pos[layout.agent, 2])
-    clear = all(
-        np.array_equal(model.geom_quat[geom], [1, 0, 0, 0]) and height - lowest >= model.geom_pos[geom, 2]
-        for geom in np.flatnonzero(floor)
-        for lowest in depths(model, np.flatnonzero(ours & solid))
-    )
-    return bool(
-        clear
-        and not model.geom_margin[ours | floor].any()
-        and model.npair == 0
-        and (~solid | floor | known).all()
-        and np.isin(bodies, [layout.agent, *layout.vases]).all()
-    )
-
-
-def depths(model: Any, geoms: np.ndarray) -> list[float]:
-    """Metres that spheres and upright boxes reach below their body's origin; infinite for what is something else."""
-    kinds, found = mujoco.mjtGeom, []
-    for geom in geoms.tolist():
-        size, upright = model.geom_size[geom], not model.geom_quat[geom][1:3].any()
-        half = {kinds.mjGEOM_SPHERE: size[0], kinds.mjGEOM_BOX: size[2]}.get(int(model.geom_type[geom]))
-        found.append(float(half - model.geom_pos[geom, 2]) if half is not None and upright else np.inf)
-    return found

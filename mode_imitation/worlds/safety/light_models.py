@@ -9,6 +9,7 @@ import functools
 import json
 import re
 import types
+from pathlib import Path
 from typing import IO, Any
 from xml.sax.saxutils import quoteattr
 
@@ -31,32 +32,17 @@ def light_xml(tree: dict[str, Any]) -> str:
     Args:
         tree: as `xmltodict.parse` gives it: attributes begin with @, repeated elements are lists.
     """
-    pieces: list[str] = []
-    for tag, content in tree.items():
-        _write_element(tag, content, pieces)
-    return "".join(pieces)
+    return "".join([_element(tag, content) for tag, content in tree.items() if tag not in PICTURES])
 
 
-def _write_element(tag: str, content: Any, pieces: list[str]) -> None:
+def _element(tag: str, content: Any) -> str:
     if isinstance(content, list):
-        for one in content:
-            _write_element(tag, one, pieces)
-        return
-    if tag == "size":
-        content = {"@memory": ARENA_MEMORY}
-    pieces.append(f"<{tag}")
-    children = []
-    for key, value in (content or {}).items():
-        if not key.startswith("@"):
-            children.append((key, value))
-        elif key != "@material":
-            text = str(value)
-            pieces.append(f" {key[1:]}={quoteattr(text)}" if _SPECIAL.search(text) else f' {key[1:]}="{text}"')
-    pieces.append(">")
-    for key, value in children:
-        if key not in PICTURES:
-            _write_element(key, value, pieces)
-    pieces.append(f"</{tag}>")
+        return "".join([_element(tag, one) for one in content])
+    content = {"@memory": ARENA_MEMORY} if tag == "size" else content or {}
+    attributes = {key[1:]: str(value) for key, value in content.items() if key[0] == "@" and key != "@material"}
+    quoted = [f" {key}={quoteattr(v)}" if _SPECIAL.search(v) else f' {key}="{v}"' for key, v in attributes.items()]
+    children = {key: value for key, value in content.items() if key[0] != "@"}
+    return f"<{tag}{''.join(quoted)}>{light_xml(children) if children else ''}</{tag}>"
 
 
 def build_task(env_id: str, *, light: bool = True, **options: Any) -> Any:
@@ -102,7 +88,7 @@ def _light_world_class() -> type:
 
         def build(self) -> None:
             """The library's own, but where a layout is driven again and again, by mode after mode say."""
-            wanted = _as_text(self.config)
+            wanted = json.dumps(self.config, default=lambda array: array.tolist())  # to the last bit
             before, model = self.built
             if before == wanted and model is not None:
                 model = copy.copy(model)
@@ -117,11 +103,6 @@ def _light_world_class() -> type:
     return LightWorld
 
 
-def _as_text(config: dict[str, Any]) -> str:
-    """A world's configuration, every number to the last bit."""
-    return json.dumps(config, default=lambda array: array.tolist())
-
-
 class _LightXml:
     """xmltodict, but quicker: its own writer takes half of a reset, and the robot's file is the same in each."""
 
@@ -129,19 +110,13 @@ class _LightXml:
 
     @staticmethod
     def parse(xml: str) -> dict[str, Any]:
-        return _copy_tree(_parse_robot(xml)) if len(xml) > LONGER_THAN_A_BODY else xmltodict.parse(xml)
+        # Only the robots' own files are longer than this.
+        return json.loads(_parse_robot(xml)) if len(xml) > 1500 else xmltodict.parse(xml)
 
 
-LONGER_THAN_A_BODY = 1500
-"""Characters: only the robots' own files are longer."""
-
-_parse_robot = functools.lru_cache(maxsize=8)(xmltodict.parse)
-
-
-def _copy_tree(tree: Any) -> Any:
-    if isinstance(tree, dict):
-        return {key: _copy_tree(value) for key, value in tree.items()}
-    return [_copy_tree(value) for value in tree] if isinstance(tree, list) else tree
+@functools.lru_cache(maxsize=8)
+def _parse_robot(xml: str) -> str:
+    return json.dumps(xmltodict.parse(xml))
 
 
 class _CachedYaml:
@@ -151,10 +126,9 @@ class _CachedYaml:
 
     @staticmethod
     def load(file: IO[str], Loader: type) -> Any:
-        return _parse_yaml(file.name)
+        return _parse_yaml(Path(file.name))
 
 
 @functools.cache
-def _parse_yaml(path: str) -> Any:
-    with open(path, encoding="utf-8") as file:
-        return yaml.safe_load(file)
+def _parse_yaml(path: Path) -> Any:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

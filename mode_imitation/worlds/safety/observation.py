@@ -1,17 +1,12 @@
 """Which numbers of a flat observation mean what, and the library's pseudo-lidar for many worlds at once."""
 
-import functools
+import math
 from typing import Any
 
 import numpy as np
 
 from mode_imitation.data.spaces import Sensor
 from mode_imitation.worlds.safety.light_models import build_task
-
-
-@functools.cache
-def _sensors(env_id: str) -> tuple[tuple[str, Sensor], ...]:
-    return tuple(sensors_of(build_task(env_id)).items())
 
 
 def observation_slices(env_id: str) -> dict[str, slice]:
@@ -24,16 +19,14 @@ def observation_slices(env_id: str) -> dict[str, slice]:
     Raises:
         UserError: unknown task, or no simulator.
     """
-    return {name: sensor.columns for name, sensor in _sensors(env_id)}
+    return {name: sensor.columns for name, sensor in sensors_of(build_task(env_id)).items()}
 
 
 def sensors_of(builder: Any) -> dict[str, Sensor]:
     """The sensors of a task that is already built, the library's lidars among them as rings."""
     sensors, start = {}, 0
     for name, space in builder.obs_space_dict.spaces.items():
-        size = 1
-        for length in space.shape:
-            size *= length
+        size = math.prod(space.shape)
         sensors[name] = Sensor(start, start + size, "ring" if name.endswith("_lidar") else "plain")
         start += size
     return sensors

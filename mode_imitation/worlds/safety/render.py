@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.atomic import write_atomic
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.tasks import parse_env_id
-from mode_imitation.worlds.video import write_film
+from mode_imitation.worlds.video import frames, write_film
 
 BACKENDS = ("egl", "osmesa")
 """OpenGL without a screen: on a graphics card or in Mesa, and in Mesa's older software renderer."""
@@ -62,16 +61,24 @@ def record_video(
         raise UserError(f"{path.name} is no name of a video; expected one that ends in {' or '.join(SUFFIXES)}")
     if fps < 1 or (every is not None and every < 1):
         raise UserError(f"{fps} pictures a second, one every {every} steps; expected at least 1 of each")
-    backend = headless_backend()
-    with _rendering_with(backend):
-        builder: Any = build_task(env_id, light=False, render_mode="rgb_array", camera_name=camera, **_shape(size))
-        actions = _checked(actions, builder.action_space.shape)
+    width, height = size
+    if min(size) < 16 or width % 16 or height % 16:
+        raise UserError(f"a picture of {width} x {height} pixels; expected multiples of 16")
+    with _rendering_with(headless_backend()):
+        options = {"render_mode": "rgb_array", "camera_name": camera, "width": width, "height": height}
+        builder: Any = build_task(env_id, light=False, **options)
+        shape, actions = builder.action_space.shape, np.asarray(actions, dtype=np.float64)
+        if actions.ndim != 2 or actions.shape[1:] != shape or not np.isfinite(actions).all():
+            raise UserError(f"actions of shape {actions.shape}; expected (T, {shape[0]}), all finite")
         builder.task.num_steps = max(len(actions), name.max_episode_steps)
         simulation = builder.task.sim_conf.frameskip_binom_n * builder.task.agent.engine.model.opt.timestep
         every = every or max(1, round(1 / (fps * simulation)))
         try:
-            frames = _frames(builder, layout_seed, actions, every, progress)
-            write_atomic(path, lambda temporary: write_film(frames, temporary, path.suffix, fps))
+            builder.reset(seed=layout_seed)
+            if camera == CAMERA:
+                builder.task.model.cam(CAMERA).fovy = FIELD_OF_VIEW
+            pictures = frames(builder.render, lambda a: any(builder.step(a)[3:5]), actions, every, progress)
+            write_film(pictures, path, fps)
         finally:
             if builder.task.viewer is not None:
                 builder.task.viewer.close()
@@ -109,35 +116,3 @@ def _rendering_with(backend: str) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def _frames(
-    builder: Any, layout_seed: int, actions: np.ndarray, every: int, progress: Progress
-) -> Iterator[np.ndarray]:
-    """(height, width, 3) uint8 pictures, the first before the first action."""
-    builder.reset(seed=layout_seed)
-    if builder.render_parameters.camera_name == CAMERA:
-        builder.task.model.cam(CAMERA).fovy = FIELD_OF_VIEW
-    yield builder.render()
-    for step, action in enumerate(actions, start=1):
-        _, _, _, terminated, truncated, _ = builder.step(action)
-        ended = terminated or truncated
-        if step % every == 0 or ended or step == len(actions):
-            yield builder.render()
-        progress.advance(1)
-        if ended:
-            return
-
-
-def _shape(size: tuple[int, int]) -> dict[str, int]:
-    width, height = size
-    if min(size) < 16 or width % 16 or height % 16:
-        raise UserError(f"a picture of {width} x {height} pixels; expected multiples of 16")
-    return {"width": width, "height": height}
-
-
-def _checked(actions: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    actions = np.asarray(actions, dtype=np.float64)
-    if actions.ndim != 2 or actions.shape[1:] != shape or not np.isfinite(actions).all():
-        raise UserError(f"actions of shape {actions.shape}; expected (T, {shape[0]}), all finite")
-    return actions

@@ -13,6 +13,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import io
+import re
 import sys
 import types
 import warnings
@@ -52,7 +53,12 @@ def load() -> types.ModuleType:
     importlib.import_module("mujoco")
     _restore_gymnasium_modules()
     _replace_gymnasium_robotics()
-    with _quiet(), _array_defaults_in_dataclasses():
+    with (
+        warnings.catch_warnings(action="ignore"),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        _array_defaults_in_dataclasses(),
+    ):
         library = importlib.import_module("safety_gymnasium")
         importlib.import_module("safety_gymnasium.builder")
     _accept_old_spec_fields()
@@ -84,37 +90,15 @@ def _check_version(package: str, first: tuple[int, ...], end: tuple[int, ...]) -
         found = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         raise UserError(f"{package} is not installed; expected {_range(first, end)}; {INSTALL_HINT}") from None
-    if not first <= _release(found) < end:
+    if not first <= tuple(map(int, re.findall(r"\d+", found.partition("rc")[0]))) < end:
         raise UserError(
             f"{package} {found} is not supported by the simulator; expected {_range(first, end)}; "
             f"install a supported version"
         )
 
 
-def _release(version: str) -> tuple[int, ...]:
-    numbers = []
-    for part in version.split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-    return tuple(numbers)
-
-
 def _range(first: tuple[int, ...], end: tuple[int, ...]) -> str:
     return f">={'.'.join(map(str, first))},<{'.'.join(map(str, end))}"
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Swallow what the library prints and warns while it is imported."""
-    with (
-        warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
-        yield
 
 
 @contextlib.contextmanager
@@ -149,16 +133,17 @@ def _provide(name: str, **attributes: Any) -> None:
         sys.modules[name] = module
 
 
+class _Missing:
+    def __init__(self, *_: Any, **__: Any) -> None:
+        raise NotImplementedError("this needs gymnasium < 1 or, for multi-agent tasks, gymnasium-robotics")
+
+
 def _restore_gymnasium_modules() -> None:
     """gymnasium 1 merged its wrapper modules; the library subclasses them under their old names."""
     import gymnasium
     from gymnasium.wrappers import common, utils
 
-    class Removed(gymnasium.Wrapper):
-        def __init__(self, *_: Any, **__: Any) -> None:
-            raise NotImplementedError("this wrapper was removed in gymnasium 1.0")
-
-    _provide("gymnasium.wrappers.compatibility", EnvCompatibility=Removed)
+    _provide("gymnasium.wrappers.compatibility", EnvCompatibility=_Missing)
     _provide("gymnasium.wrappers.autoreset", AutoResetWrapper=common.Autoreset)
     _provide("gymnasium.wrappers.env_checker", PassiveEnvChecker=common.PassiveEnvChecker)
     _provide("gymnasium.wrappers.time_limit", TimeLimit=common.TimeLimit)
@@ -172,19 +157,10 @@ def _restore_gymnasium_modules() -> None:
 
 def _replace_gymnasium_robotics() -> None:
     """Only the library's multi-agent tasks need gymnasium-robotics, which no longer installs beside the rest."""
-
-    class MultiAgentMujocoEnv:
-        def __init__(self, *_: Any, **__: Any) -> None:
-            raise NotImplementedError("multi-agent tasks need gymnasium-robotics")
-
-    if importlib.util.find_spec("gymnasium_robotics") is not None:
-        return
-    for name in ("gymnasium_robotics", "gymnasium_robotics.envs", "gymnasium_robotics.envs.multiagent_mujoco"):
-        _provide(name)
-    _provide(
-        "gymnasium_robotics.envs.multiagent_mujoco.mujoco_multi",
-        MultiAgentMujocoEnv=MultiAgentMujocoEnv,
-    )
+    if importlib.util.find_spec("gymnasium_robotics") is None:
+        for name in ("gymnasium_robotics", "gymnasium_robotics.envs", "gymnasium_robotics.envs.multiagent_mujoco"):
+            _provide(name)
+        _provide("gymnasium_robotics.envs.multiagent_mujoco.mujoco_multi", MultiAgentMujocoEnv=_Missing)
 
 
 def _accept_old_spec_fields() -> None:

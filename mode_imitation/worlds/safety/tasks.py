@@ -1,9 +1,7 @@
 """Names of the navigation tasks and what they mean; imports no simulator."""
 
 import difflib
-import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from mode_imitation.errors import UserError
 
@@ -19,18 +17,11 @@ BATCHED_ENV_IDS = tuple(f"Safety{robot}Goal{level}-v0" for robot in ("Point", "C
 """Tasks that the batched path can step; the others step the library's own code."""
 
 
-@dataclass(frozen=True)
-class TaskName:
-    """An environment id taken apart: SafetyPointGoal1-v0 is robot Point, family Goal, level 1."""
+class TaskName(NamedTuple):
+    """What an environment's id says."""
 
-    env_id: str
     robot: str
-    family: str
-    level: int
-
-    @property
-    def max_episode_steps(self) -> int:
-        return EPISODE_STEPS[self.family]
+    max_episode_steps: int
 
 
 NAMESPACE = "mode_imitation/"
@@ -43,7 +34,7 @@ def is_safety(env_id: str) -> bool:
 
 
 def parse_env_id(env_id: str) -> TaskName:
-    """Robot, family and level of a navigation task.
+    """Robot and length of a navigation task.
 
     Raises:
         UserError: there is no such task; the message names close matches.
@@ -51,6 +42,5 @@ def parse_env_id(env_id: str) -> TaskName:
     if env_id not in ENV_IDS:
         close = difflib.get_close_matches(str(env_id), ENV_IDS, n=3) or ["SafetyPointGoal1-v0"]
         raise UserError(f"unknown environment {env_id!r}; expected a navigation task such as {', '.join(close)}")
-    match = re.fullmatch(rf"Safety({'|'.join(ROBOTS)})([A-Za-z]+)(\d)-v0", env_id)
-    assert match is not None
-    return TaskName(env_id, match[1], match[2], int(match[3]))
+    robot = next(robot for robot in ROBOTS if env_id.startswith(f"Safety{robot}"))
+    return TaskName(robot, next(steps for family, steps in EPISODE_STEPS.items() if family in env_id))

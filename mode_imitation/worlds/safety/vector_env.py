@@ -1,10 +1,10 @@
 """N navigation worlds as one gymnasium vector environment: spaces, checks, autoreset, infos, scenes.
 
-How the worlds are stepped is another room's business: `batched_worlds` or `library_worlds`.
+How the worlds are stepped is another file's business: `worlds`, `batched_worlds` or `process_worlds`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -12,15 +12,49 @@ from gymnasium.vector.utils import batch_space
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.errors import UserError
-from mode_imitation.worlds.safety.batched_worlds import BatchedWorlds
+from mode_imitation.processes import cores
+from mode_imitation.worlds.safety.batched_worlds import is_batchable
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.observation import sensors_of
-from mode_imitation.worlds.safety.tasks import Physics, parse_env_id
-from mode_imitation.worlds.safety.world_choice import Path, check_count, make_worlds
-from mode_imitation.worlds.safety.world_choice import cores as cores
+from mode_imitation.worlds.safety.process_worlds import ProcessWorlds, make_group
+from mode_imitation.worlds.safety.sleep import can_sleep
+from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS, Physics, parse_env_id
+from mode_imitation.worlds.safety.worlds import WorldArrays, Worlds, record_of, sizes_of
 
+Path = Literal["auto", "batched", "library"]
+WORLDS_PER_THREAD = 4
+"""With fewer, the threads wait for the interpreter lock and for each other more than they step.
+
+How much faster two threads or two processes are than one thread, SafetyPointGoal1-v0 on an idle machine of two cores
+(medians of runs in turn, `python benchmarks/simulation.py --spread`; two halves that do not wait for each other: 1.9):
+
+    worlds       2     4     8     16    32    64
+    threads     0.8   1.1   1.3   1.4   1.5   1.4
+    processes   1.0   1.4   1.6   1.4   1.5   1.4
+
+Where other programs use the cores too, neither is faster than one thread: every step waits for the last group.
+"""
+WORLDS_PER_PROCESS = 2
+"""See there. Where both are left open processes come first: on an idle machine they are not the slower ones."""
+FEWEST_FREE = 8
+"""Worlds. With fewer MuJoCo is faster than equations over arrays, which take as long for one world as for fifty."""
+PATIENCE_S = 0.0005
+"""How long a process stays awake for what the others send next: with 2 worlds each, two processes are 1.05 times as
+fast as one thread without it and 1.4 times with it; with 32 worlds each it brings 1%."""
 LARGEST_SEED = 2**32 - 1
 """The library seeds numpy's RandomState, which takes 32 bits."""
+
+
+def spread(n_worlds: int, threads: int | None, processes: int | None, *, threadable: bool) -> tuple[int, int]:
+    """Threads of each process, and processes, with what was left open (None) chosen for this machine."""
+    if processes is None:
+        processes = min(cores(), n_worlds // WORLDS_PER_PROCESS)
+    processes = max(1, min(processes, n_worlds))
+    if not threadable:
+        return 1, processes
+    if threads is None:
+        threads = max(1, min(cores() // processes, n_worlds // processes // WORLDS_PER_THREAD))
+    return threads, processes
 
 
 def chosen_worlds(options: dict[str, Any] | None, n_worlds: int) -> np.ndarray:
@@ -63,6 +97,25 @@ def checked_actions(actions: Any, expected: tuple[int, ...], worlds: np.ndarray)
                 f"no world has stepped"
             )
     return actions
+
+
+def _check_path(env_id: str, path: str, physics: str, *, batchable: bool) -> None:
+    """Refuse a path or physics that there is not, or that the task does not have here."""
+    if path not in get_args(Path):
+        raise UserError(f"unknown path {path!r}; expected auto, batched or library")
+    if path == "batched" and not batchable:
+        raise UserError(
+            f"{env_id} has no batched path; expected one of {', '.join(BATCHED_ENV_IDS)}; take path='library'"
+        )
+    if physics not in get_args(Physics):
+        raise UserError(f"unknown physics {physics!r}; expected {', '.join(get_args(Physics))}")
+    if physics != "exact" and not batchable:
+        raise UserError(
+            f"physics={physics!r} is for the batched path only; expected physics='exact', or path='auto' and one of "
+            f"{', '.join(BATCHED_ENV_IDS)}"
+        )
+    if physics != "exact" and not can_sleep():
+        raise UserError("the installed mujoco cannot let vases sleep; expected mujoco >= 3.4, or physics='exact'")
 
 
 class NavigationVectorEnv(VectorEnv):
@@ -116,12 +169,11 @@ class NavigationVectorEnv(VectorEnv):
                 sleep, or no simulator.
         """
         name = parse_env_id(env_id)
-        check_count("num_envs", num_envs)
-        for what, count in (("threads", threads), ("processes", processes)):
-            if count is not None:
-                check_count(what, count)
-        if max_episode_steps is not None:
-            check_count("max_episode_steps", max_episode_steps)
+        counts = {"threads": threads, "processes": processes, "max_episode_steps": max_episode_steps}
+        given = {what: count for what, count in counts.items() if count is not None}
+        for what, count in {"num_envs": num_envs, **given}.items():
+            if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+                raise UserError(f"{what} is {count!r}; expected a whole number of at least 1")
         self.env_id = env_id
         self.robot = name.robot
         self.num_envs = int(num_envs)
@@ -129,17 +181,23 @@ class NavigationVectorEnv(VectorEnv):
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode, "render_modes": []}
         builder = build_task(env_id)
-        made = make_worlds(
-            name,
-            builder,
-            self.num_envs,
-            path,
-            threads,
-            processes,
-            self.max_episode_steps,
-            physics=physics,
-        )
-        self.path, self.threads, self.processes, self._worlds = made
+        batchable = path != "library" and is_batchable(builder)
+        _check_path(env_id, path, physics, batchable=batchable)
+        if physics == "fast" and self.num_envs < FEWEST_FREE:
+            physics = "sleeping"
+        self.path: Literal["batched", "library"] = "batched" if batchable else "library"
+        self.threads, self.processes = spread(self.num_envs, threads, processes, threadable=batchable)
+        sizes = sizes_of(builder)
+        how: dict[str, Any] = {"path": self.path, "threads": self.threads, "physics": physics}
+        how["max_episode_steps"] = self.max_episode_steps
+        self._worlds: Worlds | ProcessWorlds
+        if self.processes > 1:
+            patience_s = PATIENCE_S if self.processes <= cores() else 0.0
+            self._worlds = ProcessWorlds(
+                env_id, self.num_envs, sizes, processes=self.processes, patience_s=patience_s, **how
+            )
+        else:
+            self._worlds = make_group(env_id=env_id, records=np.zeros(self.num_envs, record_of(*sizes)), **how)
         x_min, y_min, x_max, y_max = map(float, builder.task.placements_conf.extents)
         self._arena = (x_min, y_min, x_max, y_max)
         self._sizes = {
@@ -185,7 +243,7 @@ class NavigationVectorEnv(VectorEnv):
         self._check_open()
         worlds = chosen_worlds(options, self.num_envs)
         seeds = checked_seeds(seed, self.num_envs)
-        self.reset_worlds(worlds, [seeds[world] for world in worlds])
+        self._reset_worlds(worlds, [seeds[world] for world in worlds])
         return self._worlds.arrays.observations.copy(), self._infos()
 
     def step(  # type: ignore[override]
@@ -208,15 +266,15 @@ class NavigationVectorEnv(VectorEnv):
         self._check_started(self._everyone)
         again = np.flatnonzero(self._ended)
         if len(again) == 0:
-            self.step_worlds(actions, self._everyone)
+            self._step_worlds(actions, self._everyone)
         elif self.autoreset_mode == AutoresetMode.DISABLED:
             raise UserError(
                 f"the episode of world {again[0]} has ended; expected a reset of it before the next step; "
                 f"call reset(options={{'reset_mask': terminations | truncations}})"
             )
         else:
-            self.step_worlds(actions, np.flatnonzero(~self._ended))
-            self.reset_worlds(again, [None] * len(again))
+            self._step_worlds(actions, np.flatnonzero(~self._ended))
+            self._reset_worlds(again, [None] * len(again))
 
         arrays = self._worlds.arrays
         rewards, terminations = arrays.rewards.copy(), arrays.terminations.copy()
@@ -230,11 +288,11 @@ class NavigationVectorEnv(VectorEnv):
             final = {"final_obs": final_observations, "final_info": self._infos(ended)}
             final |= {"_final_obs": ended, "_final_info": ended}
             worlds = np.flatnonzero(ended)
-            self.reset_worlds(worlds, [None] * len(worlds))
+            self._reset_worlds(worlds, [None] * len(worlds))
         return arrays.observations.copy(), rewards, terminations, truncations, self._infos() | final
 
-    def reset_worlds(self, worlds: np.ndarray, seeds: Sequence[int | None]) -> None:
-        """`reset` of worlds (M,) alone, with M seeds; look at `observations` and the like afterwards."""
+    def _reset_worlds(self, worlds: np.ndarray, seeds: Sequence[int | None]) -> None:
+        """`reset` of worlds (M,) alone, with M seeds."""
         failures = self._worlds.reset(worlds, list(seeds))
         self._steps[worlds] = 0
         self._started[worlds] = True
@@ -252,7 +310,7 @@ class NavigationVectorEnv(VectorEnv):
                 f"expected a layout; reset that world with another seed"
             )
 
-    def step_worlds(self, actions: np.ndarray, worlds: np.ndarray) -> None:
+    def _step_worlds(self, actions: np.ndarray, worlds: np.ndarray) -> None:
         """`step` of worlds (M,) alone, under actions (N, act_dim), without autoreset."""
         actions = checked_actions(actions, self.action_space.shape or (), worlds)
         if not len(worlds):
@@ -266,19 +324,9 @@ class NavigationVectorEnv(VectorEnv):
             self._goal_steps[world].append(int(self._steps[world]))
 
     @property
-    def arrays(self) -> Any:
-        """What every world shows now (`WorldArrays`); overwritten by the next step."""
+    def arrays(self) -> WorldArrays:
+        """What every world shows now; overwritten by the next step."""
         return self._worlds.arrays
-
-    @property
-    def ended(self) -> np.ndarray:
-        """(N,) bool, worlds whose episodes ended and that were not reset since."""
-        return self._ended
-
-    @property
-    def steps(self) -> np.ndarray:
-        """(N,) int, steps since each world's reset."""
-        return self._steps
 
     @property
     def tasks(self) -> list[Any]:
@@ -291,8 +339,7 @@ class NavigationVectorEnv(VectorEnv):
             raise UserError(
                 f"the library's tasks are spread over {self.processes} processes; expected processes=1 to look at them"
             )
-        if isinstance(self._worlds, BatchedWorlds):
-            self._worlds.catch_up()
+        self._worlds.catch_up()
         return [builder.task for builder in self._worlds.builders]
 
     def scene(self, world: int) -> Scene:
