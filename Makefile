@@ -19,11 +19,12 @@ RUN := $(UV) run --no-sync
 # rest anew, at several seconds each.
 COMPILE := $(if $(PYTHONDONTWRITEBYTECODE),--compile-bytecode)
 
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test docs lint format clean
 
 help:
 	@echo "make demo     set up, then the main job: two experts, discover, train, report, pictures under runs/demo"
 	@echo "make test     set up, then the tests"
+	@echo "make docs     set up, then the documentation site into site/; a warning is an error"
 	@echo "make lint     set up, then ruff and pyright"
 	@echo "make format   set up, then ruff puts the code into its form"
 	@echo "make setup    only the set-up, into .venv"
@@ -42,6 +43,11 @@ demo: setup
 test: setup
 	$(RUN) pytest
 
+# Neither the build nor a reader's browser asks another server for anything.
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict
+	@! grep -rEl '<(script|img|iframe|link)[^>]+(src|href)="?(https?:)?//' site --include='*.html'
+
 lint: setup
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
@@ -52,4 +58,4 @@ format: setup
 	$(RUN) ruff format .
 
 clean:
-	rm -rf .venv .uv .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .uv site .pytest_cache .ruff_cache .hypothesis

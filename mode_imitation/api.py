@@ -40,6 +40,7 @@ class FittedRun:
 
     @property
     def model(self) -> ModeModel:
+        """What was trained, a torch module."""
         return self.run.model
 
     @property
@@ -54,6 +55,7 @@ class FittedRun:
 
     @property
     def n_modes(self) -> int:
+        """How many codes are in use."""
         return self.run.model.n_modes
 
     @property

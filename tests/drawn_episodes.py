@@ -1,10 +1,14 @@
 """Episodes, datasets and axes that the tests of pictures share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.transforms import BboxBase
 
 from mode_imitation import plots
 from mode_imitation.data.episodes import Episode, Scene
@@ -45,6 +49,24 @@ def an_axes() -> Axes:
 
 def named(ax: Axes, gid: str) -> list[Any]:
     return [artist for artist in ax.get_children() if artist.get_gid() == gid]
+
+
+def assert_within(figure: Figure, boxes: Sequence[BboxBase]) -> None:
+    """Nothing of a drawn figure is cut off; half a pixel is rounding."""
+    for box in boxes:
+        assert min(box.x0, box.y0) >= -0.5
+        assert box.x1 <= figure.bbox.x1 + 0.5
+        assert box.y1 <= figure.bbox.y1 + 0.5
+
+
+def text_boxes(figure: Figure) -> list[BboxBase]:
+    """Extents of all the texts of a figure, drawn first, that are not empty."""
+    plots.figure_to_array(figure)
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    ticks = [(tick, sorted(axis.get_view_interval())) for axis in axes for tick in axis.get_major_ticks()]
+    unseen = {tick.label1 for tick, (low, high) in ticks if not low <= tick.get_loc() <= high}
+    texts: list[Any] = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_visible())
+    return [text.get_window_extent() for text in texts if text.get_text().strip() and text not in unseen]
 
 
 @dataclass

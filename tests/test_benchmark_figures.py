@@ -16,7 +16,7 @@ from mode_imitation.reports.closed_loop import Drive, run_modes
 from mode_imitation.reports.layouts import held_out_layouts
 from mode_imitation.reports.metrics import confusion_matrix
 from mode_imitation.reports.motion import Motion
-from mode_imitation.steering.infer import infer_context
+from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
 from mode_imitation.worlds.safety import make_vec
 from mode_imitation.worlds.worker import expert_setting
@@ -106,7 +106,7 @@ def test_fidelity_is_the_share_of_rollouts_whose_inferred_mode_is_the_commanded_
         mode: [Drive(random_episode(60, seed=10 * mode + i), Motion(steps=60)) for i in range(4)] for mode in range(3)
     }
     hits = [
-        infer_context(model, drive.episode, every=20).code == mode
+        encode_windows(model, drive.episode, every=20).code == mode
         for mode, drives in driven.items()
         for drive in drives
     ]

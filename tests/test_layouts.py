@@ -13,6 +13,7 @@ from mode_imitation.reports.layouts import (
     FIRST_HELD_OUT,
     check_disjoint,
     held_out_layouts,
+    layout_name,
     parse_seeds,
 )
 from mode_imitation.worlds.worker import EPISODES, SEEDS, training_layout_seed
@@ -66,3 +67,11 @@ def test_seeds_can_be_listed() -> None:
 def test_seeds_that_name_no_layouts_are_an_error(text: str) -> None:
     with pytest.raises(UserError, match="seeds"):
         parse_seeds(text)
+
+
+def test_a_picture_calls_a_layout_by_its_list_and_number() -> None:
+    assert layout_name(FIRST_HELD_OUT) == "held-out layout 1"
+    assert layout_name(held_out_layouts(3, "tuning")[2]) == "tuning layout 3"
+    assert layout_name(500) == "layout 500"
+    assert layout_name(FIRST_HELD_OUT + 7, laid_out=False) == "held-out start 8"
+    assert layout_name(7, laid_out=False) == "seed 7"

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.collections import LineCollection
 from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 
@@ -12,7 +11,7 @@ from mode_imitation import plots
 from mode_imitation.errors import UserError
 from mode_imitation.plots import panels, scene, style
 from mode_imitation.plots.birdseye import way_out
-from tests.drawn_episodes import an_axes, an_episode, named
+from tests.drawn_episodes import an_axes, an_episode, assert_within, named, text_boxes
 
 
 def test_hazards_goals_vases_and_arena_have_their_true_place_and_size() -> None:
@@ -55,6 +54,20 @@ def test_axes_are_equal_and_the_path_runs_through_the_positions_coloured_by_step
     np.testing.assert_array_equal(path.get_array(), np.arange(60))
 
 
+def test_the_older_part_of_a_path_is_thinner_and_a_long_path_is_thinner_everywhere() -> None:
+    [path] = named(plots.plot_birdseye(an_axes(), an_episode(), linewidth=2.0), "path")
+    widths = path.get_linewidths()
+    assert (np.diff(widths) > 0).all()
+    assert widths[-1] == pytest.approx(2.0, rel=0.02)
+    back_and_forth = np.column_stack([np.resize([-1.0, 1.0], 1001), np.zeros(1001)])
+    long = replace(an_episode(steps=1000), positions=back_and_forth)
+    [path] = named(plots.plot_birdseye(an_axes(), long, linewidth=2.0), "path")
+    assert max(path.get_linewidths()) < 0.5
+    drawn = path.get_segments()
+    assert len(drawn) < 200  # pieces of one colour each, through every position
+    np.testing.assert_allclose(np.concatenate([drawn[0], *(piece[1:] for piece in drawn[1:])]), back_and_forth)
+
+
 def test_the_start_and_its_heading_are_marked() -> None:
     episode = replace(an_episode(), headings=np.full(61, np.pi / 2, np.float32))
     ax = plots.plot_birdseye(an_axes(), episode)
@@ -73,8 +86,8 @@ def test_disturbed_steps_are_not_part_of_the_coloured_path() -> None:
     ax = plots.plot_birdseye(an_axes(), replace(an_episode(), disturbed=disturbed))
     [path] = named(ax, "path")
     assert len(path.get_segments()) == 40
-    dotted = [c for c in ax.collections if isinstance(c, LineCollection) and c.get_gid() != "path"]
-    assert [len(run) for run in dotted[0].get_segments()] == [11, 11]
+    [dotted] = named(ax, "disturbed")
+    assert [len(run) for run in dotted.get_segments()] == [11, 11]
 
 
 def test_a_schedule_colours_the_path_by_mode_and_the_legend_says_which() -> None:
@@ -97,6 +110,7 @@ def test_the_legend_lies_below_the_axes_and_names_only_what_is_there() -> None:
     legend = ax.get_legend()
     assert legend is not None
     assert legend.get_window_extent().y1 <= ax.get_window_extent().y0
+    assert_within(figure, text_boxes(figure))
     assert "hazard" in [text.get_text() for text in legend.get_texts()]
     bare = replace(an_episode(), scene=None, goals_met=None, headings=None)
     legend = plots.plot_birdseye(an_axes(), bare).get_legend()
@@ -104,27 +118,26 @@ def test_the_legend_lies_below_the_axes_and_names_only_what_is_there() -> None:
     assert [text.get_text() for text in legend.get_texts()] == ["path, from first to last step", "start", "end"]
 
 
-def test_a_path_that_leaves_the_view_is_marked_at_the_edge_with_the_distance_it_reached() -> None:
+def test_a_path_that_leaves_the_view_is_marked_at_the_edge_and_the_caption_says_how_far_it_went() -> None:
     episode = an_episode(steps=900)  # ends at x = 17
     ax = plots.plot_birdseye(an_axes(), episode)
     assert ax.get_xlim()[1] < 3
-    label = next(artist for artist in named(ax, "way out") if isinstance(artist, Text))
-    assert label.get_text() == "out to 17 m"
+    assert len(named(ax, "way out")) == 1
+    assert ax.get_xlabel() == "out to 17 m"
     whole = plots.plot_birdseye(an_axes(), episode, view="all")
     assert whole.get_xlim()[1] > 17
     assert not named(whole, "way out")
 
 
-def test_way_out_finds_the_crossing_of_the_furthest_excursion() -> None:
+def test_the_arrow_at_the_edge_stands_where_the_path_left_for_its_furthest_point() -> None:
     limits = (-1.0, -1.0, 1.0, 1.0)
     there_and_back = np.array([[0, 0], [0, 2], [0, 0], [0, 0], [4, 0], [0, 0]], float)
-    out = way_out(there_and_back, limits, np.zeros(2))
-    assert out is not None
-    np.testing.assert_allclose(out.at, (1, 0))
-    np.testing.assert_allclose(out.direction, (1, 0))
-    assert out.distance == 4
-    assert out.came_back
-    assert way_out(np.zeros((5, 2)), limits, np.zeros(2)) is None
+    episode = replace(an_episode(steps=5, n_goals=1), positions=there_and_back)
+    assert way_out(episode, limits) == "out to 4.0 m and back"
+    [arrow] = named(plots.plot_birdseye(an_axes(), episode, view=limits), "way out")
+    np.testing.assert_allclose(arrow._posA_posB, [(0.88, 0), (1, 0)])
+    assert way_out(replace(episode, positions=np.zeros((6, 2))), limits) == ""
+    assert way_out(replace(episode, positions=there_and_back + 3), limits) == ""  # it began outside
 
 
 def test_episodes_without_positions_or_with_broken_ones_are_refused_in_one_line() -> None:
@@ -160,18 +173,17 @@ def test_panels_share_one_view_and_say_goals_and_cost() -> None:
     assert not any(ax.get_legend() for ax in figure.axes)
 
 
-def test_panels_do_not_overlap_and_the_legend_stays_in_the_figure() -> None:
-    for n in (1, 2, 5):
-        figure = plots.plot_panels({f"mode {i}": an_episode(seed=i) for i in range(n)}, title="A title")
-        plots.figure_to_array(figure, dpi=50)
-        boxes = [box for ax in figure.axes if (box := ax.get_tightbbox()) is not None]
-        assert len(boxes) == n
-        legend = figure.legends[0].get_window_extent()
-        assert legend.x0 >= 0
-        assert legend.x1 <= figure.bbox.x1
-        for i, box in enumerate(boxes):
-            assert not box.overlaps(legend)
-            assert not any(box.overlaps(other) for other in boxes[:i])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_panels_do_not_overlap_and_titles_and_legend_stay_in_the_figure(n: int) -> None:
+    titles = [f"mode {i}: circles to the left with a radius of 0.6 m; 1.3 times the speed of mode 0" for i in range(n)]
+    figure = plots.plot_panels({title: an_episode(seed=i) for i, title in enumerate(titles)}, title="A title " * 9)
+    plots.figure_to_array(figure, dpi=50)
+    boxes = [box for ax in figure.axes if (box := ax.get_tightbbox()) is not None]
+    assert len(boxes) == n
+    boxes += [figure.legends[0].get_window_extent(), figure.texts[0].get_window_extent()]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+    assert_within(figure, boxes)
 
 
 def test_panels_in_one_list_fill_rows_and_nothing_is_refused() -> None:

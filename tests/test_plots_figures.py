@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 from mode_imitation import plots
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style
-from tests.drawn_episodes import ADataset, an_axes, an_episode
+from tests.drawn_episodes import ADataset, an_axes, an_episode, assert_within, text_boxes
 
 
 def test_overview_shows_each_expert_and_says_what_is_missing() -> None:
@@ -35,6 +35,15 @@ def test_overview_shows_each_expert_and_says_what_is_missing() -> None:
     plots.figure_to_array(figure, dpi=30)
     with pytest.raises(UserError, match="no episodes"):
         plots.plot_overview(ADataset("empty", []))
+
+
+def test_maps_of_the_overview_have_one_scale_and_say_how_much_lies_outside() -> None:
+    episodes = [an_episode(steps=900, expert="far"), an_episode(steps=60, expert="near")]
+    figure = plots.plot_overview(ADataset("two", episodes))
+    far, near = (ax for ax in figure.axes if ax.get_title(loc="left") in ("far", "near"))
+    assert (far.get_xlim(), far.get_ylim()) == (near.get_xlim(), near.get_ylim())
+    assert far.get_xlabel().endswith("% of the time outside")
+    assert near.get_xlabel() == "1 episodes"
 
 
 def test_overview_shows_each_experts_mean() -> None:
@@ -69,7 +78,20 @@ def test_mode_bars_stand_under_the_expert_that_they_match_with_the_right_lengths
     assert labels == ["goal_seeking", "mode 1 (30% of data)", "mode 2 (10% of data)", "mine", "mode 0 (60% of data)"]
     widths = [bar.get_width() for bar in figure.axes[0].patches if isinstance(bar, Rectangle)]
     assert widths == [11.0, 10.5, 5.0, 2.0, 1.5]
-    assert " not known" in [text.get_text() for text in figure.axes[1].texts]
+    assert "not known" in [text.get_text() for text in figure.axes[1].texts]
+
+
+def test_bars_say_their_unit_and_their_texts_neither_overlap_nor_leave_the_figure() -> None:
+    report = a_report()
+    for entry in report["modes"]:
+        entry["speed"] = {"mean": -1.25, "low": -1.5, "high": -1.0}
+    title = "Modes and experts on the same 20 held-out layouts: mean and 95% interval"
+    figure = plots.plot_mode_bars(report, metrics=("goals", "cost", "speed"), title=title)
+    boxes = text_boxes(figure)
+    assert figure.axes[-1].get_title(loc="left") == "speed (m/s)"
+    assert_within(figure, boxes)
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
 
 
 def test_mode_bars_without_labels_show_the_modes_alone() -> None:
@@ -103,4 +125,5 @@ def test_confusion_cells_hold_shares_of_the_expert_and_counts() -> None:
 
 def test_shares_write_their_numbers() -> None:
     shares = plots.plot_mode_shares(an_axes(), [0.75, 0.25, 0.0], descriptions=["turns", "rests", ""])
-    assert [text.get_text() for text in shares.texts] == ["75%  turns", "25%  rests", "pruned"]
+    assert [text.get_text() for text in shares.texts if text.get_text()] == ["75%  turns", "25%  rests", "pruned"]
+    assert shares.get_xlim() == (0, 1)

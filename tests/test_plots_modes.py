@@ -6,10 +6,8 @@ from matplotlib.collections import QuadMesh
 
 from mode_imitation import plots
 from mode_imitation.errors import UserError
-from mode_imitation.plots.birdseye import draw_way_out
 from mode_imitation.plots.mode_maps import BINS
-from mode_imitation.plots.scene import draw_scale, prepare_axes
-from tests.drawn_episodes import an_episode, named
+from tests.drawn_episodes import assert_within, named, text_boxes
 
 ARENA = (-1.5, -1.5, 1.5, 1.5)
 
@@ -26,7 +24,7 @@ def test_a_map_holds_the_share_of_time_in_every_cell_and_says_what_lies_beyond()
     low, high = ax.get_xlim()
     row, column = (int((value - low) / (high - low) * BINS) for value in (y, x))
     assert shares[row, column] >= 0.01
-    assert ax.get_xlabel() == "2 episodes · 25% of the time beyond this view"
+    assert ax.get_xlabel() == "2 episodes · 25% of the time outside"
     assert low < ARENA[0] < ARENA[2] < high
 
 
@@ -43,6 +41,20 @@ def test_maps_of_several_modes_share_their_shades_and_their_view() -> None:
     assert len(norms) == 1
     with pytest.raises(UserError, match="no positions"):
         plots.plot_mode_maps([plots.ModeMap(title="mode 0", paths=[], color="#4477aa")], ARENA)
+
+
+def test_where_modes_go_has_a_scale_of_its_shades_and_leaves_its_edges_free() -> None:
+    rng = np.random.default_rng(0)
+    maps = [
+        plots.ModeMap(title=f"mode {m}: wanders; 1.3 times the speed of mode 0", paths=[rng.normal(0, 0.5, (400, 2))])
+        for m in range(2)
+    ]
+    figure = plots.plot_mode_maps(maps, ARENA, title="Where each mode goes")
+    shades = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(shades) > 2
+    assert shades[-1].endswith("% of its time in a cell")
+    assert_within(figure, text_boxes(figure))
+    assert min(ax.get_window_extent().x0 for ax in figure.axes) > 5
 
 
 def test_every_sensor_of_every_mode_has_a_bar_of_its_length() -> None:
@@ -87,6 +99,26 @@ def test_the_latent_map_shows_modes_experts_codes_and_the_way_with_arrows() -> N
     assert len(plots.plot_latent_map(points, codes, entries, alive=np.ones(3, bool)).axes) == 1
 
 
+def test_every_code_in_use_is_on_the_latent_map_and_names_of_a_ways_ends_do_not_overlap() -> None:
+    rng = np.random.default_rng(1)
+    points, entries = rng.normal(size=(2000, 2)), np.array([[0.0, 0.0], [9.0, 9.0], [-30.0, 0.0]])
+    loop = np.array([[0.0, 0.0], [1.0, 1.0], [1.0, -1.0], [0.0, 0.0]])
+    alive = np.array([True, True, False])
+    figure = plots.plot_latent_map(points, np.zeros(2000, int), entries, alive=alive, path=loop, title="A map")
+    boxes = text_boxes(figure)
+    assert_within(figure, boxes)
+    for ax in figure.axes:
+        view = ax.get_window_extent()
+        diamonds = ax.transData.transform(entries[:2])
+        assert all(view.contains(x, y) for x, y in diamonds)
+        assert max(named(ax, "entry"), key=lambda artist: artist.zorder).zorder > max(
+            line.zorder for line in ax.collections
+        )
+    assert "1 pruned code beyond this view" in [text.get_text() for text in figure.axes[0].texts]
+    start, end = (text for text in figure.axes[-1].texts if text.get_text() in ("start", "end"))
+    assert not start.get_window_extent().overlaps(end.get_window_extent())
+
+
 def test_a_blend_shows_every_figure_that_is_known_with_its_interval() -> None:
     rows = [{"mean": 5.0 - i, "low": 4.5 - i, "high": 5.5 - i, "n": 4} for i in range(3)]
     blend = {"modes": [0, 2], "weights": [0.0, 0.5, 1.0], "figures": {"goals": rows, "speed": None}}
@@ -95,17 +127,3 @@ def test_a_blend_shows_every_figure_that_is_known_with_its_interval() -> None:
     band = ax.collections[0].get_paths()[0].vertices
     assert {3.5, 5.5, 4.5} <= set(np.asarray(band)[:, 1].tolist())
     assert [label.get_text() for label in ax.get_xticklabels()] == ["mode 0", "half", "mode 2"]
-
-
-@pytest.mark.parametrize("x", np.linspace(-1.7, -0.6, 6))
-def test_how_far_a_path_went_out_is_not_written_over_the_scale(x: float) -> None:
-    limits = (-2.0, -2.0, 2.0, 2.0)
-    ax = plots.new_figure(2.7, 2.7, layout=None).add_axes((0, 0, 1, 1))
-    prepare_axes(ax, limits)
-    draw_scale(ax, limits)
-    bar = ax.texts[-1], *ax.lines
-    downwards = np.column_stack([np.full(60, x), np.linspace(0.0, -9.0, 60)])
-    _, label = draw_way_out(ax, downwards, limits, an_episode())
-    renderer = ax.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-    box = label.get_window_extent(renderer)
-    assert not any(box.overlaps(thing.get_window_extent(renderer)) for thing in bar)

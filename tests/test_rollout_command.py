@@ -10,7 +10,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.reports import rollout_command
 from mode_imitation.reports.config import RolloutConfig
 from mode_imitation.reports.rollout_command import RolloutResult, command_of, rollout_run
-from mode_imitation.steering.infer import infer_context
+from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
 from tests.tiny_runs import random_dataset, random_model, save_run
 
@@ -61,7 +61,7 @@ def test_a_schedule_longer_than_the_episode_has_only_the_segments_that_ran(run: 
 def test_driving_like_a_demonstration_takes_its_context(run: Path) -> None:
     result = drive(run, like="tiny/random-v0#3", seeds="7")
     episode = load_dataset("tiny/random-v0", run.parent / "data").episodes[3]
-    expected = infer_context(random_model(), episode)
+    expected = encode_windows(random_model(), episode)
     np.testing.assert_allclose(
         result.drives[0].episode.actions, recomputed_actions(result, expected.context)[0], atol=1e-5
     )

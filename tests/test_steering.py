@@ -16,8 +16,8 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.config import ContextKind, ModelConfig
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.steering.infer import draw_weights, encode_windows, infer_context, usable_starts
-from mode_imitation.steering.known_contexts import blended, context_distance
+from mode_imitation.steering.infer import draw_weights, encode_windows, usable_starts
+from mode_imitation.steering.known_contexts import context_distance
 from mode_imitation.steering.policy import Policy, parse_context
 from mode_imitation.steering.schedule import parse_schedule
 from tests.small_models import draw_observations, make_model
@@ -40,7 +40,9 @@ def test_a_schedule_reads_back_as_it_was_written() -> None:
     schedule = parse_schedule(" 0:400, 1:100 ,0")
     assert str(schedule) == "0:400,1:100,0"
     assert schedule.switches() == [400, 500]
+    assert schedule.in_words == "mode 0 for 400 steps, mode 1 for 100 steps, then mode 0"
     assert parse_schedule("3").modes(2).tolist() == [3, 3]
+    assert parse_schedule("3").in_words == "mode 3"
 
 
 @pytest.mark.parametrize(
@@ -198,8 +200,8 @@ def test_steering_like_an_episode_takes_the_context_of_its_pooled_distances(kind
     expected = model.context(torch.tensor(np.mean(distances, axis=0))[None])[0]
     steered = context_after(Policy(model).steer(like=demonstration))
     np.testing.assert_allclose(steered, expected.numpy(), rtol=1e-4, atol=1e-6)
-    inferred = infer_context(model, demonstration)
-    assert inferred.n_windows == len(distances)
+    inferred = encode_windows(model, demonstration)
+    assert len(inferred.starts) == len(distances)
     assert inferred.code == np.mean(distances, axis=0)[:3].argmin()
 
 
@@ -316,7 +318,8 @@ def test_the_distance_of_a_context_is_the_slow_one(weights: list[float]) -> None
 
 def test_half_way_between_two_modes_is_half_a_mode_away() -> None:
     modes = np.eye(3)
-    half = context_distance(blended(modes[0], modes[1], np.array([0.0, 0.5, 0.9])), modes, [0, 1], weights=True)
+    between = np.array([[1, 0, 0], [0.5, 0.5, 0], [0.1, 0.9, 0]])
+    half = context_distance(between, modes, [0, 1], weights=True)
     np.testing.assert_allclose(half.distance, [0.0, 0.5, 0.1])
     assert half.nearest.tolist()[::2] == [0, 1]
     on_pruned = context_distance(np.array([0.5, 0.0, 0.5]), modes, [0, 1], weights=True)

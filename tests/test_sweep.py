@@ -25,6 +25,7 @@ from mode_imitation.reports.sweep.writer import COLUMNS, WITH_LABELS, columns, r
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.fit import fit
 from mode_imitation.training.run_folder import read_info
+from tests.drawn_episodes import assert_within, text_boxes
 from tests.running import imported_folders
 from tests.synthetic import two_laws
 from tests.tiny_sweeps import NAME, in_this_process, stored, tiny
@@ -300,8 +301,9 @@ def test_the_picture_shows_what_is_known_and_has_room_for_its_title(tmp_path: Pa
     shown: dict[str, Any] = {"codes": 2, "stride": 1, "nll": [-1.0], "n_modes": [2], "stability": None}
     figure = plots.plot_choice([shown | {"gaps": [0.9, 0.2]}], chosen=(2, 1), title="Chosen: k = 2, stride 1")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["cross-fitted NLL", "smallest gap (nats)", "modes found"]
+    assert titles == ["cross-fitted NLL,\nbest seed", "smallest gap of all\nseeds (nats)", "modes found,\nbest seed"]
     assert [text.get_text() for text in figure.axes[1].texts] == ["0.20"]
+    assert_within(figure, text_boxes(figure))
     assert plots.save_figure(figure, tmp_path / "choice.png").stat().st_size > 1000
     figure = plots.plot_choice([shown | {"gaps": [None]}], chosen=None)
-    assert "smallest gap (nats)" not in [ax.get_title(loc="left") for ax in figure.axes]
+    assert len(figure.axes) == 2

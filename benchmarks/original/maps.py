@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.sweep import heat_map
 
 PANEL_WIDTH, EXPERT_HEIGHT = 1.3, 0.24
 """Inches of an expert-to-code map and of each of its experts."""
@@ -44,6 +45,9 @@ def plot_code_maps(
                     where = {"xycoords": "axes fraction", "textcoords": "offset points", "ha": "center"}
                     axes[i, j].annotate(f"k = {k}", (0.5, 1), (0, 17), fontsize=9.5, **where)
             axes[i, 0].set_ylabel(f"step {stride}", fontsize=9.5, color=look.INK)
+        scale = figure.colorbar(ScalarMappable(Normalize(0, 1), look.SHADES), ax=axes, aspect=30, pad=0.02)
+        scale.set_label("share of the expert's windows", fontsize=8.5, color=look.FAINT)
+        scale.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     return figure
 
 
@@ -58,7 +62,7 @@ def _map_panel(ax: Axes, panel: tuple[np.ndarray, str] | None, experts: Sequence
     totals = counts.sum(1, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
     order = np.lexsort((-shares.max(0), shares.argmax(0), shares.max(0) <= 0))
-    heat_map(ax, shares[:, order], None)
+    look.draw_heat(ax, shares[:, order])
     ax.set_xticks([])
     ax.set_yticks(range(len(experts)), experts if named else [""] * len(experts), color=look.INK, fontsize=8)
     ax.set_title(caption, loc="center", fontsize=7.5, fontweight="normal", color=look.FAINT, pad=3)

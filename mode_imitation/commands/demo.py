@@ -122,7 +122,8 @@ def modes(config: DemoCommand) -> "Report":
 
 def animate(report: "Report", config: DemoCommand) -> None:
     """Stage 4: one policy switched from mode to mode, as a picture and as an animation."""
-    from mode_imitation.plots import animate_birdseye
+    from mode_imitation.plots import animate_birdseye, mode_color
+    from mode_imitation.plots.animation import until
     from mode_imitation.progress import progress
     from mode_imitation.reports.config import RolloutConfig
     from mode_imitation.reports.rollout_command import rollout_run
@@ -145,15 +146,11 @@ def animate(report: "Report", config: DemoCommand) -> None:
             overwrite=True,
         )
     )
-    single = {
-        f"mode {mode}": rollout_run(
-            RolloutConfig(run=config.out / "run", mode=mode, seeds="1000000000", steps=config.steps)
-        )
-        for mode in policy.modes
-    }
-    episodes = {title: result.drives[0].episode for title, result in single.items()}
-    with progress("animating", 1 - (-config.steps // 5), "pictures") as shown:
-        animate_birdseye(episodes, config.out / "modes.gif", progress=shown)
+    titles = {entry["mode"]: f"mode {entry['mode']}: {entry['description']}" for entry in report.data["modes"]}
+    episodes = {titles[mode]: until(drives[0].episode, config.steps) for mode, drives in report.modes.items()}
+    colors = {title: mode_color(mode) for mode, title in titles.items()}
+    with progress("animating", 1 - (-max(map(len, episodes.values())) // 5), "pictures") as shown:
+        animate_birdseye(episodes, config.out / "modes.gif", colors=colors, progress=shown)
 
 
 def conclude(report: "Report", config: DemoCommand, seconds: float) -> None:

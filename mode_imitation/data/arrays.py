@@ -88,7 +88,9 @@ def from_arrays(
         actions: in the same layout, (.., act_dim); whole numbers are choices, counted from their smallest. Or
             "difference": what an observation changes by until the next is the action.
         lengths: (E,) actions of each episode; of stacked arrays, how much of each row counts.
-        rewards, costs, disturbed: in the same layout, one number a step.
+        rewards: in the layout of the actions, one number a step.
+        costs: likewise.
+        disturbed: likewise, whether the action was random; such steps are not imitated.
         positions: in the layout of the observations, (.., 2) metres.
         headings: likewise, radians.
         labels: (E,) names, for evaluation only.

@@ -39,10 +39,13 @@ class TrajectoryDataset:
     """Episodes of equal observation and action size, and what is known about them."""
 
     name: str
+    """namespace/name-vN, where it lies on disk."""
     episodes: tuple[Episode, ...]
+    """In the order of the data; all figures that count episodes count them from 0."""
     sensors: dict[str, Sensor] | None = None
     """Which columns of an observation each sensor is, and of what kind; None where the data does not say."""
     env_id: str | None = None
+    """The world that the episodes come from; None where the data does not say."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """The whole of metadata.json."""
     action_space: ActionSpace = None  # type: ignore[assignment]
@@ -84,10 +87,12 @@ class TrajectoryDataset:
 
     @property
     def obs_dim(self) -> int:
+        """Numbers of an observation."""
         return self.episodes[0].observations.shape[1]
 
     @property
     def act_dim(self) -> int:
+        """Numbers, or choices, of an action."""
         return self.episodes[0].actions.shape[1]
 
     @property

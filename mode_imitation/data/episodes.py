@@ -49,7 +49,9 @@ class Episode:
     disturbed: np.ndarray | None = None
     """(T,) bool: the action was random, not the expert's; training does not imitate it."""
     terminated: bool = False
+    """Whether the world ended it, rather than a limit of steps."""
     layout_seed: int | None = None
+    """What the world was reset with."""
     expert: str | None = None
     """For evaluation only; training never sees it."""
     acting: np.ndarray | None = None

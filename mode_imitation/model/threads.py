@@ -11,7 +11,8 @@ import torch
 
 from mode_imitation.processes import cores
 
-Part, Result = TypeVar("Part"), TypeVar("Result")
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,11 +12,10 @@ from matplotlib.patches import Patch
 
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.legend import legend_columns
+from mode_imitation.plots.layout import columns_that_fit
 
 WIDTH = 9.6
 """Inches."""
-LEGEND_ROW = 0.24
 ROW, STRIP, TRUTH = 0.3, 0.6, 0.22
 """Height of a row in inches; of the strip and of the truth under it as shares of a row."""
 MOST_STRIPS = 32
@@ -51,17 +51,9 @@ def plot_attribution(
         raise UserError("there are no episodes to draw; give at least one")
     chosen = [strips[index] for index in np.unique(np.linspace(0, len(strips) - 1, MOST_STRIPS).round().astype(int))]
     shades = expert_shades(strips, matches or {})
-    legends = [_mode_handles(chosen), _expert_handles(chosen, shades)]
-    columns = [legend_columns(handles, WIDTH - 0.3) for handles in legends]
-    rows = [-(-len(handles) // count) for handles, count in zip(legends, columns, strict=True)]
-    legend = 0.12 + LEGEND_ROW * sum(rows)
-    left, right, bottom, top = 0.1 + 0.072 * max(len(strip.label) for strip in chosen), 0.2, 0.48, 0.12
-    heading = 0.34 if title else 0.0
-    height = heading + legend + top + ROW * len(chosen) + bottom
-    figure = look.new_figure(WIDTH, height, layout=None)
+    figure = look.new_figure(WIDTH, 1.2 + ROW * len(chosen), layout="constrained", title=title)
     with look.style():
-        box = (left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, ROW * len(chosen) / height)
-        ax = figure.add_axes(box)
+        ax = figure.subplots()
         for row, strip in enumerate(chosen):
             _draw_strip(ax, strip, row, shades)
         longest = max(len(strip.states) for strip in chosen)
@@ -69,18 +61,12 @@ def plot_attribution(
         ax.set_yticks(np.arange(len(chosen)) + 0.5 * (STRIP + TRUTH) + 0.04, [strip.label for strip in chosen])
         ax.tick_params(axis="y", length=0, labelsize=8, labelcolor=look.INK)
         ax.spines["left"].set_visible(False)
-        if title:
-            figure.text(0.012, 1 - 0.2 / height, title, fontsize=11, fontweight="bold", va="center")
-        for index, handles in enumerate(legends):
-            figure.legend(
-                handles=handles,
-                loc="upper left",
-                bbox_to_anchor=(0.005, 1 - (heading + LEGEND_ROW * sum(rows[:index])) / height),
-                ncols=columns[index],
-                handlelength=1.2,
-                columnspacing=1.4,
-                borderpad=0.2,
-            )
+        modes, drivers = _mode_handles(chosen), _expert_handles(chosen, shades)
+        columns = columns_that_fit(modes, WIDTH - 0.5 - max(look.text_width(strip.label, 8) for strip in chosen))
+        ax.legend(handles=modes, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderpad=0, handlelength=1.2)
+        if drivers:
+            place: Any = "outside lower left"
+            figure.legend(handles=drivers, loc=place, ncols=columns_that_fit(drivers, WIDTH - 0.3), handlelength=1.2)
     return figure
 
 
@@ -97,17 +83,15 @@ def expert_shades(strips: Sequence[Strip], matches: Mapping[int, str]) -> dict[s
 
 
 def _draw_strip(ax: Axes, strip: Strip, row: int, shades: Mapping[str, str]) -> None:
+    def paint(colors: np.ndarray, top: float, bottom: float) -> None:  # (T, 3) as a band of one unit a step
+        ax.imshow(colors[None], extent=(0, len(colors), bottom, top), aspect="auto", interpolation="nearest")
+
     sure = strip.probability[:, None]
     colors = np.array([to_rgb(look.mode_color(int(state))) for state in strip.states])
-    _paint(ax, sure * colors + (1 - sure), row, row + STRIP)
+    paint(sure * colors + (1 - sure), row, row + STRIP)
     if strip.experts is not None:
         truth = np.array([to_rgb(shades[str(name)]) for name in strip.experts])
-        _paint(ax, truth, row + STRIP + 0.04, row + STRIP + 0.04 + TRUTH)
-
-
-def _paint(ax: Axes, colors: np.ndarray, top: float, bottom: float) -> None:
-    """(T, 3) colours as a band of one unit a step."""
-    ax.imshow(colors[None], extent=(0, len(colors), bottom, top), aspect="auto", interpolation="nearest")
+        paint(truth, row + STRIP + 0.04, row + STRIP + 0.04 + TRUTH)
 
 
 def _mode_handles(strips: Sequence[Strip]) -> list[Patch]:

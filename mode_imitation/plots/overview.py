@@ -2,19 +2,19 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
-from mode_imitation.plots.legend import legend_columns
-from mode_imitation.plots.scene import Limits, draw_scale, prepare_axes
+from mode_imitation.plots.layout import columns_that_fit
+from mode_imitation.plots.scene import Limits, beyond, draw_arena, draw_scale, map_limits, positions_of, prepare_axes
 
 WIDTH = 11.0
 """Inches."""
@@ -44,12 +44,16 @@ class _Group:
     color: str
     episodes: list[Episode]
 
+    @property
+    def placed(self) -> list[Episode]:
+        return [episode for episode in self.episodes if episode.positions is not None]
+
 
 def plot_overview(dataset: Dataset, *, time_step: float | None = None) -> Figure:
     """Positions by expert, and the distributions of return, goals, cost, length, speed and action.
 
-    What the data lacks is left out; a line under the title says what and why. Each picture of positions has its own
-    scale, given by a bar and by the arena, because one expert may leave the arena by its tenfold.
+    What the data lacks is left out; a line under the title says what and why. The pictures of positions have one scale:
+    they show the arena, and say how much of the time was spent beyond.
 
     Args:
         dataset: anything with a name and episodes.
@@ -63,69 +67,65 @@ def plot_overview(dataset: Dataset, *, time_step: float | None = None) -> Figure
     if not episodes:
         raise UserError(f"dataset {dataset.name!r} has no episodes; there is nothing to draw")
     time_step = time_step or getattr(dataset, "metadata", {}).get("time_step")
-    groups = _groups(episodes)
-    with_positions = [g for g in groups if any(e.positions is not None for e in g.episodes)]
+    names = list(dict.fromkeys(episode.expert for episode in episodes))
+    known = [name for name in names if name is not None]
+    groups = [
+        _Group(name or UNLABELLED, look.expert_color(name, known), [e for e in episodes if e.expert == name])
+        for name in names
+    ]
+    with_positions = [group for group in groups if group.placed]
     histograms, missing = _histograms(groups, time_step)
     if not with_positions:
         missing.insert(0, "positions")
     map_columns = max(len(with_positions) if len(with_positions) <= 6 else -(-len(with_positions) // 2), 1)
-    map_rows = -(-len(with_positions) // map_columns)
+    map_rows, histogram_rows = -(-len(with_positions) // map_columns), -(-len(histograms) // 4)
     row_height = 0.95 + 0.28 * max(len(groups), 3)
-    heights = [0.72, map_rows * WIDTH / max(map_columns, 3), -(-len(histograms) // 4) * row_height]
+    heights = [0.72, max(map_rows * WIDTH / max(map_columns, 3), 0.01), histogram_rows * row_height]
     figure = look.new_figure(WIDTH, sum(heights), layout="constrained")
     with look.style():
-        figure.get_layout_engine().set(w_pad=0.09, h_pad=0.06)  # pyright: ignore
-        parts = figure.add_gridspec(3, 1, height_ratios=[max(height, 0.01) for height in heights])
-        _draw_heading(figure, dataset.name, episodes, missing, groups, sum(heights))
+        parts = figure.add_gridspec(3, 1, height_ratios=heights)
+        summary = f"{len(episodes):,} episodes, {sum(map(len, episodes)):,} steps"
+        summary += f" · not in this data: {', '.join(missing)}" if missing else ""
+        _draw_heading(figure, dataset.name, summary, groups)
         if with_positions:
-            maps = figure.add_subfigure(parts[1]).subplots(map_rows, map_columns, squeeze=False).ravel()
-            for ax, group in zip(maps, with_positions, strict=False):
-                _draw_positions(ax, group)
-            for ax in maps[len(with_positions) :]:
-                ax.set_axis_off()
-        axes = figure.add_subfigure(parts[2]).subplots(-(-len(histograms) // 4), 4, squeeze=False).ravel()
-        for ax, draw in zip(axes, histograms, strict=False):
+            paths = [positions_of(episode) for group in with_positions for episode in group.placed]
+            arena = next((e.scene.arena for group in with_positions for e in group.placed if e.scene), None)
+            limits = map_limits(np.concatenate(paths), arena)
+            axes = _subplots(figure, parts[1], map_rows, map_columns, len(with_positions))
+            for ax, group in zip(axes, with_positions, strict=True):
+                _draw_positions(ax, group, limits, arena)
+        for ax, draw in zip(_subplots(figure, parts[2], histogram_rows, 4, len(histograms)), histograms, strict=True):
             draw(ax)
-        for ax in axes[len(histograms) :]:
-            ax.set_axis_off()
     return figure
 
 
-def _draw_heading(
-    figure: Figure, name: str, episodes: list[Episode], missing: list[str], groups: list[_Group], height: float
-) -> None:
+def _subplots(figure: Figure, part: Any, rows: int, columns: int, n: int) -> list[Axes]:
+    """`n` axes in a part of the figure, the others of the grid blank."""
+    axes = figure.add_subfigure(part).subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[n:]:
+        ax.set_axis_off()
+    return list(axes[:n])
+
+
+def _draw_heading(figure: Figure, name: str, summary: str, groups: list[_Group]) -> None:
     """Name, size, what is not there, and which colour is whose; in inches from the top."""
+    height = figure.get_figheight()
     figure.text(0.012, 1 - 0.22 / height, name, fontsize=13, fontweight="bold", va="center")
-    summary = f"{len(episodes):,} episodes, {sum(map(len, episodes)):,} steps"
-    if missing:
-        summary += f" · not in this data: {', '.join(missing)}"
     figure.text(0.012, 1 - 0.5 / height, summary, fontsize=9, color=look.FAINT, va="center")
     if len(groups) > 1 or groups[0].label != UNLABELLED:
         handles = [Patch(color=group.color, label=group.label) for group in groups]
-        figure.legend(
-            handles=handles,
-            loc="upper right",
-            bbox_to_anchor=(0.995, 1 - 0.06 / height),
-            ncols=legend_columns(handles, 6.2),
-            handlelength=1.1,
-            columnspacing=1.3,
-        ).set_in_layout(False)
-
-
-def _groups(episodes: list[Episode]) -> list[_Group]:
-    names = list(dict.fromkeys(episode.expert for episode in episodes))
-    known = [name for name in names if name is not None]
-    return [
-        _Group(name or UNLABELLED, look.expert_color(name, known), [e for e in episodes if e.expert == name])
-        for name in names
-    ]
+        place = {"loc": "upper right", "bbox_to_anchor": (0.995, 1 - 0.06 / height)}
+        legend = figure.legend(
+            handles=handles, ncols=columns_that_fit(handles, 6.2), handlelength=1.1, columnspacing=1.3, **place
+        )
+        legend.set_in_layout(False)
 
 
 def _histograms(groups: list[_Group], time_step: float | None) -> tuple[list[Callable[[Axes], None]], list[str]]:
     """What can be drawn, as functions of the axes, and the names of what cannot."""
     drawn: list[Callable[[Axes], None]] = []
-    missing: list[str] = []
     everything = [episode for group in groups for episode in group.episodes]
+    missing = [] if any(episode.expert for episode in everything) else ["expert labels"]
 
     def add(title: str, unit: str, value: Callable[[Episode], np.ndarray | float | None]) -> None:
         """`value` gives a number or rows of an episode, or None for what it lacks."""
@@ -133,15 +133,22 @@ def _histograms(groups: list[_Group], time_step: float | None) -> tuple[list[Cal
         if any(part is None for parts in found for part in parts):
             missing.append(title)
             return
-        values = [_sample([np.atleast_1d(np.asarray(part)) for part in parts]) for parts in found]
+        rows = [np.concatenate([np.atleast_1d(np.asarray(part, np.float64)) for part in parts]) for parts in found]
+        values = [part[:: -(-len(part) // MOST_STEPS)] for part in rows]
         drawn.append(lambda ax: _draw_rows(ax, groups, values, title, unit))
 
-    if not any(episode.expert for episode in everything):
-        missing.append("expert labels")
-    add("return", "sum of rewards", lambda e: None if e.rewards is None else float(np.sum(e.rewards)))
-    add("goals", "reached in an episode", lambda e: None if e.goals_met is None else float(np.sum(e.goals_met)))
-    add("cost", "sum over an episode", lambda e: None if e.costs is None else float(np.sum(e.costs)))
-    add("speed", "metres per step" if time_step is None else "m/s", lambda e: _speeds(e, time_step))
+    def total(name: str) -> Callable[[Episode], float | None]:
+        return lambda e: None if getattr(e, name) is None else float(np.sum(getattr(e, name)))
+
+    def speeds(episode: Episode) -> np.ndarray | None:
+        if episode.positions is None:
+            return None
+        return np.linalg.norm(np.diff(episode.positions, axis=0), axis=1) / (time_step or 1.0)
+
+    add("return", "sum of rewards", total("rewards"))
+    add("goals", "reached in an episode", total("goals_met"))
+    add("cost", "sum over an episode", total("costs"))
+    add("speed", "metres per step" if time_step is None else "m/s", speeds)
     n_actions = everything[0].actions.shape[1]
     for dim in range(min(n_actions, MOST_ACTIONS)):
         more = f", {n_actions - MOST_ACTIONS} more not shown" if dim + 1 == MOST_ACTIONS < n_actions else ""
@@ -150,60 +157,28 @@ def _histograms(groups: list[_Group], time_step: float | None) -> tuple[list[Cal
     return drawn, missing
 
 
-def _sample(parts: list[np.ndarray]) -> np.ndarray:
-    """At most MOST_STEPS rows, evenly spread."""
-    rows = np.concatenate(parts)
-    return rows[:: -(-len(rows) // MOST_STEPS)] if len(rows) > MOST_STEPS else rows
-
-
-def _speeds(episode: Episode, time_step: float | None) -> np.ndarray | None:
-    if episode.positions is None:
-        return None
-    return np.linalg.norm(np.diff(episode.positions, axis=0), axis=1) / (time_step or 1.0)
-
-
-def _draw_positions(ax: Axes, group: _Group) -> None:
-    episodes = [episode for episode in group.episodes if episode.positions is not None]
-    shown = episodes[:: -(-len(episodes) // MOST_PATHS)]
-    paths = [np.asarray(episode.positions, np.float64) for episode in shown]
-    arenas = [np.array(episode.scene.arena) for episode in episodes if episode.scene is not None]
-    points = np.concatenate([*paths, *[np.reshape(arena, (2, 2)) for arena in arenas]])
-    low, high = points.min(axis=0), points.max(axis=0)
-    half = 0.57 * max(float((high - low).max()), 1e-3)
-    x, y = (low + high) / 2
-    limits: Limits = (float(x - half), float(y - half), float(x + half), float(y + half))
+def _draw_positions(ax: Axes, group: _Group, limits: Limits, arena: Limits | None) -> None:
+    paths = [positions_of(episode) for episode in group.placed]
+    shown = paths[:: -(-len(paths) // MOST_PATHS)]
     prepare_axes(ax, limits, title=group.label)
     ax.spines["top"].set(color=group.color, linewidth=3)
-    if arenas:
-        x_min, y_min, x_max, y_max = arenas[0]
-        arena = Rectangle(
-            (x_min, y_min),
-            x_max - x_min,
-            y_max - y_min,
-            fc=look.GROUND,
-            ec=look.FAINT,
-            lw=0.9,
-            ls=(0, (3, 2)),
-            zorder=0,
-        )
-        ax.add_patch(arena)
-    alpha = float(np.clip(6 / len(paths), 0.12, 0.7))
-    ax.add_collection(LineCollection(paths, colors=group.color, lw=0.8, alpha=alpha), autolim=False)
-    starts = np.array([path[0] for path in paths])
+    if arena is not None:
+        draw_arena(ax, arena, ec=look.FAINT, ls=(0, (3, 2)))
+    alpha = float(np.clip(6 / len(shown), 0.12, 0.7))
+    ax.add_collection(LineCollection(shown, colors=group.color, lw=0.8, alpha=alpha), autolim=False)
+    starts = np.array([path[0] for path in shown])
     ax.plot(*starts.T, ls="", marker=".", ms=2.5, color=look.INK, alpha=0.5)
     draw_scale(ax, limits)
-    count = (
-        f"{len(group.episodes):,} episodes"
-        if len(shown) == len(episodes)
-        else (f"{len(shown)} of {len(episodes):,} episodes")
-    )
-    ax.set_xlabel(count, fontsize=8, color=look.FAINT, loc="left", labelpad=3)
+    few = "" if len(shown) == len(paths) else f"{len(shown)} of "
+    text = f"{few}{len(group.episodes):,} episodes{beyond(paths, limits)}"
+    look.caption(ax, look.wrapped(text, WIDTH / 4.5, 8.5, bold=False))
 
 
 def _draw_rows(ax: Axes, groups: list[_Group], values: list[np.ndarray], title: str, unit: str) -> None:
     """One histogram a group, each on its own line over common bins, with its mean at the right."""
-    finite = [v[np.isfinite(v)].astype(np.float64) for v in values]
+    finite = [part[np.isfinite(part)] for part in values]
     bins = _bins(np.concatenate(finite))
+    beside: dict[str, Any] = {"va": "bottom", "transform": ax.get_yaxis_transform()}
     for row, (group, part) in enumerate(zip(groups, finite, strict=True)):
         base = len(groups) - 1 - row
         ax.axhline(base, color=look.RULE, lw=0.6, zorder=0)
@@ -213,21 +188,14 @@ def _draw_rows(ax: Axes, groups: list[_Group], values: list[np.ndarray], title: 
         heights = base + 0.82 * counts / counts.max()
         ax.stairs(heights, bins, baseline=base, fill=True, color=group.color, alpha=0.3)
         ax.stairs(heights, bins, baseline=base, color=group.color, lw=1.2)
-        ax.text(
-            1.02,
-            base + 0.1,
-            _mean_text(part, bins),
-            transform=ax.get_yaxis_transform(),
-            fontsize=8,
-            color=look.INK,
-            va="bottom",
-        )
-    ax.text(1.02, 1.02, "mean", transform=ax.transAxes, fontsize=7, color=look.FAINT, va="bottom")
+        ax.text(1.02, base + 0.1, _mean_text(part, bins), fontsize=8, color=look.INK, **beside)
+    ax.text(1.02, 1.02 * len(groups), "mean", fontsize=7, color=look.FAINT, **beside)
     ax.set_title(title, loc="left", fontsize=9.5)
     ax.set_xlabel(unit, fontsize=8, color=look.FAINT)
     ax.set_yticks([])
     ax.spines["left"].set_visible(False)
     ax.set_ylim(0, len(groups))
+    ax.ticklabel_format(useOffset=False)
     ax.xaxis.set_major_locator(look.ticks(5, integer=bool(np.all(bins == np.round(bins * 2) / 2))))
 
 

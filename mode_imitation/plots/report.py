@@ -1,7 +1,8 @@
 """Figures of the mode report: modes beside experts, confusion, shares, distances between codes."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,11 +19,8 @@ def mode_colors(report: Mapping[str, Any]) -> dict[int, str]:
 
 def expert_colors(report: Mapping[str, Any]) -> dict[str, str]:
     """The colour of each expert beside the modes: that of the first mode that matches it, grey where none does."""
-    colors: dict[str, str] = {}
-    for entry in report["modes"]:
-        if entry.get("expert") is not None:
-            colors.setdefault(entry["expert"], look.mode_color(int(entry["mode"])))
-    return {name: colors.get(name, look.UNLABELLED) for name in report.get("experts") or {}}
+    matched = {entry.get("expert"): look.mode_color(int(entry["mode"])) for entry in reversed(report["modes"])}
+    return {name: matched.get(name, look.UNLABELLED) for name in report.get("experts") or {}}
 
 
 def plot_mode_bars(
@@ -42,25 +40,20 @@ def plot_mode_bars(
     rows = _bar_rows(report)
     if not rows:
         raise UserError("the report has neither modes nor experts; run the evaluation first")
-    shown = [metric for metric in metrics if any(_interval(values, metric) for _, _, _, values in rows)]
+    shown = [metric for metric in metrics if any(row.bar(metric) for row in rows)]
     if not shown:
         raise UserError(f"the report has none of {', '.join(metrics)}; run the evaluation with a simulator installed")
-    columns = min(len(shown), 3)
-    lines = -(-len(shown) // columns)
-    height = lines * max(0.65 + 0.27 * len(rows), 1.2) + (0.35 if title else 0)
-    figure = look.new_figure(2.2 + 2.6 * columns, height, title=title)
+    # A gap before each expert.
+    places = np.cumsum([1 + 0.45 * (row.is_expert and index > 0) for index, row in enumerate(rows)])
     with look.style():
-        axes = figure.subplots(lines, columns, sharey=True, squeeze=False)
-        y = _bar_places(rows)
-        for ax, metric in zip(axes.flat, shown, strict=False):
-            _draw_bars(ax, rows, y, metric)
-        for ax in axes.flat[len(shown) :]:
-            ax.remove()
-        for ax in axes[:, 0]:
-            ax.set_yticks(y, [label for label, _, _, _ in rows], fontsize=8.5)
-            for tick, (_, is_expert, _, _) in zip(ax.get_yticklabels(), rows, strict=True):
-                tick.set(color=look.INK, fontweight="bold" if is_expert else "normal")
-        axes[0, 0].set_ylim(y[-1] + 0.6, -0.6)
+        height = max(0.55 + 0.27 * len(rows), 1.2)
+        figure, axes = look.small_axes(len(shown), 2.7, height, columns=3, title=title, margin=1.6, sharey=True)
+        for ax, metric in zip(axes, shown, strict=True):
+            look.draw_bars(ax, places, [row.bar(metric) or look.Bar(0, "not known", row.color) for row in rows])
+            ax.set_title(look.figure_name(metric), loc="left")
+            ax.set_yticks(places, [row.label for row in rows], fontsize=8.5)
+            for tick, row in zip(ax.get_yticklabels(), rows, strict=False):
+                tick.set(color=look.INK, fontweight="bold" if row.is_expert else "normal")
     return figure
 
 
@@ -70,18 +63,16 @@ def plot_confusion(
     experts: Sequence[str],
     *,
     modes: Sequence[int] | None = None,
-    normalize: Literal["expert", "mode"] = "expert",
     unit: str = "windows",
     title: str | None = None,
 ) -> Axes:
-    """Which mode took which expert's data: each cell a share and a count.
+    """Which mode took which expert's data: each cell a share of the expert's and a count.
 
     Args:
         ax: where to draw.
         counts: (K, E) windows or episodes of expert e given to mode k.
         experts: E names.
         modes: K numbers; 0 .. K-1 where None.
-        normalize: the shares sum to 1 over an expert's column or over a mode's row.
         unit: what is counted.
         title: over the axes.
 
@@ -92,26 +83,24 @@ def plot_confusion(
     modes = list(range(len(counts))) if modes is None else list(modes)
     if counts.shape != (len(modes), len(experts)):
         raise ValueError(f"counts has shape {counts.shape} for {len(modes)} modes and {len(experts)} experts")
-    totals = counts.sum(axis=0 if normalize == "expert" else 1, keepdims=True)
+    totals = counts.sum(axis=0, keepdims=True)
     shares = np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
     with look.style():
         look.draw_heat(ax, shares)
         for (i, j), share in np.ndenumerate(shares):
-            ink = look.ink_on(look.SHADES(share)[:3])
             if counts[i, j]:
-                _write_cell(ax, j, i, _percent(share), f"{counts[i, j]:,.0f}", ink)
+                # Two lines about the middle of a cell, apart by points, whatever the size of the cell.
+                looks: dict[str, Any] = {"ha": "center", "va": "center", "color": look.ink_on(look.SHADES(share)[:3])}
+                looks |= {"xy": (j, i), "textcoords": "offset points"}
+                ax.annotate(_percent(share), xytext=(0, 4), fontsize=9.5, fontweight="bold", **looks)
+                ax.annotate(f"{counts[i, j]:,.0f}", xytext=(0, -7), fontsize=7, **looks)
         long = max(map(len, experts)) > 11 and len(experts) > 3
-        ax.set_xticks(
-            range(len(experts)),
-            [name.replace("_", " " if long else "_") for name in experts],
-            color=look.INK,
-            rotation=28 if long else 0,
-            ha="right" if long else "center",
-        )
+        names = [name.replace("_", " ") for name in experts] if long else experts
+        turned = {"rotation": 28 * long, "ha": "right" if long else "center"}
+        ax.set_xticks(range(len(experts)), names, color=look.INK, **turned)
         ax.set_yticks(range(len(modes)), [f"mode {mode}" for mode in modes], color=look.INK)
-        per = "each expert's" if normalize == "expert" else "each mode's"
-        ax.set_xlabel(f"share of {per} {unit}", color=look.FAINT, fontsize=8.5)
-        ax.set_title(title or "", loc="left")
+        look.caption(ax, f"share of each expert's {unit}")
+        ax.set_title(title or "", loc="left", color=look.INK)
     return ax
 
 
@@ -123,104 +112,65 @@ def plot_mode_shares(
     Args:
         ax: where to draw.
         shares: (K,) summing to 1.
-        descriptions: K sentences, written behind the bars.
+        descriptions: K sentences, written beside the bars.
         title: over the axes.
     """
+    y = np.arange(len(shares))
     with look.style():
-        look.dress(ax)
-        y = np.arange(len(shares))
-        ax.barh(y, shares, color=[look.mode_color(mode) for mode in range(len(shares))], height=0.62)
-        for mode, share in enumerate(shares):
-            text = f"{share:.0%}" if share > 0 else "pruned"
-            if descriptions is not None and share > 0:
-                text += f"  {descriptions[mode]}"
-            ax.text(share + 0.012, mode, text, va="center", fontsize=8.5, color=look.INK if share > 0 else look.FAINT)
+        look.draw_bars(ax, y, [look.Bar(share, "", look.mode_color(mode)) for mode, share in enumerate(shares)])
+        for mode, (share, text) in enumerate(zip(shares, descriptions or [""] * len(shares), strict=True)):
+            place, ink = ax.get_yaxis_transform(), look.INK if share > 0 else look.FAINT
+            told = f"{share:.0%}  {text}".rstrip() if share > 0 else "pruned"
+            ax.text(1.03, mode, told, transform=place, va="center", fontsize=8.5, color=ink)  # beside the axis
         ax.set_yticks(y, [f"mode {mode}" for mode in range(len(shares))], color=look.INK)
-        ax.tick_params(axis="y", length=0)
-        ax.set_ylim(len(shares) - 0.4, -0.6)
-        longest = max((len(text) for text in descriptions), default=0) if descriptions is not None else 0
-        ax.set_xlim(0, max(max(shares) * (1.25 + 0.035 * longest), 0.1))
-        ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-        ax.set_xticks([tick for tick in (0, 0.25, 0.5, 0.75, 1) if tick <= 1.1 * max(shares) or tick < 0.5])
-        ax.set_xlabel("share of the data", fontsize=8.5, color=look.FAINT)
-        ax.set_title(title or "", loc="left")
+        ax.set_xlim(0, 1)
+        ax.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"])
+        look.caption(ax, "share of the data")
+        ax.set_title(title or "", loc="left", color=look.INK)
     return ax
 
 
-_Row = tuple[str, bool, str, Mapping[str, Any]]
-"""Label, whether it is an expert, its colour, its metrics."""
+@dataclass(frozen=True)
+class _Row:
+    """An expert or a mode, and its figures."""
+
+    label: str
+    color: str
+    values: Mapping[str, Any]
+    is_expert: bool
+
+    def bar(self, metric: str) -> look.Bar | None:
+        """None where it is not known."""
+        entry = self.values.get(metric) or {}
+        if entry.get("mean") is None:
+            return None
+        low, mean, high = (
+            float(entry["mean"] if entry.get(end) is None else entry[end]) for end in ("low", "mean", "high")
+        )
+        known = np.isfinite([low, mean, high]).all()
+        return look.Bar(mean, _figure(mean), self.color, (low, high), self.is_expert) if known else None
 
 
 def _bar_rows(report: Mapping[str, Any]) -> list[_Row]:
-    experts = report.get("experts") or {}
-    colors, shades = mode_colors(report), expert_colors(report)
-    rows: list[_Row] = []
-
-    def add_modes(name: str | None) -> None:
+    """Every expert with the modes below that match it, then the modes that match none."""
+    experts, shades = report.get("experts") or {}, expert_colors(report)
+    rows = []
+    for name in [*experts, None]:
+        if name is not None:
+            rows.append(_Row(name, shades[name], experts[name], True))
         for entry in report["modes"]:
-            expert = entry.get("expert")
-            if expert == name or (name is None and expert not in experts):
+            if (entry.get("expert") if entry.get("expert") in experts else None) == name:
                 share = entry.get("share")
                 label = f"mode {entry['mode']}" + (f" ({share:.0%} of data)" if share is not None else "")
-                rows.append((label, False, colors[int(entry["mode"])], entry))
-
-    for name, values in experts.items():
-        rows.append((name, True, shades[name], values))
-        add_modes(name)
-    add_modes(None)
+                rows.append(_Row(label, look.mode_color(int(entry["mode"])), entry, False))
     return rows
-
-
-def _bar_places(rows: Sequence[_Row]) -> np.ndarray:
-    """(rows,) heights downwards, with a gap before each expert."""
-    gaps = np.cumsum([0.45 * (is_expert and i > 0) for i, (_, is_expert, _, _) in enumerate(rows)])
-    return np.arange(len(rows)) + gaps
-
-
-def _draw_bars(ax: Axes, rows: Sequence[_Row], y: np.ndarray, metric: str) -> None:
-    ends = [interval for _, _, _, values in rows if (interval := _interval(values, metric))]
-    top = max([abs(end) for interval in ends for end in interval] + [1e-9])
-    for place, (_, is_expert, color, values) in zip(y, rows, strict=True):
-        interval = _interval(values, metric)
-        if interval is None:
-            ax.text(0, place, " not known", va="center", fontsize=8, color=look.FAINT)
-            continue
-        mean, low, high = interval
-        fill: dict[str, Any] = (
-            {"color": look.lighter(color, 0.65), "edgecolor": color} if is_expert else {"color": color}
-        )
-        ax.barh(place, mean, height=0.72, lw=1.0, **fill)
-        ax.plot([low, high], [place, place], color=look.INK, lw=1.3, solid_capstyle="butt")
-        x, side = (max(high, 0) + 0.025 * top, "left") if mean >= 0 else (min(low, 0) - 0.025 * top, "right")
-        ax.text(x, place, _figure(mean), va="center", ha=side, fontsize=8, color=look.INK)
-    low = min([end for interval in ends for end in interval] + [0.0])
-    ax.set_xlim(1.35 * low if low < 0 else 0, 1.2 * top)
-    ax.axvline(0, color=look.RULE, lw=0.8)
-    ax.xaxis.set_major_locator(look.ticks(4))
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    ax.grid(axis="x")
-    ax.set_title(metric.replace("_", " "), loc="left")
-
-
-def _interval(values: Mapping[str, Any], metric: str) -> tuple[float, float, float] | None:
-    """(mean, low, high), or None where it is not known."""
-    entry = values.get(metric)
-    if not entry or entry.get("mean") is None:
-        return None
-    mean = float(entry["mean"])
-    ends = [float(entry[end]) if entry.get(end) is not None else mean for end in ("low", "high")]
-    return (mean, ends[0], ends[1]) if np.isfinite([mean, *ends]).all() else None
 
 
 def _figure(value: float) -> str:
     """As many digits as tell modes apart: 10.9, 0.05, but 0.998."""
     size = abs(value)
-    if size >= 100 or size == 0:
-        return f"{value:.0f}"
-    if size >= 2:
-        return f"{value:.1f}"
-    return f"{value:.3f}" if 0.98 < size < 1.02 else f"{value:.2f}"
+    digits = 0 if size >= 100 or size == 0 else 1 if size >= 2 else 3 if 0.98 < size < 1.02 else 2
+    return f"{value:.{digits}f}"
 
 
 def _percent(share: float) -> str:
@@ -228,10 +178,3 @@ def _percent(share: float) -> str:
     if 0.005 <= share <= 0.995 or share in (0, 1):
         return f"{share:.0%}"
     return "<0.1%" if share < 0.001 else ">99.9%" if share > 0.999 else f"{share:.1%}"
-
-
-def _write_cell(ax: Axes, x: float, y: float, large: str, small: str, ink: str) -> None:
-    """Two lines about the middle of a cell, apart by points, whatever the size of the cell."""
-    common: dict[str, Any] = {"xy": (x, y), "textcoords": "offset points", "ha": "center", "va": "center", "color": ink}
-    ax.annotate(large, xytext=(0, 4), fontsize=9.5, fontweight="bold", **common)
-    ax.annotate(small, xytext=(0, -7), fontsize=7, **common)

@@ -6,8 +6,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib import patheffects
 from matplotlib.axes import Axes
-from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Circle, Patch, Rectangle
 
 from mode_imitation.data.episodes import Episode, Scene
 from mode_imitation.errors import UserError
@@ -52,14 +51,6 @@ def n_goals_reached(episode: Episode) -> int:
     return max(len(episode.scene.goals) - 1, 0) if episode.scene is not None else 0
 
 
-def center_of(episode: Episode) -> np.ndarray:
-    """(2,) centre of the arena, or the start where there is no scene."""
-    if episode.scene is None:
-        return positions_of(episode)[0]
-    x_min, y_min, x_max, y_max = episode.scene.arena
-    return np.array([(x_min + x_max) / 2, (y_min + y_max) / 2])
-
-
 def limits_of(view: View, episodes: Sequence[Episode]) -> Limits:
     """One square view for all the episodes.
 
@@ -68,122 +59,102 @@ def limits_of(view: View, episodes: Sequence[Episode]) -> Limits:
     """
     if not isinstance(view, str):
         return view
-    arenas = [np.reshape(episode.scene.arena, (2, 2)) for episode in episodes if episode.scene is not None]
+    scenes = [episode.scene for episode in episodes if episode.scene is not None]
     paths = [positions_of(episode) for episode in episodes]
+    arenas = [np.reshape(scene.arena, (2, 2)) for scene in scenes]
     if view == "all" or not arenas:
-        discs = [
-            episode.scene.goals + sign * episode.scene.goal_radius
-            for episode in episodes
-            if episode.scene is not None
-            for sign in (-1, 1)
-        ]
-        middle, half = _square(np.concatenate(arenas + paths + discs))
-        half *= 1.12
-    else:
-        middle, half = _square(np.concatenate(arenas))
-        widest = half * (1 + 2 * WIDEST_MARGIN)
-        reaches = [float(np.abs(path - middle).max()) * 1.03 for path in paths]
-        half = max([half * (1 + 2 * ARENA_MARGIN), *[reach for reach in reaches if reach <= widest]])
-    return (float(middle[0] - half), float(middle[1] - half), float(middle[0] + half), float(middle[1] + half))
+        discs = [scene.goals + sign * scene.goal_radius for scene in scenes for sign in (-1, 1)]
+        return square_about(np.concatenate(arenas + paths + discs), 0.06)
+    arena = np.concatenate(arenas)
+    low, high = arena.min(axis=0), arena.max(axis=0)
+    side = float((high - low).max())
+    reaches = [float(np.abs(path - (low + high) / 2).max()) * 1.03 / side - 0.5 for path in paths]
+    return square_about(arena, max([ARENA_MARGIN, *[reach for reach in reaches if reach <= WIDEST_MARGIN]]))
 
 
-def _square(points: np.ndarray) -> tuple[np.ndarray, float]:
-    """Middle and half the side of the smallest upright square about the points."""
+def square_about(points: np.ndarray, margin: float) -> Limits:
+    """The smallest upright square about (N, 2) points, with a margin that is a share of its side."""
     low, high = points.min(axis=0), points.max(axis=0)
-    return (low + high) / 2, max(float((high - low).max()) / 2, 1e-3)
+    half = max(float((high - low).max()) / 2, 1e-3) * (1 + 2 * margin)
+    x, y = ((low + high) / 2).tolist()
+    return (x - half, y - half, x + half, y + half)
+
+
+def map_limits(points: np.ndarray, arena: Limits | None) -> Limits:
+    """What maps of many episodes show, all to one scale: the arena and a margin; without one, 99% of the points."""
+    shown = np.percentile(points, [0.5, 99.5], axis=0) if arena is None else np.reshape(arena, (2, 2))
+    return square_about(shown, ARENA_MARGIN)
+
+
+def beyond(paths: Sequence[np.ndarray], limits: Limits) -> str:
+    """ " · 90% of the time outside", or nothing: of positions (T + 1, 2) each."""
+    points = np.concatenate(paths)
+    share = 1 - float(np.mean(np.all((points >= limits[:2]) & (points <= limits[2:]), axis=1)))
+    return f" · {share:.0%} of the time outside" if share > 0.005 else ""
 
 
 def prepare_axes(ax: Axes, limits: Limits, *, title: str | None = None) -> None:
     """Equal aspect, the given limits, no ticks, a thin frame."""
-    ax.set_aspect("equal", adjustable="box")
-    ax.set_xlim(limits[0], limits[2])
-    ax.set_ylim(limits[1], limits[3])
-    ax.set_xticks([])
-    ax.set_yticks([])
-    for spine in ax.spines.values():
-        spine.set(visible=True, color=look.RULE, linewidth=0.8)
+    ax.set(aspect="equal", xlim=limits[::2], ylim=limits[1::2], xticks=[], yticks=[])
+    for side, spine in ax.spines.items():
+        if side != "top" or spine.get_linewidth() < 3:  # there it may be a strip of colour
+            spine.set(visible=True, color=look.RULE, linewidth=0.8)
     if title:
-        ax.set_title(title, loc="left", fontsize=10, fontweight="bold", pad=5)
+        ax.set_title(title, loc="left", pad=5)
 
 
-def draw_scene(ax: Axes, scene: Scene, n_reached: int, *, n_shown: int | None = None) -> None:
-    """Arena, vases, hazards and goals, each at its true size.
+def draw_arena(ax: Axes, arena: Limits, **looks: Any) -> None:
+    """The region in which layouts are placed."""
+    corner, size = arena[:2], (arena[2] - arena[0], arena[3] - arena[1])
+    _put(ax, Rectangle(corner, *size, **{"fc": look.GROUND, "ec": look.RULE, "lw": 0.8, "zorder": 0, **looks}), "arena")
 
-    Args:
-        ax: prepared axes.
-        scene: what stood there.
-        n_reached: that many goals, from the first on, are drawn as reached, with their number.
-        n_shown: goals drawn in all; all that appeared where None.
-    """
-    x_min, y_min, x_max, y_max = scene.arena
-    arena = Rectangle(
-        (x_min, y_min), x_max - x_min, y_max - y_min, facecolor=look.GROUND, edgecolor=look.RULE, lw=0.8, zorder=0
-    )
-    arena.set_gid("arena")
-    ax.add_patch(arena)
+
+def draw_scene(ax: Axes, scene: Scene) -> None:
+    """Arena, vases and hazards, each at its true size."""
+    draw_arena(ax, scene.arena)
     half = scene.vase_half_width
     for x, y in scene.vases:
         vase = Rectangle((x - half, y - half), 2 * half, 2 * half, facecolor=look.VASE, alpha=0.75, lw=0, zorder=2)
-        vase.set_gid("vase")
-        ax.add_patch(vase)
+        _put(ax, vase, "vase")
+    colors: dict[str, Any] = {"facecolor": (look.HAZARD, 0.45), "edgecolor": (look.HAZARD, 0.9)}
     for x, y in scene.hazards:
-        hazard = Circle(
-            (x, y), scene.hazard_radius, facecolor=(look.HAZARD, 0.45), edgecolor=(look.HAZARD, 0.9), lw=0.8, zorder=2
-        )
-        hazard.set_gid("hazard")
-        ax.add_patch(hazard)
-    draw_goals(ax, scene, n_reached, n_shown=len(scene.goals) if n_shown is None else n_shown)
+        _put(ax, Circle((x, y), scene.hazard_radius, lw=0.8, zorder=2, **colors), "hazard")
 
 
-def draw_goals(ax: Axes, scene: Scene, n_reached: int, *, n_shown: int) -> list[Any]:
-    """Goal discs with their numbers; returns the artists."""
-    artists: list[Any] = []
-    goals = np.asarray(scene.goals, dtype=np.float64)[:n_shown]
-    share_of_view = 2 * scene.goal_radius / np.ptp(ax.get_xlim())
-    number_size = float(np.clip(56 * share_of_view, 0, 9))
-    numbers = _apart(goals, NUMBERS_APART, furthest=0.75 * scene.goal_radius)
-    for index, ((x, y), number) in enumerate(zip(goals, numbers, strict=True)):
-        reached = index < n_reached
-        goal = Circle(
-            (x, y),
-            scene.goal_radius,
-            facecolor=(look.GOAL, 0.17) if reached else "none",
-            edgecolor=(look.GOAL, 0.8 if reached else 1.0),
-            linestyle="-" if reached else (0, (3, 2)),
-            lw=0.8 if reached else 1.4,
-            zorder=1,
-        )
-        goal.set_gid("goal")
-        artists.append(ax.add_patch(goal))
-        if reached and number_size > 3:
-            artists.append(
-                ax.text(
-                    number[0],
-                    number[1],
-                    str(index + 1),
-                    color=look.GOAL,
-                    fontsize=number_size,
-                    fontweight="bold",
-                    ha="center",
-                    va="center",
-                    path_effects=HALO,
-                    clip_on=True,
-                    zorder=9,
-                    gid="goal number",
-                )
-            )
-    return artists
+def draw_goals(ax: Axes, scene: Scene, n_reached: int) -> None:
+    """The goals at their true size: the first `n_reached` of them with the number of their order, others dashed."""
+    goals = np.asarray(scene.goals, dtype=np.float64)
+    number_size = float(np.clip(112 * scene.goal_radius / np.ptp(ax.get_xlim()), 0, 9))
+    places = _apart(goals, NUMBERS_APART, furthest=0.75 * scene.goal_radius)
+    reached: dict[str, Any] = {
+        "facecolor": (look.GOAL, 0.17),
+        "edgecolor": (look.GOAL, 0.8),
+        "lw": 0.8,
+        "linestyle": "-",
+    }
+    waiting: dict[str, Any] = {"facecolor": "none", "edgecolor": look.GOAL, "lw": 1.4, "linestyle": (0, (3, 2))}
+    for index, ((x, y), place) in enumerate(zip(goals, places, strict=True)):
+        looks = reached if index < n_reached else waiting
+        _put(ax, Circle((x, y), scene.goal_radius, zorder=1, **looks), "goal")
+        if index < n_reached and number_size > 3:
+            looks = {"color": look.GOAL, "fontsize": number_size, "fontweight": "bold", "path_effects": HALO}
+            looks |= {"ha": "center", "va": "center", "clip_on": True, "zorder": 9, "gid": "goal number"}
+            ax.text(place[0], place[1], str(index + 1), **looks)
 
 
-def draw_scale(ax: Axes, limits: Limits) -> None:
+def _put(ax: Axes, patch: Patch, name: str) -> None:
+    patch.set_gid(name)
+    ax.add_artist(patch)
+
+
+def draw_scale(ax: Axes, limits: Limits, *, color: str = look.FAINT) -> None:
     """A bar of a round length of metres in the lower left corner."""
     span = limits[2] - limits[0]
     length = max((r for r in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500) if r <= span / 4), default=span / 4)
     x, y = limits[0] + 0.035 * span, limits[1] + 0.035 * span
-    line = Line2D([x, x + length], [y, y], color=look.FAINT, lw=1.4, solid_capstyle="butt", zorder=5)
-    line.set_gid("scale")
-    ax.add_line(line)
-    ax.text(x + length + 0.02 * span, y, f"{length:g} m", color=look.FAINT, fontsize=7.5, va="center", zorder=5)
+    looks: dict[str, Any] = {"color": color, "path_effects": HALO, "zorder": 5}
+    ax.plot([x, x + length], [y, y], lw=1.4, solid_capstyle="butt", gid="scale", **looks)
+    ax.text(x + length + 0.02 * span, y, f"{length:g} m", fontsize=7.5, va="center", **looks)
 
 
 def _apart(points: np.ndarray, distance: float, *, furthest: float) -> np.ndarray:

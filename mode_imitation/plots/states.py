@@ -10,7 +10,6 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.plots import style as look
 from mode_imitation.plots.scene import HALO
 
-AXES = ("state direction 1", "state direction 2")
 MOST_STATES = 20_000
 """States that the directions are found from, evenly over all; more do not turn them visibly."""
 
@@ -52,18 +51,7 @@ def state_directions(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def name_axes(ax: Axes) -> None:
     """Say in the corner of a picture what its axes are; no unit, so no scale."""
-    for x, y, text, angle in ((0.98, 0.02, AXES[0], 0), (0.02, 0.98, AXES[1], 90)):
-        ax.text(
-            x,
-            y,
-            f"{text} \N{RIGHTWARDS ARROW}",
-            transform=ax.transAxes,
-            rotation=angle,
-            ha="left" if angle else "right",
-            va="top" if angle else "bottom",
-            fontsize=7,
-            color=look.FAINT,
-            path_effects=HALO,
-            zorder=9,
-            gid="axis",
-        )
+    for number, (x, y, ha, va) in enumerate([(0.98, 0.02, "right", "bottom"), (0.02, 0.98, "left", "top")]):
+        looks = {"fontsize": 7, "color": look.FAINT, "path_effects": HALO, "zorder": 9, "gid": "axis"}
+        text = f"state direction {number + 1} \N{RIGHTWARDS ARROW}"
+        ax.text(x, y, text, transform=ax.transAxes, rotation=90 * number, ha=ha, va=va, **looks)

@@ -11,8 +11,18 @@ from matplotlib.patches import Rectangle
 from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
 
-LEAST_WIDTH = 4.5
-"""Inches: a grid of one setting still has room for its title."""
+
+def _smallest(gaps: Sequence[float | None]) -> float | None:
+    return min([gap for gap in gaps if gap is not None], default=None)
+
+
+PANELS = (
+    ("cross-fitted NLL,\nbest seed", lambda entry: entry["nll"][0], "{:.3f}"),
+    ("smallest gap of all\nseeds (nats)", lambda entry: _smallest(entry["gaps"]), "{:.2f}"),
+    ("stability between\nseeds", lambda entry: entry["stability"], "{:.2f}"),
+    ("modes found,\nbest seed", lambda entry: entry["n_modes"][0], "{:.0f}"),
+)
+"""Name, the setting's value, how it is written."""
 
 
 def plot_choice(
@@ -33,31 +43,19 @@ def plot_choice(
         raise UserError("no setting of the sweep finished, so there is nothing to draw")
     strides = sorted({entry["stride"] for entry in settings})
     codes = sorted({entry["codes"] for entry in settings})
-    # Name, the setting's value, how it is written, whether low values are the dark ones.
-    panels = [
-        ("cross-fitted NLL", lambda entry: entry["nll"][0], "{:.3f}", True),
-        ("smallest gap (nats)", lambda entry: min([gap for gap in entry["gaps"] if gap is not None], default=None),
-         "{:.2f}", False),
-        ("stability between seeds", lambda entry: entry["stability"], "{:.2f}", False),
-        ("modes found", lambda entry: entry["n_modes"][0], "{:.0f}", False),
-    ]  # fmt: skip
     shown = []
-    for name, value, pattern, low_is_dark in panels:
+    for name, value, pattern in PANELS:
         values = np.full((len(strides), len(codes)), np.nan)
         for entry in settings:
-            found = value(entry)
-            if found is not None:
+            if (found := value(entry)) is not None:
                 values[strides.index(entry["stride"]), codes.index(entry["codes"])] = found
         if np.isfinite(values).any():
-            shown.append((name, values, pattern, low_is_dark))
-    width, height = max(2.4, 0.66 * len(codes) + 0.8) * len(shown), 0.4 * len(strides) + 1.0
-    figure = look.new_figure(
-        max(width, LEAST_WIDTH), height + (0.35 if title else 0), layout="constrained", title=title
-    )
+            shown.append((name, values, pattern))
     with look.style():
-        axes = figure.subplots(1, len(shown), squeeze=False)[0]
-        for ax, (name, values, pattern, low_is_dark) in zip(axes, shown, strict=True):
-            heat_map(ax, values, pattern, low_is_dark=low_is_dark)
+        width, height = max(2.0, 0.6 * len(codes) + 0.5), 0.4 * len(strides) + 1.0
+        figure, axes = look.small_axes(len(shown), width, height, margin=0.5, title=title, sharey=True)
+        for ax, (name, values, pattern) in zip(axes, shown, strict=True):
+            _heat_map(ax, values, pattern, low_is_dark="NLL" in name)
             ax.set_title(name, loc="left", fontsize=9.5)
             ax.set_xticks(range(len(codes)), [f"{k}" for k in codes])
             ax.set_yticks(range(len(strides)), [f"{stride}" for stride in strides])
@@ -69,15 +67,13 @@ def plot_choice(
     return figure
 
 
-def heat_map(ax: Axes, values: np.ndarray, pattern: str | None, *, low_is_dark: bool = False) -> None:
-    """Squares with pale gaps; with a pattern each is written into, and the colours span the values."""
-    low, high = (np.nanmin(values), np.nanmax(values)) if pattern else (0.0, 1.0)
-    depth = (values - low) / (high - low) if high > low else np.zeros(values.shape)
-    if pattern:
-        depth = 0.75 * (1 - depth if low_is_dark and high > low else depth)
+def _heat_map(ax: Axes, values: np.ndarray, pattern: str, *, low_is_dark: bool) -> None:
+    """Squares whose colours span the values, each with its value written into it."""
+    low, high = np.nanmin(values), np.nanmax(values)
+    depth = 0.75 * (values - low) / max(high - low, 1e-12)
+    depth = 0.75 - depth if low_is_dark and high > low else depth
     look.draw_heat(ax, depth)
-    if pattern:
-        for (i, j), value in np.ndenumerate(values):
-            known = bool(np.isfinite(value))
-            text, ink = (pattern.format(value), look.ink_on(look.SHADES(depth[i, j])[:3])) if known else ("-", look.INK)
-            ax.text(j, i, text, ha="center", va="center", fontsize=8, color=ink)
+    for (i, j), value in np.ndenumerate(values):
+        known = bool(np.isfinite(value))
+        ink = look.ink_on(look.SHADES(depth[i, j])[:3]) if known else look.INK
+        ax.text(j, i, pattern.format(value) if known else "-", ha="center", va="center", fontsize=8, color=ink)

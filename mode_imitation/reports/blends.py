@@ -11,7 +11,6 @@ from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.closed_loop import PolicyController, drive_policy
 from mode_imitation.reports.motion import column
 from mode_imitation.reports.statistics import bootstrap
-from mode_imitation.steering.known_contexts import blended
 from mode_imitation.steering.policy import Policy
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def drive_blend(
         progress: advanced by steps.
     """
     first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
-    contexts = blended(first, second, np.asarray(weights, dtype=np.float64))  # (W, K)
+    contexts = first + np.outer(weights, second - first)  # (W, K)
     controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
     drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
     figures: dict[str, list[dict[str, float]] | None] = {}

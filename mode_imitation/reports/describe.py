@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from mode_imitation.reports.motion import Motion, means
+
 Figures = Mapping[str, float | None]
 """Mean figures of one mode, as `motion.means` returns them."""
 
@@ -43,6 +45,12 @@ def describe_modes(modes: Sequence[Figures]) -> list[str]:
     kinds = [_kind(figures) for figures in modes]
     sentences = [_with_manner(index, kinds, modes) for index in range(len(modes))]
     return [_with_contrast(index, sentences, modes) for index in range(len(modes))]
+
+
+def with_description(what: str, motions: Sequence[Motion]) -> str:
+    """ "mode 0: seeks goals", where the motions of its drives tell; else only what it is."""
+    sentence = describe_modes([means(motions)])[0]
+    return what if sentence == UNKNOWN else f"{what}: {sentence}"
 
 
 def _kind(figures: Figures) -> str:

@@ -12,6 +12,8 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
 from mode_imitation.reports.closed_loop import UNKNOWN_LENGTH, Drive, PolicyController, drive_policy, figures_of
+from mode_imitation.reports.describe import with_description
+from mode_imitation.reports.layouts import layout_name
 from mode_imitation.reports.markdown import cell, table
 from mode_imitation.reports.statistics import Interval
 from mode_imitation.steering.policy import Policy
@@ -33,12 +35,14 @@ class Drives:
     what: str
     """Who drove: "mode 1"."""
     env_id: str
+    """Where."""
     drives: list[Drive]
     figures: dict[str, Interval]
     """Mean and 95% interval over the episodes, of what the world tells: return, length, success, cost, goals, ..."""
 
     @property
     def episodes(self) -> list[Episode]:
+        """One for each seed, in their order."""
         return [drive.episode for drive in self.drives]
 
     def __len__(self) -> int:
@@ -58,8 +62,12 @@ class Drives:
         """Draw the first episodes: from above where there are positions, else the two widest directions of states."""
         from mode_imitation.plots import Panel, plot_panels, save_figure
 
-        panels = [Panel(title=f"seed {episode.layout_seed}", episode=episode) for episode in self.episodes[:DRAWN]]
-        return save_figure(plot_panels(panels, title=self.what), Path(path))
+        panels = [
+            Panel(title=layout_name(one.layout_seed, laid_out=one.scene is not None), episode=one)
+            for one in self.episodes[:DRAWN]
+        ]
+        title = with_description(self.what, [drive.motion for drive in self.drives])
+        return save_figure(plot_panels(panels, title=title), Path(path))
 
 
 def rollout(

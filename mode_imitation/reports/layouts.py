@@ -33,6 +33,18 @@ def held_out_layouts(n: int, block: str = "report") -> list[int]:
     return list(range(BLOCKS[block], BLOCKS[block] + n))
 
 
+def layout_name(seed: int | None, *, laid_out: bool = True) -> str:
+    """What a picture calls an episode's seed: "held-out layout 1" for the first of `report`, "layout 17" for one below.
+
+    In a world that lays nothing out, "held-out start 1" and "seed 17".
+    """
+    for block, first in BLOCKS.items():
+        if seed is not None and first <= seed < first + BLOCK:
+            kind = "held-out" if block == "report" else block
+            return f"{kind} {'layout' if laid_out else 'start'} {seed - first + 1}"
+    return f"{'layout' if laid_out else 'seed'} {seed}"
+
+
 def check_disjoint(layouts: Iterable[int], training_layouts: Iterable[int | None] | None) -> None:
     """Refuse layouts that training has seen.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.reports.motion import Motion
+from mode_imitation.reports.layouts import layout_name
 from mode_imitation.reports.report_data import Report
 
 MARKDOWN = "report.md"
@@ -22,8 +22,6 @@ PICTURES = {
     "confusion": "confusion.png",
     "shares": "shares.png",
 }
-CAPTION = 42
-"""Characters under a panel."""
 BARS = ("goals", "return", "success", "cost", "straightness", "speed")
 
 
@@ -35,7 +33,11 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
     figures: dict[str, Any] = {}
     if report.modes:
         figures["panels"] = _panels(report)
-        figures["bars"] = plot_mode_bars(data, metrics=BARS, title=_bars_title(data))
+        title = (
+            f"Modes and experts on the same {len(data['layouts'])} held-out {_places(report)}: mean and 95% interval"
+        )
+        metrics = [*BARS[:2], *data["own_figures"], *BARS[2:]]
+        figures["bars"] = plot_mode_bars(data, metrics=metrics, title=title)
     if (maps := _maps(report)) is not None:
         figures["maps"] = maps
     reactions = {entry["mode"]: entry["reactions"] for entry in data["modes"] if entry["reactions"]}
@@ -72,10 +74,9 @@ def _panels(report: Report):
     sentences = {entry["mode"]: entry["description"] for entry in report.data["modes"]}
     modes = [
         Panel(
-            title=f"mode {mode}",
+            title=f"mode {mode}: {_short(sentences[mode])}",
             episode=drives[0].episode,
             color=colors[mode],
-            caption=_caption(sentences[mode], drives[0].motion),
         )
         for mode, drives in report.modes.items()
     ]
@@ -91,17 +92,14 @@ def _panels(report: Report):
         for first in range(0, len(panels), 4):
             rows.append(panels[first : first + 4])
             labels.append(label)
-    layout = report.data["layouts"][0]
-    return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on layout {layout}")
+    where = layout_name(report.data["layouts"][0], laid_out=_places(report) == "layouts")
+    return plot_panels(rows, row_labels=labels, title=f"One policy, each of its modes, on {where}")
 
 
-def _caption(sentence: str, motion: Motion) -> str:
-    """As much as fits under a panel: what the mode does, its goals and cost in this episode."""
-    known = [(motion.goals, "{:.0f} goals"), (motion.cost, "cost {:.0f}")]
-    parts = [_short(sentence), *(text.format(value) for value, text in known if value is not None)]
-    while len(parts) > 1 and len(" · ".join(parts)) > CAPTION:
-        parts.pop()
-    return " · ".join(parts)
+def _places(report: Report) -> str:
+    """What differs between the episodes that were driven."""
+    laid_out = any(drive.episode.scene is not None for drives in report.modes.values() for drive in drives)
+    return "layouts" if laid_out else "starts"
 
 
 def _confusion(report: Report):
@@ -120,17 +118,15 @@ def _confusion(report: Report):
 
 def _shares(data: Mapping[str, Any]):
     from mode_imitation.plots import new_figure, plot_mode_shares
+    from mode_imitation.plots.style import text_width
 
     shares, sentences = np.zeros(data["n_codes"]), [""] * data["n_codes"]
     for entry in data["modes"]:
         shares[entry["mode"]], sentences[entry["mode"]] = entry["share"], entry["description"]
-    figure = new_figure(7.2, 0.9 + 0.32 * len(shares))
+    width = 4.5 + max(text_width(f"100%  {sentence}", 8.5) for sentence in sentences)
+    figure = new_figure(width, 0.9 + 0.32 * len(shares))
     plot_mode_shares(figure.add_subplot(), shares.tolist(), descriptions=sentences, title="Modes found in the data")
     return figure
-
-
-def _bars_title(data: Mapping[str, Any]) -> str:
-    return f"Modes and experts on the same {len(data['layouts'])} held-out layouts"
 
 
 def _maps(report: Report):
@@ -158,7 +154,7 @@ def _maps(report: Report):
     ]
     scene = next((e.scene for found in episodes.values() for e in found if e.scene is not None), None)
     arena = None if scene is None else tuple(float(edge) for edge in scene.arena)
-    where = f"{len(report.data['layouts'])} held-out layouts" if driven else "typical episodes of the data"
+    where = f"{len(report.data['layouts'])} held-out {_places(report)}" if driven else "typical episodes of the data"
     title = f"Where each mode goes, {where}"
     return plot_mode_maps(maps, arena, title=title, of_states=of_states)  # pyright: ignore[reportArgumentType]
 
@@ -171,7 +167,7 @@ def _exemplars(report: Report):
     rows, labels = [], []
     for mode, episodes in report.demonstrations.items():
         row = [
-            Panel(title=f"#{entry['episode']}", episode=episode, color=colors[mode])
+            Panel(title=f"episode {entry['episode']}", episode=episode, color=colors[mode])
             for entry, episode in zip(chosen[mode], episodes, strict=True)
         ]
         if row:

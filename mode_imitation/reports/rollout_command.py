@@ -20,7 +20,8 @@ from mode_imitation.reports.closed_loop import (
     figures_of,
 )
 from mode_imitation.reports.config import RolloutConfig
-from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, parse_seeds
+from mode_imitation.reports.describe import with_description
+from mode_imitation.reports.layouts import FIRST_HELD_OUT, held_out_layouts, layout_name, parse_seeds
 from mode_imitation.reports.own_figures import own_figures
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy, parse_context
@@ -175,10 +176,10 @@ def steering_of(config: RolloutConfig, policy: Policy) -> Steering:
         schedule.check_modes(policy.modes)
         return Steering(f"schedule {schedule}", "schedule", schedule=schedule)
     from mode_imitation.data.dataset import load_episode
-    from mode_imitation.steering.infer import infer_context
+    from mode_imitation.steering.infer import encode_windows
 
     assert config.like is not None
-    inferred = infer_context(policy.model, load_episode(config.like, config.root))
+    inferred = encode_windows(policy.model, load_episode(config.like, config.root))
     what = f"like {config.like}: nearest to mode {inferred.code}, context {_listed(inferred.context)}"
     return Steering(what, f"like-{config.like.rpartition('/')[2].replace('#', '-')}", context=inferred.context)
 
@@ -246,13 +247,14 @@ def _draw(path: Path, steering: Steering, drives: list[Drive]) -> Path:
 
     panels = [
         Panel(
-            title=f"{'layout' if drive.episode.scene is not None else 'seed'} {drive.episode.layout_seed}",
+            title=layout_name(drive.episode.layout_seed, laid_out=drive.episode.scene is not None),
             episode=drive.episode,
             modes=steering.schedule.modes(len(drive.episode)) if steering.schedule else None,
         )
         for drive in drives[:DRAWN]
     ]
-    return save_figure(plot_panels(panels, title=steering.what.partition(": ")[0]), path)
+    title = with_description(steering.what.partition(": ")[0], [drive.motion for drive in drives])
+    return save_figure(plot_panels(panels, title=steering.schedule.in_words if steering.schedule else title), path)
 
 
 def command_of(config: RolloutConfig) -> str:

@@ -41,24 +41,12 @@ class PolicyGraph(nn.Module):
         actor = model.actor
         hidden = actor.hidden(model.features.rows(observation), context)
         if memory is not None:
-            hidden = memory = gru_step(actor.memory, hidden, memory)
+            hidden = memory = torch.gru_cell(hidden, memory, *actor.memory.parameters())  # weights, then biases
         parameters = actor.head(hidden, context)
         action = model.features.raw_actions(actor.head.mode(parameters))
         if model.config.chunk == 1:
             action = action[:, 0]
         return (action, parameters) if memory is None else (action, parameters, memory)
-
-
-def gru_step(gru: nn.GRU, x: Tensor, state: Tensor) -> Tensor:
-    """One step of a gated recurrent unit in plain operations (Cho et al. 2014, as torch.nn.GRU writes it)."""
-    weights = dict(gru.named_parameters())
-    of_input = nn.functional.linear(x, weights["weight_ih_l0"], weights["bias_ih_l0"])
-    of_state = nn.functional.linear(state, weights["weight_hh_l0"], weights["bias_hh_l0"])
-    reset_in, update_in, new_in = of_input.chunk(3, dim=-1)
-    reset_state, update_state, new_state = of_state.chunk(3, dim=-1)
-    reset, update = torch.sigmoid(reset_in + reset_state), torch.sigmoid(update_in + update_state)
-    new = torch.tanh(new_in + reset * new_state)
-    return new + update * (state - new)
 
 
 def export_onnx(model: "ModeModel", path: Path | str) -> float:
@@ -155,12 +143,10 @@ def compare(graph: PolicyGraph, path: Path, inputs: list[Tensor]) -> float:
 
 @contextlib.contextmanager
 def _quiet():
-    """The exporter prints and warns about its own workings."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
+    """The exporter prints, logs and warns about its own workings."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
     try:
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
         with (
             warnings.catch_warnings(),
             contextlib.redirect_stdout(io.StringIO()),
@@ -169,5 +155,4 @@ def _quiet():
             warnings.simplefilter("ignore")
             yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+        logging.disable(before)

@@ -24,7 +24,7 @@ BATCH = 4096
 
 @dataclass(frozen=True)
 class EpisodeWindows:
-    """Windows of one episode and how far each is from every code."""
+    """Windows of one episode, how far each is from every code, and the context that follows from them."""
 
     starts: np.ndarray
     """(W,) int64, first step of each window."""
@@ -34,6 +34,8 @@ class EpisodeWindows:
     """(K,) bool, the codes that were not pruned."""
     weights: np.ndarray
     """(W,) of the windows, as often as training would draw them; their sum is 1."""
+    context: np.ndarray
+    """(K,) float32, what the policy is steered by to drive like this episode."""
 
     @property
     def codes(self) -> np.ndarray:
@@ -47,25 +49,12 @@ class EpisodeWindows:
 
     @property
     def code(self) -> int:
-        """The nearest code of the whole episode."""
+        """The nearest code in use of the whole episode."""
         return int(nearest(self.pooled, self.alive))
 
 
-@dataclass(frozen=True)
-class Inferred:
-    """The context that a demonstration was made under, as the model sees it."""
-
-    context: np.ndarray
-    """(K,) what the policy is steered by."""
-    distances: np.ndarray
-    """(K,) pooled over the windows."""
-    code: int
-    """The nearest code in use."""
-    n_windows: int
-
-
-def infer_context(model: "ModeModel", episode: Episode, *, every: int = 1) -> Inferred:
-    """The context of a demonstration, from its pooled distances.
+def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> EpisodeWindows:
+    """How an episode looks to a model.
 
     Args:
         model: a trained mode model.
@@ -76,12 +65,6 @@ def infer_context(model: "ModeModel", episode: Episode, *, every: int = 1) -> In
     Raises:
         UserError: the episode does not fit the model, or is shorter than a window.
     """
-    windows = encode_windows(model, episode, every=every)
-    return Inferred(context_of(model, windows.pooled[None])[0], windows.pooled, windows.code, len(windows.starts))
-
-
-def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> EpisodeWindows:
-    """Distances of an episode's windows to every code; arguments and errors as in `infer_context`."""
     check_fits(model, episode)
     shape: WindowShape = model.config.window
     starts = usable_starts(episode, shape)[::every]
@@ -89,10 +72,14 @@ def encode_windows(model: "ModeModel", episode: Episode, *, every: int = 1) -> E
         raise UserError(
             f"the episode has {len(episode)} steps, a window of this run spans {shape.span}; give a longer episode"
         )
-    distances = [_distances(model, episode, starts[first : first + BATCH]) for first in range(0, len(starts), BATCH)]
-    seen = episode.observations[starts + shape.span // 2]
-    weights = draw_weights(in_sight(seen, rings_of(model)))
-    return EpisodeWindows(starts, np.concatenate(distances), model.alive.cpu().numpy(), weights)
+    parts = [encoded(model, episode, starts[first : first + BATCH]) for first in range(0, len(starts), BATCH)]
+    with torch.inference_mode():
+        distances = torch.cat([model.codebook.distances(z) for z in parts]).double().cpu().numpy()  # (W, K)
+    # The model's ring sensors, whatever its actor is shown of them.
+    rings = {f"ring {number}": Sensor(*columns, "ring") for number, columns in enumerate(model.config.rings)}
+    weights = draw_weights(in_sight(episode.observations[starts + shape.span // 2], rings))
+    context = context_of(model, weights @ distances)
+    return EpisodeWindows(starts, distances, model.alive.cpu().numpy(), weights, context)
 
 
 def draw_weights(inside: np.ndarray) -> np.ndarray:
@@ -105,11 +92,6 @@ def draw_weights(inside: np.ndarray) -> np.ndarray:
     if not n_inside:
         return np.full(n_windows, 1 / n_windows)
     return (1 - EMPHASIS) / n_windows + np.where(inside, EMPHASIS / n_inside, 0.0)
-
-
-def rings_of(model: "ModeModel") -> dict[str, Sensor]:
-    """The model's ring sensors, whatever its actor is shown of them."""
-    return {f"ring {number}": Sensor(*columns, "ring") for number, columns in enumerate(model.config.rings)}
 
 
 def nearest(distances: np.ndarray, alive: np.ndarray) -> np.ndarray:
@@ -126,15 +108,8 @@ def usable_starts(episode: Episode, shape: WindowShape) -> np.ndarray:
     return calm if len(calm) else starts
 
 
-def gather(episode: Episode, starts: np.ndarray, shape: WindowShape) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """States (W, H, obs_dim), their differences (W, H, obs_dim), and actions (W, H, act_dim) of windows."""
-    steps = window_steps(starts, shape)  # (W,) -> (W, H)
-    states = episode.observations[steps]
-    return states, episode.observations[steps + shape.stride] - states, episode.actions[steps]
-
-
 def context_of(model: "ModeModel", distances: np.ndarray) -> np.ndarray:
-    """(B, K) distances -> (B, K) float32 contexts, as the model makes them."""
+    """(..., K) distances -> (..., K) float32 contexts, as the model makes them."""
     with torch.inference_mode():
         return model.context(torch.from_numpy(distances.astype(np.float32)).to(model.alive.device)).cpu().numpy()
 
@@ -156,13 +131,12 @@ def check_fits(model: "ModeModel", episode: Episode) -> None:
 
 def encoded(model: "ModeModel", episode: Episode, starts: np.ndarray) -> torch.Tensor:
     """(W,) first steps of an episode's windows -> (W, D), as the encoder sees them."""
-    states, deltas, actions = gather(episode, starts, model.config.window)
-    kept = (states.astype(np.float32), deltas.astype(np.float32), actions.astype(model.config.action_space.dtype))
-    tensors = (torch.from_numpy(np.ascontiguousarray(part)).to(model.alive.device) for part in kept)
+    shape = model.config.window
+    steps = window_steps(starts, shape)  # (W,) -> (W, H)
+    states = episode.observations[steps]
+    parts = states, episode.observations[steps + shape.stride] - states, episode.actions[steps]
+    types = np.float32, np.float32, model.config.action_space.dtype
     with torch.inference_mode():
-        return model.encode(*tensors)
-
-
-def _distances(model: "ModeModel", episode: Episode, starts: np.ndarray) -> np.ndarray:
-    with torch.inference_mode():
-        return model.codebook.distances(encoded(model, episode, starts)).double().cpu().numpy()  # (W, D) -> (W, K)
+        return model.encode(
+            *(torch.tensor(part.astype(t), device=model.alive.device) for part, t in zip(parts, types, strict=True))
+        )

@@ -49,14 +49,6 @@ def context_distance(
     distance = np.take_along_axis(away, nearest[..., None], axis=-1)[..., 0] / units[nearest]
     pruned = np.ones(contexts.shape[-1], dtype=bool)
     pruned[modes] = False
-    sizes = np.abs(contexts)
-    totals = sizes.sum(axis=-1)
-    share = (
-        sizes[..., pruned].sum(axis=-1) / np.where(totals > 0, totals, 1.0) if weights else np.zeros(away.shape[:-1])
-    )
+    sizes = np.abs(contexts) * weights
+    share = sizes[..., pruned].sum(axis=-1) / np.maximum(sizes.sum(axis=-1), 1e-12)
     return ContextDistance(np.asarray(modes)[nearest], distance, np.asarray(share))
-
-
-def blended(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """(W, K) contexts on the line from one (weight 0) to another (weight 1); both (K,)."""
-    return (1.0 - weights[:, None]) * first + weights[:, None] * second

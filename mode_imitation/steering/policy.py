@@ -1,6 +1,8 @@
 """One trained policy under a context that can change at any step; NumPy in, NumPy out."""
 
 import os
+import re
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,9 +75,11 @@ class Policy:
         self.action_space = model.config.action_space
         self.act_dim: int = self.action_space.size
         self.modes: list[int] = np.flatnonzero(model.alive.cpu().numpy()).tolist()
-        self.chunk, self.carried = model.config.chunk, max(1, model.config.chunk // 2)
-        """How many actions are predicted at once, and how many of them are carried out."""
-        self._stateful = bool(model.config.memory) or self.carried > 1
+        self.n_modes = len(self.modes)
+        self.shares: np.ndarray = model.mode_shares.detach().cpu().numpy()
+        """(K,) share of the training data that each code holds."""
+        self.carried = max(1, model.config.chunk // 2)
+        """How many of the actions that are predicted at once are carried out."""
         self._mode_contexts: np.ndarray = model.mode_contexts().detach().cpu().numpy()  # (K, K)
         self._context: np.ndarray | None = None
         self.reset()
@@ -89,16 +93,6 @@ class Policy:
             f"  observations of {self.obs_dim} numbers -> actions of {what}, on {self.device}\n"
             f"  {steered}; policy.steer(mode=...).act(observation)"
         )
-
-    @property
-    def n_modes(self) -> int:
-        """How many modes were found; `modes` lists them."""
-        return len(self.modes)
-
-    @property
-    def shares(self) -> np.ndarray:
-        """(K,) share of the training data that each code holds."""
-        return self.model.mode_shares.detach().cpu().numpy()
 
     @property
     def context(self) -> np.ndarray | None:
@@ -122,7 +116,7 @@ class Policy:
         """
         if ended is None:
             self._state: PolicyState | None = None
-            self._begun = None
+            self._begun: np.ndarray | None = None
             return self
         before = self._begun if self._state is None else self._state.carried_out
         marks = _check_begun(np.asarray(ended), None if before is None else len(before))
@@ -130,11 +124,7 @@ class Policy:
         return self
 
     def steer(
-        self,
-        *,
-        mode: Modes | None = None,
-        context: Context | None = None,
-        like: Episode | None = None,
+        self, *, mode: Modes | None = None, context: Context | None = None, like: Episode | None = None
     ) -> "Policy":
         """Choose what to drive like, by exactly one of three; may be called between any two steps.
 
@@ -159,12 +149,13 @@ class Policy:
         elif context is not None:
             chosen = self.check_context(context)
         else:
-            from mode_imitation.steering.infer import infer_context
+            from mode_imitation.steering.infer import encode_windows
 
             if not isinstance(like, Episode):
-                raise UserError(f"like is {_short(like)}; expected an episode, load_dataset(...).episodes[17] say")
-
-            chosen = infer_context(self.model, like).context
+                raise UserError(
+                    f"like is {reprlib.repr(like)}; expected an episode, load_dataset(...).episodes[17] say"
+                )
+            chosen = encode_windows(self.model, like).context
         self._context = chosen.astype(np.float32)
         return self
 
@@ -228,10 +219,7 @@ class Policy:
 
     @staticmethod
     def check_temperature(temperature: float) -> None:
-        """
-        Raises:
-            UserError: it is negative or not finite.
-        """
+        """Refuse, by a UserError, a temperature that is negative or not finite."""
         if not (np.isfinite(temperature) and temperature >= 0):
             raise UserError(f"temperature is {temperature}; expected 0 (the mean action) or more")
 
@@ -251,10 +239,9 @@ class Policy:
             UserError: `steer` has not been called, or the observation or the temperature does not fit; or the policy
                 remembers, and the batch had another size at the step before.
         """
-        batch, single = self._batch(observation)
-        actions = self.actions(batch, temperature)
+        actions = self.actions(observation, temperature)
         shaped = self.action_space.to_env(actions) if clip or self.action_space.discrete else actions
-        return shaped[0] if single else shaped
+        return shaped[0] if np.ndim(observation) == 1 else shaped
 
     def actions(self, observations: np.ndarray, temperature: float = 0.0) -> np.ndarray:
         """(N, obs_dim) -> (N, act_dim) actions as episodes hold them: numbers, not clipped, or choices from 0 on.
@@ -262,8 +249,7 @@ class Policy:
         Raises:
             UserError: as in `act`.
         """
-        batch, _ = self._batch(observations)
-        actions, self._state = self._step(batch, self._contexts(len(batch)), self._state, self._begun, temperature)
+        actions, self._state = self._step(observations, self._state, self._begun, temperature)
         self._begun = None
         return actions
 
@@ -288,19 +274,18 @@ class Policy:
         Raises:
             UserError: as in `act` and `begin`.
         """
-        batch, single = self._batch(observation)
         begun = None if episode_start is None else np.atleast_1d(np.asarray(episode_start, dtype=bool))
-        actions, state = self._step(batch, self._contexts(len(batch)), state, begun, 0.0 if deterministic else 1.0)
+        actions, state = self._step(observation, state, begun, 0.0 if deterministic else 1.0)
         shaped = self.action_space.to_env(actions)
-        return (shaped[0] if single else shaped), state
+        return (shaped[0] if np.ndim(observation) == 1 else shaped), state
 
-    def _batch(self, observation: np.ndarray) -> tuple[np.ndarray, bool]:
-        """(N, obs_dim) float32, and whether it was one observation."""
+    def _batch(self, observation: np.ndarray) -> np.ndarray:
+        """(N, obs_dim) float32 of one observation or several."""
         try:
             observations = np.asarray(observation, dtype=np.float32)
         except (TypeError, ValueError):
             raise UserError(
-                f"the observation is {_short(observation)}; expected {self.obs_dim} numbers, or a batch of them"
+                f"the observation is {reprlib.repr(observation)}; expected {self.obs_dim} numbers, or a batch of them"
             ) from None
         if observations.ndim not in (1, 2) or observations.shape[-1] != self.obs_dim:
             raise UserError(
@@ -308,28 +293,21 @@ class Policy:
             )
         if not np.isfinite(observations).all():
             raise UserError("the observation holds NaN or infinity; expected finite numbers")
-        return np.atleast_2d(observations), observations.ndim == 1
+        return np.atleast_2d(observations)
 
-    def _contexts(self, n_worlds: int) -> np.ndarray:
-        """(N, K) what each row drives under."""
+    @torch.inference_mode()
+    def _step(
+        self, observation: np.ndarray, state: PolicyState | None, begun: np.ndarray | None, temperature: float
+    ) -> tuple[np.ndarray, PolicyState | None]:
+        """(N, obs_dim) observations -> (N, A) actions, and the state after them."""
+        batch = self._batch(observation)
+        model, n_worlds = self.model, len(batch)
         if self._context is None:
             raise UserError("the policy has no context yet; call policy.steer(mode=...) first")
         if self._context.ndim == 2 and len(self._context) != n_worlds:
             raise UserError(f"{len(self._context)} contexts were steered to, the batch has {n_worlds} observations")
-        return np.broadcast_to(self._context, (n_worlds, self.n_codes))
-
-    @torch.inference_mode()
-    def _step(
-        self,
-        batch: np.ndarray,
-        contexts: np.ndarray,
-        state: PolicyState | None,
-        begun: np.ndarray | None,
-        temperature: float,
-    ) -> tuple[np.ndarray, PolicyState | None]:
-        """(N, obs_dim) observations under (N, K) contexts -> (N, A) actions, and the state after them."""
+        contexts = np.broadcast_to(self._context, (n_worlds, self.n_codes))
         self.check_temperature(temperature)
-        model, n_worlds = self.model, len(batch)
         if state is not None and len(state.carried_out) != n_worlds:
             raise UserError(
                 f"there were {len(state.carried_out)} observations at the last step and there are {n_worlds} now; "
@@ -337,20 +315,20 @@ class Policy:
             )
         rows = model.features.rows(torch.from_numpy(batch).to(self.device))
         told = torch.from_numpy(contexts.copy()).to(self.device)
-        first = np.ones(n_worlds, dtype=bool) if state is None else np.zeros(n_worlds, dtype=bool)
+        first = np.full(n_worlds, state is None)
         if begun is not None:
             first |= _check_begun(begun, n_worlds)
-        memory = np.zeros((n_worlds, model.config.memory), np.float32)
+        memory = torch.zeros(n_worlds, model.config.memory, device=self.device)
         if model.config.memory:
             if state is not None:
-                memory = np.where(first[:, None], 0, state.memory).astype(np.float32)
-            recalled = torch.from_numpy(memory).to(self.device)
-            parameters, recalled = model.actor.recall(rows[:, None], told[:, None], recalled)
-            memory = recalled.cpu().numpy()
+                memory[~first] = torch.from_numpy(state.memory[~first]).to(self.device)
+            parameters, memory = model.actor.recall(rows[:, None], told[:, None], memory)
         else:
             parameters = model.actor(rows, told)
-        planned = self._drawn(parameters, temperature)  # (N, C, A)
-        if not self._stateful:
+        head = model.actor.head
+        drawn = head.sample(parameters, temperature, self._generator) if temperature > 0 else head.mode(parameters)
+        planned = model.features.raw_actions(drawn).cpu().numpy()  # (N, C, A)
+        if not model.config.memory and self.carried == 1:
             return planned[:, 0], None
         carried_out = np.zeros(n_worlds, dtype=np.int64)
         if state is not None:
@@ -359,13 +337,7 @@ class Policy:
             planned = np.where(holds[:, None, None], state.planned, planned)
             carried_out = np.where(holds, state.carried_out, 0)
         actions = planned[np.arange(n_worlds), carried_out]
-        return actions, PolicyState(memory, planned, carried_out + 1, contexts.copy())
-
-    def _drawn(self, parameters: torch.Tensor, temperature: float) -> np.ndarray:
-        """(N, C, P) -> (N, C, A) raw actions: the likeliest ones, or draws."""
-        head = self.model.actor.head
-        drawn = head.sample(parameters, temperature, self._generator) if temperature > 0 else head.mode(parameters)
-        return self.model.features.raw_actions(drawn).cpu().numpy()
+        return actions, PolicyState(memory.cpu().numpy(), planned, carried_out + 1, contexts.copy())
 
 
 def parse_context(text: str) -> list[float]:
@@ -385,12 +357,9 @@ def parse_context(text: str) -> list[float]:
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") and not name.startswith("cuda:"):
-        raise UserError(f"there is no device {name!r}; expected cpu, cuda or auto")
-    number = name.partition(":")[2] if ":" in name else "0"
-    if not number.isdecimal():
+    if not (known := re.fullmatch(r"cpu|cuda(?::(\d+))?", name, re.ASCII)):
         raise UserError(f"there is no device {name!r}; expected cpu, cuda, cuda:0 or auto")
-    if name != "cpu" and int(number) >= torch.cuda.device_count():
+    if name != "cpu" and int(known[1] or 0) >= torch.cuda.device_count():
         raise UserError(f"{name} was asked for and torch finds {torch.cuda.device_count()} of them; use cpu or auto")
     return torch.device(name)
 
@@ -401,11 +370,6 @@ def _check_begun(ended: np.ndarray, n_worlds: int | None) -> np.ndarray:
         expected = f"({'N' if n_worlds is None else n_worlds},) bool, one for each observation"
         raise UserError(f"which rows begin is {ended.dtype} of shape {ended.shape}; expected {expected}")
     return ended
-
-
-def _short(thing: object) -> str:
-    text = repr(thing)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _listed(values: np.ndarray) -> str:

@@ -17,17 +17,19 @@ class Schedule:
 
     def modes(self, n_steps: int) -> np.ndarray:
         """(n_steps,) int64: the mode that drives each step of an episode."""
-        schedule = np.full(n_steps, self.segments[-1][0], dtype=np.int64)
-        start = 0
-        for mode, steps in self.segments[:-1]:
-            assert steps is not None
-            schedule[start : start + steps] = mode
-            start += steps
-        return schedule
+        modes = np.array([mode for mode, _ in self.segments])
+        return modes[np.searchsorted(self.switches(), np.arange(n_steps), side="right")]
 
     def switches(self) -> list[int]:
         """First step of every segment but the first."""
         return np.cumsum([steps or 0 for _, steps in self.segments[:-1]]).tolist()
+
+    @property
+    def in_words(self) -> str:
+        """ "mode 0 for 400 steps, mode 1 for 100 steps, then mode 0"."""
+        *before, (last, _) = self.segments
+        stretches = [f"mode {mode} for {steps} steps" for mode, steps in before]
+        return ", ".join([*stretches, f"{'then ' if before else ''}mode {last}"])
 
     def check_modes(self, known: Collection[int]) -> None:
         """Refuse a schedule with a mode that is not in `known`.
@@ -37,7 +39,9 @@ class Schedule:
         """
         for mode, _ in self.segments:
             if mode not in known:
-                raise UserError(f"the schedule names mode {mode}; the run has modes {_listed(known)}")
+                raise UserError(
+                    f"the schedule names mode {mode}; the run has modes {', '.join(map(str, sorted(known)))}"
+                )
 
     def __str__(self) -> str:
         return ",".join(str(mode) if steps is None else f"{mode}:{steps}" for mode, steps in self.segments)
@@ -70,7 +74,3 @@ def parse_schedule(text: str) -> Schedule:
             raise UserError(f"{part!r} of schedule {text!r} lasts {segment[1]} steps; expected at least 1")
         segments.append(segment)
     return Schedule(tuple(segments))
-
-
-def _listed(modes: Collection[int]) -> str:
-    return ", ".join(map(str, sorted(modes)))
