@@ -65,7 +65,7 @@ class Option:
             text += "" if self.argument else " (required)"
         elif REPEATED in self.marks:
             text += " (repeatable)"
-        elif self.default not in (None, False, ()):
+        elif self.default is not None and self.default is not False and self.default != ():
             shown = " ".join(map(str, self.default)) if self.several else self.default
             text += f" (default: {str(shown).replace('%', '%%')})"
         how: dict[str, Any] = {"help": text if self.listed else argparse.SUPPRESS, "default": argparse.SUPPRESS}

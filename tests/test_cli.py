@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -121,7 +121,7 @@ def test_settings_that_help_does_not_list_are_taken_too(tmp_path: Path, capsys: 
     assert "--codes" in shown
     for name in ("--judge-iterations", "--objective", "--context"):
         assert name not in shown
-    assert "--encoder, --head, --horizon and all others of mode_imitation/training/config.py" in " ".join(shown.split())
+    assert "encoder, head, horizon and all others of mode_imitation/training/config.py" in " ".join(shown.split())
     path = tmp_path / "settings.yaml"
     path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
     words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]
@@ -159,6 +159,8 @@ def test_help_breaks_lines_where_the_terminal_ends(
     for option in all_options(config_of(name)).values():
         if option.listed:
             assert option.help, option.name
+            if option.kind in (int, float) and option.default not in (None, MISSING, ()):
+                assert f"(default:{option.default})" in "".join(shown.split())
             assert "".join(option.help.split()) in "".join(shown.split())
     # A line goes on as far as it can: the next one's first word would not have fitted.
     for line, after in pairwise(shown.splitlines()):
