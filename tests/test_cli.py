@@ -60,6 +60,8 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture) -> None:
         ("--temperature warm", "--temperature is 'warm'; expected a number"),
         ("--objective som", "--objective is 'som', did you mean 'sum'?; expected sum, ratio or log_ratio"),
         ("--codes", "--codes has no value"),
+        ("--find-switches=1", "--find-switches takes no value"),
+        ("--codes 2 more", "'more' is more than was expected"),
         ("--codes 1", "codes is 1; expected at least 2"),
         ("--actor-hidden 64 big", "--actor-hidden is 'big'; expected a whole number"),
     ],
