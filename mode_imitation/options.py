@@ -65,7 +65,7 @@ class Option:
             text += "" if self.argument else " (required)"
         elif REPEATED in self.marks:
             text += " (repeatable)"
-        elif self.default not in (None, False, ()):
+        elif self.default is not None and self.default is not False and self.default != ():
             shown = " ".join(map(str, self.default)) if self.several else self.default
             text += f" (default: {str(shown).replace('%', '%%')})"
         how: dict[str, Any] = {"help": text if self.listed else argparse.SUPPRESS, "default": argparse.SUPPRESS}
@@ -133,10 +133,9 @@ def read_options(program: str, config: type[Config], arguments: Iterable[str], s
         values, more = parser.parse_known_args(words)
         mistake = what_is_wrong(more, options, vars(values))
     except argparse.ArgumentError as error:
-        mistake = {
-            "expected": f"{error.argument_name} has no value",
-            "ignored": f"{error.argument_name} takes no value",
-        }.get(error.message.split()[0], error.message)
+        name = str(error.argument_name).partition("/")[0]
+        known = {"expected": f"{name} has no value", "ignored": f"{name} takes no value"}
+        mistake = known.get(error.message.split()[0], error.message)
     if mistake:
         raise UserError(f"{mistake}; `{program} --help` explains every option")
     return made(config, vars(values))

@@ -252,7 +252,7 @@ def test_a_cell_that_cannot_be_kept_stops_the_benchmark_instead_of_hanging_it(me
         (["two", "--burst-away", "2"], "--burst-away is 2.0; expected a share from 0 to 1"),
         (["two", "--out", "FILE/below"], "FILE is a file; expected a folder for"),
         (["two", "--publish", "FILE"], "FILE is a file; expected a folder for"),
-        ([], "required"),
+        ([], "is missing"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_status_2(

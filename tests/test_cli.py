@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,6 +60,8 @@ def test_an_unknown_option_is_one_line(capsys: pytest.CaptureFixture) -> None:
         ("--temperature warm", "--temperature is 'warm'; expected a number"),
         ("--objective som", "--objective is 'som', did you mean 'sum'?; expected sum, ratio or log_ratio"),
         ("--codes", "--codes has no value"),
+        ("--find-switches=1", "--find-switches takes no value"),
+        ("--codes 2 more", "'more' is more than was expected"),
         ("--codes 1", "codes is 1; expected at least 2"),
         ("--actor-hidden 64 big", "--actor-hidden is 'big'; expected a whole number"),
     ],
@@ -121,7 +123,7 @@ def test_settings_that_help_does_not_list_are_taken_too(tmp_path: Path, capsys: 
     assert "--codes" in shown
     for name in ("--judge-iterations", "--objective", "--context"):
         assert name not in shown
-    assert "--encoder, --head, --horizon and all others of mode_imitation/training/config.py" in " ".join(shown.split())
+    assert "encoder, head, horizon and all others of mode_imitation/training/config.py" in " ".join(shown.split())
     path = tmp_path / "settings.yaml"
     path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
     words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]
@@ -159,6 +161,8 @@ def test_help_breaks_lines_where_the_terminal_ends(
     for option in all_options(config_of(name)).values():
         if option.listed:
             assert option.help, option.name
+            if option.kind in (int, float) and option.default not in (None, MISSING, ()):
+                assert f"(default:{option.default})" in "".join(shown.split())
             assert "".join(option.help.split()) in "".join(shown.split())
     # A line goes on as far as it can: the next one's first word would not have fitted.
     for line, after in pairwise(shown.splitlines()):

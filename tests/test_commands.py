@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mode_imitation.cli import main
+from mode_imitation.cli import config_of, main
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.training.config import TrainConfig
@@ -28,6 +28,7 @@ class Quick(TrainConfig):
 def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    config_of("train")  # it is imported with the real one
     monkeypatch.setattr("mode_imitation.training.config.TrainConfig", Quick)
     out = tmp_path / "demo"
     sizes = {"episodes": 4, "steps": 150, "iterations": 40, "joint-iterations": 40, "layouts": 2}

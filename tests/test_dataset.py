@@ -66,6 +66,17 @@ def test_minari_opens_the_dataset_and_iterates_its_episodes(
     assert minari.list_local_datasets().keys() == {NAME}
 
 
+def test_minari_makes_the_environment_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
+    for name, env_id in (("test/known-v0", "CartPole-v1"), ("test/unknown-v0", "Some-v0")):
+        write_dataset(name, [make_episode(0)], root=tmp_path, env_id=env_id)
+        assert load_dataset(name, tmp_path).env_id == env_id
+    env = minari.load_dataset("test/known-v0").recover_environment()
+    assert env.spec is not None
+    assert env.spec.id == "CartPole-v1"
+    env.close()
+
+
 def test_minari_can_append_to_the_dataset(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     dataset = minari.load_dataset(NAME)

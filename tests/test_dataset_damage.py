@@ -60,6 +60,44 @@ def test_a_missing_dataset_names_what_comes_near(tmp_path: Path, folder: Path) -
         load_dataset(NAME, tmp_path / "empty")
 
 
+def test_a_stray_file_does_not_block_reading_and_verify_names_it(tmp_path: Path, folder: Path) -> None:
+    (folder / "data" / "Thumbs.db").touch()
+    assert len(load_dataset(NAME, tmp_path)) == 3
+    assert verify_dataset(NAME, tmp_path).problems == ("data/Thumbs.db is not listed",)
+    sums = (folder / "SHA256SUMS").read_text()
+    (folder / "SHA256SUMS").write_text("".join(line for line in sums.splitlines(True) if "main_data" not in line))
+    with pytest.raises(UserError, match=r"damaged: data/main_data.hdf5 is not listed"):
+        load_dataset(NAME, tmp_path)
+
+
+def test_a_file_that_is_open_for_writing_elsewhere_is_not_called_damaged(tmp_path: Path, folder: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    with (folder / "data" / "main_data.hdf5").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"main_data.hdf5 is open for writing in another program; close it there"):
+            load_dataset(NAME, tmp_path)
+
+
+def test_observations_without_the_final_one_are_told_with_their_episode(tmp_path: Path, folder: Path) -> None:
+    (folder / "SHA256SUMS").unlink()
+    with h5py.File(folder / "data" / "main_data.hdf5", "a") as file:
+        rows = file["episode_1/observations"][:-1]  # type: ignore[index]
+        del file["episode_1/observations"]
+        file["episode_1/observations"] = rows
+    with pytest.raises(UserError, match="episode 1: observations has 5 rows for 5 actions; expected 6"):
+        load_dataset(NAME, tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="needs another file system")
+def test_a_namespace_on_another_disk_is_refused_before_any_work(tmp_path: Path) -> None:
+    if tmp_path.stat().st_dev == Path("/dev/shm").stat().st_dev:
+        pytest.skip("it is the same file system")
+    (tmp_path / "test").symlink_to("/dev/shm")
+    with pytest.raises(UserError, match=r"lies on another disk than .*; name a folder on that disk with --root"):
+        write_dataset(NAME, iter(()), root=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["test"]
+
+
 def test_an_unfinished_dataset_says_so(tmp_path: Path) -> None:
     unfinished_folder("a/b-v0", tmp_path).mkdir(parents=True)
     with pytest.raises(UserError, match="not finished"):

@@ -143,7 +143,7 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
             infinity, or choices that its action space does not have.
     """
     folder = data_folder(name_or_path, root)
-    damage = damaged_files(folder.parent)
+    damage = damaged_files(folder.parent, strays=False)
     if damage:
         raise UserError(f"dataset {name_or_path} is damaged: {damage[0]}; make it again or fetch a fresh copy")
     metadata = read_metadata(folder)
@@ -337,6 +337,8 @@ def read_hdf5(name: str, path: Path, declared: Declared, n_episodes: int | None 
                 yield episode
     except UserError:
         raise
+    except BlockingIOError:
+        raise UserError(f"dataset {name}: {path.name} is open for writing in another program; close it there") from None
     except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
         raise UserError(
             f"dataset {name} is truncated or damaged: {path.name} cannot be read ({brief(error)}); fetch a fresh copy"
@@ -376,22 +378,25 @@ def _as_episode(
     else:
         acting = None
     expert, seed, rewards = about.get("expert"), about.get("seed"), arrays["rewards"]
-    return Episode(
-        observations=observations,
-        actions=actions,
-        rewards=None if about.get("rewards_unknown", False) else np.asarray(rewards, dtype=np.float32),
-        costs=per_step("cost", np.float32),
-        goals_met=per_step("goal_met", np.bool_),
-        successes=per_step("success", np.bool_),
-        positions=per_state("position", 2),
-        headings=per_state("heading"),
-        disturbed=per_step("disturbed", np.bool_),
-        terminated=terminations is not None and len(terminations) > 0 and bool(terminations[-1]),
-        layout_seed=None if seed is None else int(seed),
-        expert=None if expert is None else str(expert),
-        acting=acting,
-        scene=_scene(about),
-    )
+    try:
+        return Episode(
+            observations=observations,
+            actions=actions,
+            rewards=None if about.get("rewards_unknown", False) else np.asarray(rewards, dtype=np.float32),
+            costs=per_step("cost", np.float32),
+            goals_met=per_step("goal_met", np.bool_),
+            successes=per_step("success", np.bool_),
+            positions=per_state("position", 2),
+            headings=per_state("heading"),
+            disturbed=per_step("disturbed", np.bool_),
+            terminated=terminations is not None and len(terminations) > 0 and bool(terminations[-1]),
+            layout_seed=None if seed is None else int(seed),
+            expert=None if expert is None else str(expert),
+            acting=acting,
+            scene=_scene(about),
+        )
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
 
 
 def _scene(about: dict[str, Any]) -> Scene | None:

@@ -81,11 +81,9 @@ def flatten(parts: Sequence[Part], observations: Any) -> np.ndarray:
         values = observations
         for key in part.keys:
             values = values[key]
-        values = np.asarray(values)
-        columns.append(values.reshape(len(values), part.size) - part.first if part.first else values)
-    if len(columns) == 1:
-        return columns[0].reshape(len(columns[0]), parts[0].size)
-    return np.concatenate([column.reshape(len(column), -1) for column in columns], axis=1)
+        values = np.asarray(values).reshape(len(values), part.size)
+        columns.append(values - part.first if part.first else values)
+    return columns[0] if len(columns) == 1 else np.concatenate(columns, axis=1)
 
 
 def action_space_of(space: Mapping[str, Any], whose: str) -> ActionSpace:
@@ -95,10 +93,8 @@ def action_space_of(space: Mapping[str, Any], whose: str) -> ActionSpace:
         UserError: it is neither Box, Discrete, MultiDiscrete nor MultiBinary, or a Box of whole numbers.
     """
     kind = space.get("type")
-    if kind == "Discrete":
-        return ActionSpace(1, (int(space["n"]),), (int(space.get("start", 0)),))
-    if kind == "MultiDiscrete":
-        choices = tuple(np.ravel(space["nvec"]).astype(int).tolist())
+    if kind in ("Discrete", "MultiDiscrete"):
+        choices = tuple(np.ravel(space["n" if kind == "Discrete" else "nvec"]).astype(int).tolist())
         starts = np.broadcast_to(np.ravel(space.get("start") or 0), len(choices))
         return ActionSpace(len(choices), choices, tuple(starts.astype(int).tolist()))
     if kind == "MultiBinary":
@@ -107,15 +103,11 @@ def action_space_of(space: Mapping[str, Any], whose: str) -> ActionSpace:
     if kind == "Box" and "int" not in str(space.get("dtype", "")):
         shape = space.get("shape", ())
         size = int(np.prod(shape, dtype=np.int64))
-        bounds = [np.broadcast_to(np.asarray(space.get(b, e), float), shape).ravel() for b, e in BOUNDS]
-        known = any(np.isfinite(bound).any() for bound in bounds)
-        low, high = (tuple(bound.tolist()) if known else () for bound in bounds)
-        return ActionSpace(size, low=low, high=high)
+        ends = np.asarray(space.get("low", -np.inf), float), np.asarray(space.get("high", np.inf), float)
+        low, high = (tuple(np.broadcast_to(end, shape).ravel().tolist()) for end in ends)
+        return ActionSpace(size, low=low, high=high) if np.isfinite([*low, *high]).any() else ActionSpace(size)
     found = "Box (of whole numbers)" if kind == "Box" else kind
     raise UserError(f"{whose} has {found} actions; expected a Box of numbers, Discrete, MultiDiscrete or MultiBinary")
-
-
-BOUNDS = (("low", -np.inf), ("high", np.inf))
 
 
 def action_space_text(space: ActionSpace) -> str:

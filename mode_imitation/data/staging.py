@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mode_imitation.atomic import flush, locked
 from mode_imitation.data.storage import (
-    MAIN_FILE,
+    ARRAY_FILES,
     METADATA_FILE,
     SUMS_FILE,
     check_dataset_id,
@@ -25,7 +25,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.own_files import foreign_entry, remove_own
 
 COMPLETE, REPLACED, LOCK_FILE = "complete", "replaced", "lock"
-OWN = (f"data/{MAIN_FILE}", f"data/{METADATA_FILE}", SUMS_FILE)
+OWN = (*ARRAY_FILES, SUMS_FILE)
 """The files of a dataset."""
 _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
@@ -79,10 +79,13 @@ def alone(name: str, root: str | os.PathLike | None = None) -> Iterator[None]:
 def check_new_dataset(name: str, root: str | os.PathLike | None = None, *, overwrite: bool = False) -> None:
     """Raise a UserError if a dataset of that name cannot be written; ask before any long work."""
     check_dataset_id(name)
-    folder = resolve_root(root) / name
+    base, folder = resolve_root(root), resolve_root(root) / name
     for path in (folder, *folder.parents):
         if path.exists() and not path.is_dir():
             raise UserError(f"{path} is a file; expected a folder for datasets; choose another --root or name")
+    disks = [next(path.stat().st_dev for path in (place, *place.parents) if path.exists()) for place in (base, folder)]
+    if disks[0] != disks[1]:
+        raise UserError(f"{folder} lies on another disk than {base}; name a folder on that disk with --root")
     try:
         is_empty = not any(folder.iterdir())
     except FileNotFoundError:

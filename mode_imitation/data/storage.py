@@ -24,6 +24,7 @@ from mode_imitation.errors import UserError
 MAIN_FILE = "main_data.hdf5"
 METADATA_FILE = "metadata.json"
 SUMS_FILE = "SHA256SUMS"
+ARRAY_FILES = (f"data/{MAIN_FILE}", f"data/{METADATA_FILE}")
 UNFINISHED = ".unfinished"
 UNREADABLE = (OSError, ValueError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
 """What reading a cut off or damaged .npz may raise, beside a lack of memory for an array of a damaged size."""
@@ -106,18 +107,15 @@ def unfinished_folder(name: str, root: str | os.PathLike | None = None) -> Path:
 
 def checksum_text(folder: Path) -> str:
     """The content that SHA256SUMS must have for a dataset's folder as it is now."""
-    lines = []
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        if path.is_file() and path.name != SUMS_FILE and not any(part.startswith(".") for part in relative.parts):
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            lines.append(f"{digest}  {relative.as_posix()}\n")
-    return "".join(lines)
+    return _as_text(_checksums(folder))
 
 
-def damaged_files(folder: Path) -> list[str] | None:
+def damaged_files(folder: Path, *, strays: bool = True) -> list[str] | None:
     """Compare a dataset's folder with its SHA256SUMS, byte for byte.
+
+    Args:
+        folder: with SHA256SUMS in it.
+        strays: whether a file that is none of a dataset's (Thumbs.db, say) counts.
 
     Returns:
         One line a file that is changed, missing or unexpected, empty if all is well;
@@ -126,15 +124,30 @@ def damaged_files(folder: Path) -> list[str] | None:
     sums = folder / SUMS_FILE
     if not sums.is_file():
         return None
-    recorded, actual = sums.read_bytes(), checksum_text(folder)
+    recorded = sums.read_bytes()
+    lines = (line.partition("  ") for line in recorded.decode(errors="replace").splitlines())
+    listed, found = {name: digest for digest, _, name in lines}, _checksums(folder)
+    if not strays:
+        found = {name: digest for name, digest in found.items() if name in (*listed, *ARRAY_FILES)}
     # The list itself is compared as bytes, so that a flip in it is found wherever it falls.
-    if recorded == actual.encode():
+    if recorded == _as_text(found).encode():
         return []
-    listed, found = (
-        {name: digest for digest, _, name in (line.partition("  ") for line in text.splitlines())}
-        for text in (recorded.decode(errors="replace"), actual)
-    )
     changed = [f"{name} has changed" for name in found if name in listed and listed[name] != found[name]]
     missing = [f"{name!r} is missing" for name in listed if name not in found]
     unexpected = [f"{name} is not listed" for name in found if name not in listed]
     return changed + missing + unexpected or [f"{SUMS_FILE} itself has changed"]
+
+
+def _checksums(folder: Path) -> dict[str, str]:
+    """Of every file below a folder, by name; what is hidden does not count."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder)
+        if path.is_file() and path.name != SUMS_FILE and not any(part.startswith(".") for part in relative.parts):
+            with path.open("rb") as file:
+                found[relative.as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found
+
+
+def _as_text(checksums: dict[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in checksums.items())

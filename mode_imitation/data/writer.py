@@ -86,6 +86,7 @@ def write_dataset(
             "observation_space": box_text(observation_bounds, written.obs_dim),
             "action_space": action_space_text(action_space or ActionSpace(written.act_dim)),
             "env_id": env_id,
+            "env_spec": _env_spec(env_id),
             "observation_slices": sensors and {key: [part.start, part.stop] for key, part in sensors.items()},
             "sensor_kinds": sensors and {key: part.kind for key, part in sensors.items()},
             "experts": written.experts,
@@ -103,6 +104,17 @@ def write_dataset(
         # Again: something else may have come into the folder meanwhile.
         check_new_dataset(name, root, overwrite=overwrite)
         return move_into_place(complete, resolve_root(root) / name, staging / REPLACED)
+
+
+def _env_spec(env_id: str | None) -> str | None:
+    """What Minari makes the environment from again; None of one that gymnasium does not know."""
+    import gymnasium
+
+    known = gymnasium.registry.get(env_id or "") or gymnasium.registry.get(f"mode_imitation/{env_id}")
+    try:
+        return known and known.to_json()
+    except ValueError:  # it is made by a function, which no text can name
+        return None
 
 
 def as_stored(episode: Episode, action_space: ActionSpace | None = None) -> Episode:

@@ -17,7 +17,7 @@ DeviceName = Literal["auto", "cpu", "cuda"]
 class TrainConfig(DiscoveryConfig):
     """Everything that decides what training does; the same settings and data give the same weights.
 
-    Listed are those that are usually set; --encoder, --head, --horizon and all others of
+    Listed are those that are usually set; encoder, head, horizon and all others of
     mode_imitation/training/config.py and discovery/config.py are taken too.
     """
 
