@@ -61,6 +61,25 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
     assert "or by an earlier version" in error
 
 
+def test_the_demo_shows_other_experts_in_another_world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr("mode_imitation.training.config.TrainConfig", Quick)
+    out, controllers = tmp_path / "demo", Path(__file__).parent.parent / "docs" / "examples" / "controllers.py"
+    arguments = ["demo", "--out", str(out), "--env", "CartPole-v1", "--codes", "2", "--iterations", "20"]
+    arguments += ["--joint-iterations", "20", "--layouts", "2", "--figure", f"{controllers}:mean_position"]
+    assert main(arguments) == 2
+    assert "--expert path/to/file.py:Class=20" in capsys.readouterr().err
+    arguments += [word for name in ("Left", "Right") for word in ("--expert", f"{controllers}:Hold{name}=4")]
+    assert main(arguments) == 0
+    report = json.loads((out / "run" / "report.json").read_text())
+    assert set(report["experts"]) == {"HoldLeft", "HoldRight"}
+    assert report["modes"][0]["mean_position"] is not None
+    assert (out / "modes.gif").stat().st_size > 1000
+    assert main(arguments) == 0
+    assert capsys.readouterr().out.count("is there already") == 2
+
+
 BRIEF = ["--device=cpu", "--codes=2", "--horizon=3", "--gap=1", "--stride=1", "--restarts=1"]
 BRIEF += [f"--{name}iterations=4" for name in ("", "joint-", "judge-")]
 

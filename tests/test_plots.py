@@ -8,9 +8,11 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.text import Text
 
 from mode_imitation import plots
+from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.plots import panels, scene, style
 from mode_imitation.plots.birdseye import way_out
+from mode_imitation.plots.states import placed, running_mean
 from tests.drawn_episodes import an_axes, an_episode, assert_within, named, text_boxes
 
 
@@ -216,3 +218,22 @@ def test_a_long_caption_is_wrapped_above_the_next_row() -> None:
     assert first is not None
     assert second is not None
     assert first.y0 >= second.y1
+
+
+def test_a_running_mean_is_that_of_the_rows_before() -> None:
+    values = np.random.default_rng(0).normal(size=(30, 2))
+    slow = [values[max(0, row - 6) : row + 1].mean(axis=0) for row in range(30)]
+    np.testing.assert_allclose(running_mean(values, 7), slow)
+
+
+def test_what_swings_from_step_to_step_is_no_direction_of_the_states_where_something_lasts() -> None:
+    """A place that the episodes hold, and a wider swing about nothing: paths are drawn along the place."""
+    swing = np.where(np.arange(200) % 2, 1.0, -1.0)
+    held = [np.stack([np.full(200, place), swing], axis=1) for place in (-0.5, 0.5)]
+    episodes = [Episode(states, np.zeros((199, 1))) for states in held]
+    drawn, by_states = placed(episodes)
+    assert by_states
+    first, second = (episode.positions for episode in drawn)
+    assert first is not None
+    assert second is not None
+    assert abs(first[50:, 0].mean() - second[50:, 0].mean()) > 5 * (first[50:, 0].std() + second[50:, 0].std())

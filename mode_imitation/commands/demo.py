@@ -6,24 +6,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mode_imitation.errors import UserError
+from mode_imitation.options import Repeated
 
 if TYPE_CHECKING:
     from mode_imitation.reports.report_data import Report
 
-DATASET = "pointgoal1/two-experts-v0"
-EXPERTS = ("goal_seeking", "forward_moving")
+DATASET, OTHER_DATASET = "pointgoal1/two-experts-v0", "demo/experts-v0"
+ENV, EXPERTS = "SafetyPointGoal1-v0", ("goal_seeking", "forward_moving")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DemoCommand:
-    """Two experts, k = 4: generate, discover, refine, report, pictures."""
+    """Experts in a world, from nothing to pictures: generate, discover, train, report, steer."""
 
     out: Path = Path("runs/demo")
     """Everything goes here: data/, run/ with the report and the pictures."""
+    env: str = ENV
+    """The world, as `generate --env` takes it; another one needs --expert."""
+    expert: Repeated = ()
+    """EXPERT=EPISODES, as `generate --expert` takes it; left out, goal_seeking and forward_moving, 60 episodes each."""
+    figure: Repeated = ()
+    """A figure of your own, path/to/file.py:function of an episode that returns a number; the file is run."""
+    codes: int = 4
+    """k, an upper bound of the number of modes."""
     episodes: int = 60
-    """Of each expert."""
-    steps: int = 1000
-    """Of each episode."""
+    """Of each expert, where --expert is left out."""
+    steps: int | None = None
+    """Of each episode; left out, the world's own number, else 1000."""
     iterations: int = 4000
     """Of training's second phase."""
     joint_iterations: int = 800
@@ -35,11 +44,27 @@ class DemoCommand:
     overwrite: bool = False
     """Start anew; left out, what an earlier call with the same settings has finished is kept."""
 
+    @property
+    def dataset(self) -> str:
+        """Its name below the demo's data folder."""
+        return DATASET if self.env == ENV and not self.expert else OTHER_DATASET
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """With their numbers of episodes."""
+        return self.expert or tuple(f"{name}={self.episodes}" for name in EXPERTS)
+
 
 def run(config: DemoCommand) -> int:
     """Go through the stages; those that an earlier call has finished are kept."""
-    if min(config.episodes, config.steps, config.layouts, config.iterations, config.joint_iterations) < 1:
+    counts = (config.episodes, config.layouts, config.iterations, config.joint_iterations)
+    if min(*counts, 1 if config.steps is None else config.steps) < 1:
         raise UserError("episodes, steps, layouts and iterations must each be at least 1")
+    if config.env != ENV and not config.expert:
+        raise UserError(
+            f"the demo's own experts drive in {ENV} only; give two or more for {config.env}: "
+            "--expert path/to/file.py:Class=20, once for each"
+        )
     started = time.monotonic()
     generate(config)
     train(config)
@@ -57,15 +82,22 @@ def generate(config: DemoCommand) -> None:
     from mode_imitation.worlds.generate import generate as make
 
     root = resolve_root(config.out / "data")
-    experts = tuple(f"{name}={config.episodes}" for name in EXPERTS)
     wanted = GenerateConfig(
-        out=DATASET, expert=experts, steps=config.steps, seed=config.seed, root=root, overwrite=config.overwrite
+        out=config.dataset,
+        expert=config.experts,
+        env=config.env,
+        steps=config.steps,
+        seed=config.seed,
+        root=root,
+        overwrite=config.overwrite,
     )
-    if (root / DATASET).exists() and not config.overwrite:
-        check_same(config, read_metadata(data_folder(DATASET, root)).get("settings") == wanted.settings)
-        print(f"1/4 dataset: {root / DATASET} is there already")
+    if (root / config.dataset).exists() and not config.overwrite:
+        found = read_metadata(data_folder(config.dataset, root)).get("settings") or {}
+        own = wanted.settings | ({"steps": found.get("steps")} if config.steps is None else {})
+        check_same(config, found == own)
+        print(f"1/4 dataset: {root / config.dataset} is there already")
         return
-    print(f"1/4 dataset: {config.episodes} episodes each of {' and '.join(EXPERTS)}")
+    print(f"1/4 dataset: episodes of {', '.join(config.experts)}")
     make(wanted)
 
 
@@ -90,7 +122,10 @@ def train(config: DemoCommand) -> None:
 
     run, data = config.out / "run", config.out / "data"
     settings = TrainConfig(
-        codes=4, seed=config.seed, iterations=config.iterations, joint_iterations=config.joint_iterations
+        codes=config.codes,
+        seed=config.seed,
+        iterations=config.iterations,
+        joint_iterations=config.joint_iterations,
     )
     if (run / "run.json").exists() and not config.overwrite:
         info = read_info(run)
@@ -102,7 +137,9 @@ def train(config: DemoCommand) -> None:
         return
     print("2/4 train: discover the modes, without labels, and train one policy for all of them")
     command.run(
-        command.TrainCommand(datasets=(DATASET,), out=run, root=data, overwrite=config.overwrite, settings=settings)
+        command.TrainCommand(
+            datasets=(config.dataset,), out=run, root=data, overwrite=config.overwrite, settings=settings
+        )
     )
 
 
@@ -114,7 +151,16 @@ def modes(config: DemoCommand) -> "Report":
 
     print(f"3/4 modes: every mode and every expert on {config.layouts} layouts that training never saw")
     report = make_report(
-        ModesConfig(run=config.out / "run", root=config.out / "data", layouts=config.layouts, seed=config.seed)
+        ModesConfig(
+            run=config.out / "run",
+            root=config.out / "data",
+            layouts=config.layouts,
+            steps=config.steps,
+            expert=tuple(spec.rpartition("=")[0] for spec in config.expert if "+" not in spec),
+            env=None if config.env == ENV else config.env,
+            figure=config.figure,
+            seed=config.seed,
+        )
     )
     write_report(report, config.out / "run")
     return report
@@ -131,23 +177,32 @@ def animate(report: "Report", config: DemoCommand) -> None:
 
     print("4/4 steer: the same policy, switched from mode to mode in mid-episode")
     policy = load_policy(config.out / "run")
-    # The mode that finds most goals is left for a short while and taken up again, which shows both the other mode and
-    # that the way back is found.
-    goals = {entry.mode: found.mean for entry in report.data.modes if (found := entry.figures["goals"])}
-    best = max(goals, key=lambda mode: goals[mode])
-    stretches = [f"{best}:{config.steps // 4},{mode}:{config.steps // 20}" for mode in policy.modes if mode != best]
+    # The mode that finds most (goals, or return) is left for a short while and taken up again, which shows both the
+    # other mode and that the way back is found.
+    found = {
+        entry.mode: most.mean
+        for entry in report.data.modes
+        if (most := entry.figures["goals"] or entry.figures["return"]) is not None
+    }
+    best = max(found, key=lambda mode: found[mode])
+    steps = max(len(drive.episode) for drives in report.modes.values() for drive in drives)
+    others = [mode for mode in policy.modes if mode != best]
+    before, away = steps // (4 * max(1, len(others))), max(1, steps // 20)
+    stretches = [f"{best}:{before},{mode}:{away}" for mode in others]
     rollout_run(
         RolloutConfig(
             run=config.out / "run",
             schedule=",".join([*stretches, str(best)]),
             seeds="1000000000:1000000004",
-            steps=config.steps // 2,
+            steps=max(steps // 2, len(others) * (before + away) + before),
+            env=None if config.env == ENV else config.env,
+            figure=config.figure,
             plot=config.out / "switching.png",
             overwrite=True,
         )
     )
-    titles = {entry.mode: f"mode {entry.mode}: {entry.description}" for entry in report.data.modes}
-    episodes = {titles[mode]: until(drives[0].episode, config.steps) for mode, drives in report.modes.items()}
+    titles = {entry.mode: f"mode {entry.mode}: {entry.description.partition(';')[0]}" for entry in report.data.modes}
+    episodes = {titles[mode]: until(drives[0].episode, steps) for mode, drives in report.modes.items()}
     colors = {title: mode_color(mode) for mode, title in titles.items()}
     with progress("animating", 1 - (-max(map(len, episodes.values())) // 5), "pictures") as shown:
         animate_birdseye(episodes, config.out / "modes.gif", colors=colors, progress=shown)

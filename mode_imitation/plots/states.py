@@ -12,36 +12,51 @@ from mode_imitation.plots.scene import HALO
 
 MOST_STATES = 20_000
 """States that the directions are found from, evenly over all; more do not turn them visibly."""
+SMOOTHED = 20
+"""Steps over which states are averaged before the directions are found: what swings from step to step, a velocity say,
+tells less of where an episode goes than what stays."""
 
 
 def placed(episodes: Sequence[Episode]) -> tuple[list[Episode], bool]:
     """The episodes with something to draw as their positions, and whether these are directions of the states.
 
-    Where every episode knows its positions they stay. Otherwise they become the states along their two principal axes,
-    each observation column in units of its standard deviation over all the episodes. Episodes that kept no observations
-    stay as they are.
+    Where every episode knows its positions they stay. Otherwise they become the states along the two principal axes of
+    their averages over SMOOTHED steps, each observation column in units of its standard deviation over all the
+    episodes. Episodes that kept no observations stay as they are.
     """
     if all(episode.positions is not None for episode in episodes) or not all(e.observations.size for e in episodes):
         return list(episodes), False
-    mean, directions = state_directions(np.concatenate([episode.observations for episode in episodes]))
+    observations = np.concatenate([episode.observations for episode in episodes])
+    spread = np.asarray(observations, dtype=np.float64).std(axis=0)
+    smooth = np.concatenate([running_mean(episode.observations, SMOOTHED) for episode in episodes])
+    mean, directions = state_directions(smooth, spread)
     return [
         replace(episode, positions=(episode.observations - mean) @ directions, headings=None, scene=None)
         for episode in episodes
     ], True
 
 
-def state_directions(observations: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def running_mean(values: np.ndarray, steps: int) -> np.ndarray:
+    """(T, N) -> (T, N) float64, the mean over the so many rows that end there, or all there are so far."""
+    sums = np.cumsum(np.concatenate([np.zeros((1, values.shape[1])), values]), axis=0)
+    last = np.arange(1, len(values) + 1)
+    first = np.maximum(0, last - steps)
+    return (sums[last] - sums[first]) / (last - first)[:, None]
+
+
+def state_directions(observations: np.ndarray, spread: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The two principal axes of observations.
 
     Args:
         observations: (S, obs_dim).
+        spread: (obs_dim,) the unit of each column; None: their standard deviations.
 
     Returns:
         (obs_dim,) mean, and (obs_dim, 2) directions: `(observations - mean) @ directions` are (S, 2) coordinates. The
         largest weight of each is positive; columns that never change have none, and so has what is not there.
     """
     shown = np.asarray(observations[:: -(-len(observations) // MOST_STATES)], dtype=np.float64)
-    mean, spread = shown.mean(axis=0), shown.std(axis=0)
+    mean, spread = shown.mean(axis=0), shown.std(axis=0) if spread is None else spread
     scale = np.where(spread > 1e-12 * (np.abs(mean) + spread), 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
     _, _, axes = np.linalg.svd((shown - mean) * scale, full_matrices=False)
     axes = np.concatenate([axes, np.zeros((2, axes.shape[1]))])[:2]  # of a single column there is one axis
