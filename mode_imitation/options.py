@@ -1,11 +1,15 @@
 """A config dataclass from the command line: fields are options, their docstrings the help, a mistake is one line."""
 
-import argparse
 import ast
+import contextlib
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+import io
+import shutil
+import textwrap
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from itertools import pairwise
 from types import NoneType, UnionType
@@ -58,46 +62,52 @@ class Option:
     def flag(self) -> str:
         return f"--{self.name.replace('_', '-')}"
 
-    def add_to(self, group: Any) -> None:
-        """Have an argparse group take it; what is not typed is not among the values that were found."""
-        text = self.help.replace("%", "%%")
-        if self.default is MISSING:
-            text += "" if self.argument else " (required)"
-        elif REPEATED in self.marks:
-            text += " (repeatable)"
-        elif self.default is not None and self.default is not False and self.default != ():
-            shown = " ".join(map(str, self.default)) if self.several else self.default
-            text += f" (default: {str(shown).replace('%', '%%')})"
-        how: dict[str, Any] = {"help": text if self.listed else argparse.SUPPRESS, "default": argparse.SUPPRESS}
-        if self.argument:
-            nargs = "*" if self.several else "?"
-            group.add_argument(self.name, metavar=self.argument, nargs=nargs, type=self.read, **how)
-        elif self.kind is bool:
-            group.add_argument(self.flag, action=argparse.BooleanOptionalAction, **how)
-        else:
-            words = get_args(self.kind) if get_origin(self.kind) is Literal else ()
-            how["metavar"] = f"{{{','.join(words)}}}" if words else self.kind.__name__.upper()
-            if REPEATED in self.marks:
-                how["action"] = "append"
-            elif self.several:
-                how["nargs"] = "+"
-            group.add_argument(self.flag, type=self.read, **how)
+    @property
+    def field(self) -> tuple[str, Any, dataclasses.Field]:
+        """As `dataclasses.make_dataclass` takes it, with what tyro is to know."""
+        from tyro import conf
 
-    def read(self, text: str) -> Any:
-        """A value of what was typed; argparse says what is wrong with it."""
-        if text == argparse.SUPPRESS:  # of an argument that was left out
-            return text
+        hint = tuple[self.kind, ...] if self.several else self.kind
+        marks: list[Any] = [
+            conf.arg(help=self.help, help_behavior_hint=self.hint, metavar=self.argument or self.metavar)
+        ]
+        if self.argument:
+            marks.append(conf.Positional)
+        if REPEATED in self.marks:
+            marks.append(conf.UseAppendAction)
+        default = {} if self.default is MISSING else {"default": self.default}
+        return self.name, Annotated[(hint | None if None in self.marks else hint, *marks)], dataclasses.field(**default)
+
+    @property
+    def metavar(self) -> str | None:
+        return None if self.kind is bool or get_origin(self.kind) is Literal else self.kind.__name__.upper()
+
+    @property
+    def hint(self) -> str:
+        """What help adds: the default where it says something."""
+        if self.default is MISSING:
+            return "" if self.argument else "(required)"
+        if REPEATED in self.marks:
+            return "(repeatable)"
+        if self.default is None or self.default is False or self.default == ():
+            return ""
+        shown = " ".join(map(str, self.default)) if self.several else self.default
+        return f"(default: {shown})"
+
+    def complaint(self, text: str) -> str | None:
+        """What is wrong with a value that was typed."""
         if text == "None" and None in self.marks:
             return None
         try:
-            if get_origin(self.kind) is not Literal:
-                return self.kind(text)
-            check_type(self.flag, text, self.kind)
-            return text
+            if get_origin(self.kind) is Literal:
+                check_type(self.flag, text, self.kind)
+            elif self.kind is not bool:
+                self.kind(text)
         except UserError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            return str(error)
         except ValueError:
-            raise argparse.ArgumentTypeError(f"{self.flag} is {text!r}; expected {NUMBERS[self.kind]}") from None
+            return f"{self.flag} is {text!r}; expected {NUMBERS[self.kind]}"
+        return None
 
 
 def read_options(program: str, config: type[Config], arguments: Iterable[str], summary: str) -> Config:
@@ -114,31 +124,32 @@ def read_options(program: str, config: type[Config], arguments: Iterable[str], s
         UserError: an option is unknown or has a wrong value, something is missing or too much.
         SystemExit: help was asked for, and printed.
     """
-    within = configs_within(config)
+    import tyro
+
     options = all_options(config)
-    words = [hyphened(word) for word in arguments]
+    words = [as_tyro_has_it(word, options) for word in arguments]
     if "config" in options:
         repeated = {name for name, option in options.items() if REPEATED in option.marks}
         words = expand_config_file(words, options.keys() - {"config"}, repeated)
-    named = [option.argument for option in options.values() if option.argument]
-    usage = " ".join([program, *named, "[OPTIONS]"])
-    parser = argparse.ArgumentParser(program, usage, summary, allow_abbrev=False, exit_on_error=False)
-    for option in sorted(options_of(config), key=lambda option: option.default is not MISSING):
-        option.add_to(parser)
-    for name, inner in within.items():
-        group = parser.add_argument_group(name, inner.__doc__)
-        for option in options_of(inner):
-            option.add_to(group)
+    shown = [option for option in options.values() if option.listed or {"-h", "--help"}.isdisjoint(words)]
+    asked = dataclasses.make_dataclass(config.__name__, [option.field for option in shown], kw_only=True)
+    shown_help, complaint = io.StringIO(), io.StringIO()
     try:
-        values, more = parser.parse_known_args(words)
-        mistake = what_is_wrong(more, options, vars(values))
-    except argparse.ArgumentError as error:
-        name = str(error.argument_name).partition("/")[0]
-        known = {"expected": f"{name} has no value", "ignored": f"{name} takes no value"}
-        mistake = known.get(error.message.split()[0], error.message)
-    if mistake:
-        raise UserError(f"{mistake}; `{program} --help` explains every option")
-    return made(config, vars(values))
+        with contextlib.redirect_stdout(shown_help), contextlib.redirect_stderr(complaint):
+            found = tyro.cli(asked, args=words, prog=program, description="")
+    except SystemExit as stop:
+        if stop.code in (0, None):
+            # tyro wraps the options at the terminal's width, and neither its line of usage nor a description.
+            named = [option.argument for option in options.values() if option.argument]
+            within = [inner.__doc__ or "" for inner in configs_within(config).values()]
+            head = [" ".join(["usage:", program, *named, "[OPTIONS]"]), summary, *within]
+            width = shutil.get_terminal_size().columns
+            print("\n\n".join(textwrap.fill(" ".join(text.split()), width) for text in head), end="\n\n")
+            print(shown_help.getvalue().partition("\n\n")[2].strip("\n"))
+            raise
+        mistake = what_is_wrong(words, options) or " ".join(complaint.getvalue().split())
+        raise UserError(f"{mistake}; `{program} --help` explains every option") from None
+    return made(config, vars(found))
 
 
 def all_options(config: type) -> dict[str, Option]:
@@ -194,10 +205,17 @@ def docstrings_of(config: type) -> dict[str, str]:
     return texts
 
 
-def hyphened(word: str) -> str:
-    """`--find_switches` is `--find-switches`."""
+def as_tyro_has_it(word: str, options: Mapping[str, Option]) -> str:
+    """`--find_switches` is `--find-switches`; `--disturbances`, which may be left out, is `--disturbances=True`."""
     name, mark, value = word.partition("=")
-    return name.replace("_", "-") + mark + value if name.startswith("--") else word
+    if not name.startswith("--"):
+        return word
+    name = name.replace("_", "-")
+    for flag, stands_for in ((name, "True"), (f"--{name.removeprefix('--no-')}", "False")):
+        option = options.get(flag[2:].replace("-", "_"))
+        if option and option.kind is bool and None in option.marks and not mark:
+            return f"{flag}={stands_for}"
+    return name + mark + value
 
 
 def made(config: type[Config], values: Mapping[str, Any]) -> Config:
@@ -207,16 +225,40 @@ def made(config: type[Config], values: Mapping[str, Any]) -> Config:
     return config(**own, **{name: made(inner, values) for name, inner in configs_within(config).items()})
 
 
-def what_is_wrong(more: list[str], options: Mapping[str, Option], values: Mapping[str, Any]) -> str | None:
-    """In one line, what was typed that nobody takes, or not typed that is needed."""
-    unknown = next((word.split("=")[0] for word in more if word.startswith("-")), None)
-    if unknown:
-        near = near_option(unknown.lstrip("-").removeprefix("no-"), [option.flag[2:] for option in options.values()])
-        return f"there is no option {unknown}{f', did you mean --{near}?' if near else ''}"
-    if more:
-        return f"{more[0]!r} is more than was expected"
-    needed = [option for name, option in options.items() if option.default is MISSING and not values.get(name)]
-    missing = [option.argument or option.flag for option in needed]
+def what_is_wrong(words: Sequence[str], options: Mapping[str, Option]) -> str | None:
+    """In one line, what was typed that nobody takes, or not typed that is needed; None where it is something else."""
+    flags = {option.flag: option for option in options.values()}
+    loose, given, rest = [], set(), deque(words)
+    while rest:
+        word = rest.popleft()
+        flag, mark, value = word.partition("=")
+        if not word.startswith("--"):
+            if loose and given:
+                return f"{word!r} is more than was expected"
+            loose.append(word)
+            continue
+        option = flags.get(flag) or flags.get(f"--{flag.removeprefix('--no-')}")
+        if option is None or (option.flag != flag and option.kind is not bool):
+            near = near_option(flag.lstrip("-").removeprefix("no-"), [known[2:] for known in flags])
+            return f"there is no option {flag}{f', did you mean --{near}?' if near else ''}"
+        given.add(option.name)
+        if option.kind is bool and None not in option.marks:
+            if mark:
+                return f"{flag} takes no value"
+            continue
+        values = [value] if mark else []
+        most = len(rest) if option.several and REPEATED not in option.marks else 1
+        while not mark and rest and not rest[0].startswith("--") and len(values) < most:
+            values.append(rest.popleft())
+        if not values:
+            return f"{flag} has no value"
+        if found := next(filter(None, map(option.complaint, values)), None):
+            return found
+    named = [option for option in options.values() if option.argument]
+    if len(loose) > len(named) and not any(option.several for option in named):
+        return f"{loose[len(named)]!r} is more than was expected"
+    given |= {option.name for option, _ in zip(named, loose, strict=False)}
+    missing = [o.argument or o.flag for o in options.values() if o.default is MISSING and o.name not in given]
     return f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing" if missing else None
 
 

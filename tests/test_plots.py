@@ -230,7 +230,7 @@ def test_what_swings_from_step_to_step_is_no_direction_of_the_states_where_somet
     """A place that the episodes hold, and a wider swing about nothing: paths are drawn along the place."""
     swing = np.where(np.arange(200) % 2, 1.0, -1.0)
     held = [np.stack([np.full(200, place), swing], axis=1) for place in (-0.5, 0.5)]
-    episodes = [Episode(states, np.zeros((199, 1))) for states in held]
+    episodes = [Episode(observations=states, actions=np.zeros((199, 1))) for states in held]
     drawn, by_states = placed(episodes)
     assert by_states
     first, second = (episode.positions for episode in drawn)
