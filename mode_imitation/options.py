@@ -127,7 +127,8 @@ def read_options(program: str, config: type[Config], arguments: Iterable[str], s
     import tyro
 
     options = all_options(config)
-    words = [as_tyro_has_it(word, options) for word in arguments]
+    typed = list(arguments)
+    words = [as_tyro_has_it(*pair, options) for pair in zip(typed, [*typed[1:], ""], strict=True)]
     if "config" in options:
         repeated = {name for name, option in options.items() if REPEATED in option.marks}
         words = expand_config_file(words, options.keys() - {"config"}, repeated)
@@ -205,15 +206,16 @@ def docstrings_of(config: type) -> dict[str, str]:
     return texts
 
 
-def as_tyro_has_it(word: str, options: Mapping[str, Option]) -> str:
-    """`--find_switches` is `--find-switches`; `--disturbances`, which may be left out, is `--disturbances=True`."""
+def as_tyro_has_it(word: str, following: str, options: Mapping[str, Option]) -> str:
+    """`--find_switches` is `--find-switches`; `--no-disturbances`, which may be left out, is `--disturbances=False`."""
     name, mark, value = word.partition("=")
     if not name.startswith("--"):
         return word
     name = name.replace("_", "-")
     for flag, stands_for in ((name, "True"), (f"--{name.removeprefix('--no-')}", "False")):
         option = options.get(flag[2:].replace("-", "_"))
-        if option and option.kind is bool and None in option.marks and not mark:
+        valueless = not mark and following not in ("True", "False", "None")
+        if valueless and option and option.kind is bool and None in option.marks:
             return f"{flag}={stands_for}"
     return name + mark + value
 

@@ -316,3 +316,17 @@ def test_after_ctrl_c_a_run_with_a_checkpoint_folder_is_resumed_by_name(
     (out / "run.json").touch()
     assert main(arguments) == 130
     assert f"mode-imitation train --resume '{out}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "means"),
+    [
+        ("", None),
+        ("--disturbances", True),
+        ("--no-disturbances", False),
+        ("--disturbances True", True),
+        ("--disturbances=False", False),
+    ],
+)
+def test_a_choice_that_may_be_left_out_is_taken_with_and_without_a_value(typed: str, means: bool | None) -> None:
+    assert parse("generate", ["--out", "a/b-v0", *typed.split()]).disturbances is means

@@ -56,7 +56,8 @@ def state_directions(observations: np.ndarray, spread: np.ndarray | None = None)
         largest weight of each is positive; columns that never change have none, and so has what is not there.
     """
     shown = np.asarray(observations[:: -(-len(observations) // MOST_STATES)], dtype=np.float64)
-    mean, spread = shown.mean(axis=0), shown.std(axis=0) if spread is None else spread
+    mean = shown.mean(axis=0)
+    spread = shown.std(axis=0) if spread is None else spread
     scale = np.where(spread > 1e-12 * (np.abs(mean) + spread), 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
     _, _, axes = np.linalg.svd((shown - mean) * scale, full_matrices=False)
     axes = np.concatenate([axes, np.zeros((2, axes.shape[1]))])[:2]  # of a single column there is one axis
