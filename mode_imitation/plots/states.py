@@ -57,8 +57,8 @@ def state_directions(observations: np.ndarray, spread: np.ndarray | None = None)
     """
     shown = np.asarray(observations[:: -(-len(observations) // MOST_STATES)], dtype=np.float64)
     mean = shown.mean(axis=0)
-    spread = shown.std(axis=0) if spread is None else spread
-    scale = np.where(spread > 1e-12 * (np.abs(mean) + spread), 1.0 / np.where(spread > 0, spread, 1.0), 0.0)
+    unit = np.asarray(shown.std(axis=0) if spread is None else spread)
+    scale = np.where(unit > 1e-12 * (np.abs(mean) + unit), 1.0 / np.where(unit > 0, unit, 1.0), 0.0)
     _, _, axes = np.linalg.svd((shown - mean) * scale, full_matrices=False)
     axes = np.concatenate([axes, np.zeros((2, axes.shape[1]))])[:2]  # of a single column there is one axis
     axes *= np.sign(axes[np.arange(2), np.abs(axes).argmax(axis=1)])[:, None]
