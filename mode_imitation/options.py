@@ -127,8 +127,7 @@ def read_options(program: str, config: type[Config], arguments: Iterable[str], s
     import tyro
 
     options = all_options(config)
-    typed = list(arguments)
-    words = [as_tyro_has_it(*pair, options) for pair in zip(typed, [*typed[1:], ""], strict=True)]
+    words = [as_tyro_has_it(*pair, options) for pair in pairwise([*arguments, ""])]
     if "config" in options:
         repeated = {name for name, option in options.items() if REPEATED in option.marks}
         words = expand_config_file(words, options.keys() - {"config"}, repeated)

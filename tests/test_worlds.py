@@ -481,7 +481,7 @@ def test_from_python_a_policy_drives_any_world_and_is_left_as_it_was(pendulums: 
     one = gymnasium.make("Pendulum-v1")
     seen, _ = one.reset(seed=501)
     for step in range(20):
-        np.testing.assert_array_equal(drives.episodes[1].observations[step], seen)
+        np.testing.assert_allclose(drives.episodes[1].observations[step], seen, atol=1e-5)  # a batch rounds otherwise
         seen, *_ = one.step(policy.act(seen))
     assert drives.plot(tmp_path / "drives.png").stat().st_size > 1000
     assert "steer(mode=...)" in refused(lambda: mi.rollout("Pendulum-v1", load_policy(pendulums / "run")))
