@@ -155,11 +155,6 @@ def test_a_car_drives_forward_along_its_minus_y() -> None:
     assert motion.measure(along_x, driving_direction=motion.DRIVING_DIRECTION["Car"]).forward_share == 1.0
 
 
-def test_motion_survives_json() -> None:
-    measured = motion.measure(circle(2), time_step=STEP_S)
-    assert motion.Motion.from_dict(measured.as_dict()) == measured
-
-
 def test_means_leave_out_figures_that_one_episode_lacks() -> None:
     means = motion.means([motion.Motion(steps=2, cost=1.0, goals=1.0), motion.Motion(steps=4, cost=3.0)])
     assert (means["steps"], means["cost"], means["goals"]) == (3.0, 2.0, None)

@@ -9,15 +9,12 @@ import pytest
 
 from mode_imitation.errors import UserError
 from mode_imitation.reports import report as report_module
-from mode_imitation.reports.closed_loop import Drive
 from mode_imitation.reports.config import ModesConfig, RolloutConfig
-from mode_imitation.reports.motion import Motion
-from mode_imitation.reports.report import make_report, ratios
+from mode_imitation.reports.report import make_report
 from mode_imitation.reports.report_data import Report
 from mode_imitation.reports.report_writer import PICTURES, as_markdown, summary_lines, write_report
 from mode_imitation.reports.rollout_command import rollout_run
-from mode_imitation.reports.statistics import Interval
-from tests.tiny_runs import random_dataset, random_episode, save_run
+from tests.tiny_runs import random_dataset, save_run
 
 LAYOUTS, STEPS = 3, 15
 
@@ -80,15 +77,6 @@ def test_json_markdown_and_pictures_are_written(report: Report, tmp_path: Path) 
     assert "The policy has no memory" in text
     rows = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(line.endswith(" |") for line in rows)
-
-
-def test_later_reports_drive_the_experts_from_the_cache_beside_the_runs(run: Path, report: Report) -> None:
-    files = sorted((run.parent / ".expert-cache").rglob("*.npz"))
-    assert len(files) == 2 * LAYOUTS
-    written = [file.stat().st_mtime_ns for file in files]
-    again = make_report(ModesConfig(run=run, layouts=LAYOUTS, steps=STEPS))
-    assert again.data.experts == report.data.experts
-    assert [file.stat().st_mtime_ns for file in files] == written
 
 
 def test_without_a_simulator_the_rest_is_reported_and_the_gap_is_named(
@@ -230,20 +218,6 @@ def test_a_leak_that_cannot_be_measured_is_left_out_and_said_so(
     assert line in found.data.left_out
     assert line.removeprefix("left out: ") in as_markdown(found.data)
     assert not any("leaks" in line for line in summary_lines(found.data))
-
-
-def test_a_ratio_to_an_expert_whose_return_may_be_nothing_is_left_out() -> None:
-    rng = np.random.default_rng(1)
-
-    def drives(returns: np.ndarray) -> list[Drive]:
-        return [Drive(random_episode(1), Motion(steps=1, goals=3, return_=value)) for value in returns.tolist()]
-
-    mode, good, poor = drives(rng.normal(1, 0.5, 20)), drives(rng.normal(2, 1, 20)), drives(rng.normal(0.1, 1, 20))
-    found = ratios(mode, good, seed=0)
-    assert found["goals"] == Interval(1.0, 1.0, 1.0, 20)
-    assert found["return"] is not None
-    assert found["return"].low < 0.5 < found["return"].high
-    assert ratios(mode, poor, seed=0) == {"goals": found["goals"], "return": None}
 
 
 def test_layouts_that_training_saw_are_refused(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,6 @@ from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.reports.expert_cache import ExpertCache
 from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, in_arena, intervals, measure
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy
@@ -133,7 +131,6 @@ def run_experts(
     *,
     action_noise: float = 0.1,
     seed: int = 0,
-    cache: Path | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, list[Drive]]:
     """Experts, undisturbed, on the same L layouts as the modes: L drives for each, by its label.
@@ -142,7 +139,6 @@ def run_experts(
         specs: as `experts.registry.make_expert` takes them.
         action_noise: standard deviation, as in the demonstrations.
         seed: with the layout's, of each episode's noise.
-        cache: folder of drives, which are not driven again and come without observations; None drives all of them.
         env, layouts, n_steps, progress: as in `drive_policy`.
 
     Raises:
@@ -159,23 +155,11 @@ def run_experts(
     found: dict[str, list[Drive]] = {}
     for spec in specs:
         expert, label = make_expert(spec, setting), expert_label(spec)
-        stored = ExpertCache(cache, spec, world.env_id, n_steps, action_noise, seed) if cache else None
-        known = {layout: stored.read(layout) for layout in layouts} if stored else {}
-        drives = {layout: Drive(*item) for layout, item in known.items() if item is not None}
-        progress.advance(n_steps * len(drives))
-        missing = [layout for layout in layouts if layout not in drives]
-        if missing:
-            # Each layout has its own generator, so that neither the others nor the number of worlds matter.
-            rngs = [np.random.default_rng([seed, layout]) for layout in missing]
-            controller = ExpertController(
-                expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space
-            )
-            driven = rollout(world, controller, missing, n_steps, progress=progress)
-            for layout, episode in zip(missing, driven, strict=True):
-                drives[layout] = as_drive(replace(episode, expert=label), world)
-                if stored:
-                    stored.write(layout, drives[layout].episode, drives[layout].motion)
-        found[label] = [drives[layout] for layout in layouts]
+        # Each layout has its own generator, so that neither the others nor the number of worlds matter.
+        rngs = [np.random.default_rng([seed, layout]) for layout in layouts]
+        controller = ExpertController(expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space)
+        episodes = rollout(world, controller, layouts, n_steps, progress=progress)
+        found[label] = [as_drive(replace(episode, expert=label), world) for episode in episodes]
     return found
 
 

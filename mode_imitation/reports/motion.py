@@ -52,11 +52,6 @@ class Motion:
         """Field names without the trailing underscore, for JSON."""
         return {name.rstrip("_"): value for name, value in vars(self).items()}
 
-    @staticmethod
-    def from_dict(values: dict[str, float | None]) -> "Motion":
-        """The reverse of `as_dict`."""
-        return Motion(**{f"{name}_" if name == "return" else name: value for name, value in values.items()})  # type: ignore[arg-type]
-
 
 FIGURES = [field.name.rstrip("_") for field in fields(Motion)]
 """Names of all figures, as `as_dict` has them."""

@@ -31,7 +31,6 @@ from mode_imitation.reports.clustering import compare_with_labels, exemplar_epis
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits
 from mode_imitation.reports.drives import environment_of, length_of
-from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
 from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
@@ -78,7 +77,7 @@ TIMED = ("speed", "turn_rate", "turning")
 
 
 def make_report(config: ModesConfig) -> Report:
-    """Measure every mode of a run; writes nothing but the cache of expert drives.
+    """Measure every mode of a run; writes nothing.
 
     Raises:
         UserError: the run, or something that the options ask for by name, cannot be used.
@@ -228,11 +227,9 @@ def _drive(report: Report, env: "World", layouts: list[int], pair: tuple[int, in
     with progress("driving the modes", len(layouts) * steps * policy.n_modes, "steps") as shown:
         report.modes = run_modes(policy, env, layouts, steps, temperature=hot, progress=shown)
     specs = _expert_specs(report)
-    # What is cached keeps no observations, which a user's own figure may look at.
-    cache = None if report.own else report.run.path.resolve().parent / CACHE_FOLDER
     with progress("driving the experts", len(layouts) * steps * len(specs), "steps") as shown:
         report.experts = run_experts(
-            specs, env, layouts, steps, action_noise=config.action_noise, seed=seed, cache=cache, progress=shown
+            specs, env, layouts, steps, action_noise=config.action_noise, seed=seed, progress=shown
         )
     data.experts = {name: _figures(drives, report) for name, drives in report.experts.items()}
     data.layouts, data.steps = layouts, steps
@@ -355,7 +352,6 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
             contrasts=apart.get(mode, []),
             expert=experts[mode],
             figures=_figures(report.modes.get(mode, []), report),
-            ratio_to_expert=ratios(report.modes.get(mode, []), report.experts.get(experts[mode] or "", []), seed),
             demonstrations=intervals(demonstrations[mode], told, seed=seed),
             reactions=reactions.get(mode),
             exemplars=exemplars(found, mode, EXEMPLARS) if found else [],
@@ -400,15 +396,3 @@ def _figures(drives: Sequence[Drive], report: Report) -> Figures:
     found["length"] = found.pop("steps")
     own = report.own.items() if drives else ()
     return found | {name: bootstrap([figure(one.episode) for one in drives], seed=seed) for name, figure in own}
-
-
-def ratios(drives: Sequence[Drive], reference: Sequence[Drive], seed: int) -> Figures:
-    """A mode's goals and return over its expert's, on the same layouts; None where the expert's are not surely
-    positive, and a ratio would mean nothing."""
-    found: Figures = {}
-    for figure in ("goals", "return"):
-        values, expert = (column([drive.motion for drive in side], figure) for side in (drives, reference))
-        found[figure] = None
-        if values is not None and expert is not None and bootstrap(expert, seed=seed).low > 0:
-            found[figure] = bootstrap_ratio(values, expert, seed=seed)
-    return found

@@ -35,7 +35,6 @@ class ModeEntry:
     """That most of its episodes (its windows, where experts take turns) are of."""
     figures: Figures
     """On the held-out layouts; in the file they lie beside the other fields."""
-    ratio_to_expert: Figures
     demonstrations: Figures
     """Of the episodes of the dataset that were sorted into it."""
     reactions: dict[str, Reaction] | None
