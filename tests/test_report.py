@@ -214,7 +214,7 @@ def test_a_leak_that_cannot_be_measured_is_left_out_and_said_so(
     save_run(tmp_path / "run", tmp_path / "data", replace(dataset, episodes=episodes), {"config": {"segment": 20}})
     found = make_report(ModesConfig(run=tmp_path / "run"))
     assert found.data.leak is None
-    line = "left out: leak: no undisturbed window of 6 steps lies within a segment of 20"
+    line = "left out: leak: no undisturbed window of 6 steps lies within an episode or segment"
     assert line in found.data.left_out
     assert line.removeprefix("left out: ") in as_markdown(found.data)
     assert not any("leaks" in line for line in summary_lines(found.data))

@@ -10,13 +10,14 @@ from benchmarks.modes.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.threads import one_thread
 from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
 from mode_imitation.reports.clustering import Confusion, compare_with_labels, sort_dataset
-from mode_imitation.reports.leak import measure_leak
 from mode_imitation.reports.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
+from mode_imitation.training.diagnostics import measure_leak
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.safety import NavigationVectorEnv
@@ -80,7 +81,8 @@ def measure_policy(
     )
     units = agreement.episodes or agreement.windows
     matching = match_experts(units)
-    unseen = [dataset.episodes[index] for index in held_out] or list(dataset.episodes)
+    flat = FlatEpisodes.of(dataset, held_out or range(len(dataset)))
+    unseen = TrainingData(flat, policy.model.config.window, turn, policy.device)
     policy.reset(seed)
     driven = run_modes(policy, env, layouts, n_steps)
     drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
@@ -103,7 +105,7 @@ def measure_policy(
         "n_modes": policy.n_modes,
         "clustering": agreement.scores,
         "matching": matching,
-        "leak": measure_leak(policy.model, unseen, pool=pool, segment=turn).as_dict(),
+        "leak": measure_leak(policy.model, unseen, pool)._asdict(),
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,

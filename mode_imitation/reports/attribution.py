@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.discovery.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
 from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.reports.leak import action_nll
 from mode_imitation.reports.turns import NONE, usable_steps
 from mode_imitation.steering.infer import check_fits
 
@@ -189,10 +189,16 @@ def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
         UserError: the episode does not fit the model.
     """
     check_fits(model, episode)
-    contexts = model.mode_contexts().detach().cpu().numpy()[modes_of(model)]  # (M, K)
-    told = [np.tile(context, (len(episode), 1)) for context in contexts]
-    seen, actions = episode.observations[:-1], episode.actions
-    return np.stack([-action_nll(model, seen, actions, context, consecutive=True) for context in told], axis=1)
+    types = np.float32, model.config.action_space.dtype
+    seen, done = (
+        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(model.alive.device)
+        for part, dtype in zip((episode.observations[:-1], episode.actions), types, strict=True)
+    )
+    with torch.inference_mode():
+        rows = model.features.rows(seen)
+        parameters = [model.follow(rows, one.expand(len(rows), -1))[:, 0] for one in model.mode_contexts()[model.alive]]
+        densities = [model.log_prob(found, done).sum(-1) for found in parameters]
+        return torch.stack(densities, dim=1).double().cpu().numpy()
 
 
 def modes_of(model: "ModeModel") -> list[int]:
@@ -240,8 +246,6 @@ def _own_densities(model: "ModeModel", episode: Episode, expected_steps: float) 
 
 def _own_density(model: "ModeModel") -> np.ndarray:
     """(M,) mean log density of each mode's own draws, where observations are average."""
-    import torch
-
     with torch.inference_mode():
         contexts = model.mode_contexts()[model.alive]  # (M, K)
         rows = model.features.rows(model.features.obs_mean.expand(len(contexts), -1))

@@ -15,6 +15,7 @@ from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.spaces import of_kind
 from mode_imitation.errors import UserError
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 from mode_imitation.reports import guarantees
@@ -34,7 +35,6 @@ from mode_imitation.reports.drives import environment_of, length_of
 from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
-from mode_imitation.reports.leak import measure_leak
 from mode_imitation.reports.motion import (
     DRIVING_DIRECTION,
     FIGURES,
@@ -60,6 +60,7 @@ from mode_imitation.reports.report_data import (
 from mode_imitation.reports.statistics import bootstrap, bootstrap_ratio
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
+from mode_imitation.training.diagnostics import measure_leak
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.sources import load_trained_on, recorded_root
 
@@ -310,16 +311,16 @@ def _best_goal_mode(report: Report) -> BestGoalMode | None:
 def _measure_leak(report: Report) -> None:
     if report.dataset is None:
         return
-    episodes = [report.dataset.episodes[index] for index in report.held_out or range(len(report.dataset))]
-    trained: Mapping[str, Any] = report.run.info.get("config") or {}
-    shape: dict[str, Any] = {"pool": int(trained.get("pool") or 1), "segment": trained.get("segment")}
-    every, seed = report.config.window_every, report.config.seed
+    model, trained = report.policy.model, report.run.info.get("config") or {}
+    episodes = report.held_out or range(len(report.dataset))
+    flat, segment = FlatEpisodes.of(report.dataset, episodes), trained.get("segment")
     try:
-        leak = measure_leak(report.policy.model, episodes, **shape, every=every, seed=seed)
+        data = TrainingData(flat, model.config.window, segment, report.policy.device)
+        leak = measure_leak(model, data, int(trained.get("pool") or 1), seed=report.config.seed)
     except UserError as error:
         report.data.leave_out(f"leak: {error}")
         return
-    report.data.leak = LeakEntry(**leak.as_dict(), n_episodes=len(episodes), held_out=bool(report.held_out))
+    report.data.leak = LeakEntry(*leak, n_episodes=len(episodes), held_out=bool(report.held_out))
 
 
 def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
