@@ -64,30 +64,29 @@ def made_up(codes: list[int], episodes: list[int], episode_codes: list[int], in_
 
 def test_agreement_is_scored_over_windows_in_the_arena_and_episodes_apart() -> None:
     found = made_up([0, 1, 1, 1], [0, 0, 1, 1], [0, 1], [True, False, True, True])
-    agreement = compare_with_labels(found, ["a", "b"], n_modes=3, held_out=[1])
+    agreement = compare_with_labels(found, ["a", "b"], held_out=[1])
     scores = agreement.scores
-    assert scores["window"] == clustering_scores(["a", "a", "b", "b"], np.array([0, 1, 1, 1]))
-    assert scores["window_in_arena"] == clustering_scores(["a", "b", "b"], np.array([0, 1, 1]))
-    assert (scores["window_nmi_in_arena"], scores["episode_nmi"]) == (pytest.approx(1.0), pytest.approx(1.0))
-    assert scores["homogeneity"] == scores["window"]["homogeneity"]
-    assert (scores["n_modes"], scores["n_experts"]) == (3, 2)
-    assert scores["episode_held_out"] is None  # one label alone agrees with any code
-    both = compare_with_labels(found, ["a", "b"], n_modes=3, held_out=[0, 1]).scores
-    assert both["episode_held_out"] == both["episode"]
+    assert scores.window == clustering_scores(["a", "a", "b", "b"], np.array([0, 1, 1, 1]))
+    assert scores.window_in_arena == clustering_scores(["a", "b", "b"], np.array([0, 1, 1]))
+    assert scores.episode is not None
+    assert scores.episode["nmi"] == pytest.approx(1.0)
+    assert scores.n_experts == 2
+    assert scores.episode_held_out is None  # one label alone agrees with any code
+    both = compare_with_labels(found, ["a", "b"], held_out=[0, 1]).scores
+    assert both.episode_held_out == both.episode
     np.testing.assert_array_equal(agreement.windows.counts, [[1, 1, 0, 0], [0, 2, 0, 0]])
     assert agreement.episodes is not None
     assert agreement.episodes.matched_labels() == ["a", "b", None, None]
-    assert scores["coverage"] == 1.0
+    assert scores.coverage == 1.0
     merged = made_up([0, 0, 0, 0], [0, 0, 1, 1], [0, 0], [True] * 4)
-    assert compare_with_labels(merged, ["a", "b"], n_modes=1).scores["coverage"] == 0.5
+    assert compare_with_labels(merged, ["a", "b"]).scores.coverage == 0.5
 
 
 def test_without_a_window_in_the_arena_that_score_is_left_out() -> None:
     found = made_up([0, 1], [0, 1], [0, 1], [False, False])
-    scores = compare_with_labels(found, ["a", "b"], n_modes=2).scores
-    assert scores["window_in_arena"] is None
-    assert scores["window_nmi_in_arena"] is None
-    assert scores["episode_held_out"] is None
+    scores = compare_with_labels(found, ["a", "b"]).scores
+    assert scores.window_in_arena is None
+    assert scores.episode_held_out is None
 
 
 def test_shuffled_labels_change_no_code() -> None:
@@ -101,6 +100,6 @@ def test_exemplars_are_the_nearest_windows_of_distinct_episodes_of_that_mode() -
     found = made_up([0, 0, 0, 0, 1, 0], [0, 0, 1, 1, 2, 2], [0, 0, 1], [True] * 6)
     chosen = exemplars(found, 0, count=3)
     # Episode 2 belongs to code 1, so that its window comes last although it is the nearest.
-    assert [(window["episode"], window["start"]) for window in chosen] == [(1, 3), (0, 1), (2, 5)]
+    assert [(window.episode, window.start) for window in chosen] == [(1, 3), (0, 1), (2, 5)]
     assert exemplars(found, 3) == []
     assert len(exemplars(found, 0, count=1)) == 1

@@ -1,6 +1,7 @@
 """What one trained policy, or the experts, did: raw figures per layout, which `aggregate` turns into intervals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -75,7 +76,6 @@ def measure_policy(
     agreement = compare_with_labels(
         found,
         dataset.labels,
-        n_modes=policy.n_modes,
         held_out=held_out,
         of_window=drivers_of_windows(dataset, found, policy.model.config.window.span) if turning else None,
     )
@@ -103,7 +103,7 @@ def measure_policy(
         switching[excursion.name] = excursion.goals(met).tolist()
     return {
         "n_modes": policy.n_modes,
-        "clustering": agreement.scores,
+        "clustering": asdict(agreement.scores),
         "matching": matching,
         "leak": measure_leak(policy.model, unseen, pool)._asdict(),
         "drives": drives,

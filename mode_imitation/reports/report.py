@@ -46,7 +46,7 @@ from mode_imitation.reports.motion import (
     measure,
 )
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.reactions import Reaction, reactions_of_modes
+from mode_imitation.reports.reactions import reactions_of_modes
 from mode_imitation.reports.report_data import (
     BestGoalMode,
     Figures,
@@ -180,11 +180,11 @@ def _sort_data(report: Report) -> None:
         data.leave_out("clustering and each mode's expert: the dataset has no labels")
     elif take_turns(dataset):
         of_window = drivers_of_windows(dataset, found, span)
-        report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, of_window=of_window)
+        report.agreement = compare_with_labels(found, labels, of_window=of_window)
         if config.dataset is None:
             data.turns = turn_scores(codes_of_steps(report.run.info, dataset, span), dataset)
     else:
-        report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, held_out=report.held_out)
+        report.agreement = compare_with_labels(found, labels, held_out=report.held_out)
     if report.agreement:
         data.clustering = report.agreement.scores
         tables = report.agreement.tables.items()
@@ -331,7 +331,7 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
     sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
     # Of the same layouts alone: a dataset's episodes are no pairs.
     apart = contrasts({mode: _columns(drives, FIGURES) for mode, drives in report.modes.items()}, seed=seed)
-    reactions: dict[int, dict[str, Reaction]] = {}
+    reactions: dict[int, dict[str, float]] = {}
     if dataset is not None and found is not None:
         reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
         for mode in [mode for mode, words in sentences.items() if words == UNKNOWN]:
