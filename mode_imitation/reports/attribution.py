@@ -17,7 +17,6 @@ import torch
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.discovery.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
-from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.turns import NONE, usable_steps
 from mode_imitation.steering.infer import check_fits
@@ -161,10 +160,8 @@ def calibrate(
         expected_steps: as in `attribute_episodes`.
 
     Raises:
-        UserError: the share is not in (0, 1), or an episode does not fit the model.
+        UserError: an episode does not fit the model.
     """
-    if not 0 < false_alarm < 1:
-        raise UserError(f"the share of false alarms is {false_alarm}; expected more than 0 and less than 1")
     own = [stretch for episode in episodes for stretch in _own_densities(model, episode, expected_steps)]
     if not own:
         typical = float(np.median(_own_density(model)))
