@@ -15,6 +15,7 @@ from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.threads import one_thread
 from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
 from mode_imitation.reports.clustering import Confusion, compare_with_labels, sort_dataset
+from mode_imitation.reports.motion import column
 from mode_imitation.reports.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
@@ -156,8 +157,8 @@ def figures_of(drives: Sequence[Drive]) -> dict[str, list[float]]:
     """Every figure of FIGURES, a number a drive."""
     columns: dict[str, list[float]] = {}
     for figure in FIGURES:
-        values = [drive.motion.as_dict()[figure] for drive in drives]
-        columns[figure] = [float(f"{0.0 if value is None else value:.6g}") for value in values]
+        values = column([drive.motion for drive in drives], figure)
+        columns[figure] = [float(f"{value:.6g}") for value in (np.zeros(len(drives)) if values is None else values)]
     return columns
 
 

@@ -203,7 +203,6 @@ def drive_blend(
     layouts: Sequence[int],
     n_steps: int,
     *,
-    weights: Sequence[float] = WEIGHTS,
     temperature: float = 0.0,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -212,21 +211,20 @@ def drive_blend(
 
     Args:
         layouts: best those for tuning: nothing here is a result of the run's modes.
-        weights: of the second mode, each in [0, 1].
         seed: of the intervals.
         policy, env, n_steps, temperature, progress: as in `run_modes`.
     """
     first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
-    contexts = first + np.outer(weights, second - first)  # (W, K)
+    contexts = first + np.outer(WEIGHTS, second - first)  # (W, K)
     controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
-    drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
+    drives = drive_policy(controller, env, [*layouts] * len(WEIGHTS), n_steps, progress=progress)
     figures: dict[str, list[Interval] | None] = {}
     for figure in BLENDED:
         values = column([drive.motion for drive in drives], figure)
-        rows = None if values is None else values.reshape(len(weights), len(layouts))
+        rows = None if values is None else values.reshape(len(WEIGHTS), len(layouts))
         figures[figure] = None if rows is None else [bootstrap(row, seed=seed) for row in rows]
     distances = policy.context_distance(contexts).distance.tolist()
-    return Blend(pair, [float(weight) for weight in weights], distances, figures, list(layouts), n_steps)
+    return Blend(pair, list(WEIGHTS), distances, figures, list(layouts), n_steps)
 
 
 def as_drive(episode: Episode, world: "World") -> Drive:

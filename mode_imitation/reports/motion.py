@@ -48,13 +48,9 @@ class Motion:
     approach: float | None = None
     """Metres gained towards the goal of the moment, per metre driven, in [-1, 1]; 1 drives straight at every goal."""
 
-    def as_dict(self) -> dict[str, float | None]:
-        """Field names without the trailing underscore, for JSON."""
-        return {name.rstrip("_"): value for name, value in vars(self).items()}
-
 
 FIGURES = [field.name.rstrip("_") for field in fields(Motion)]
-"""Names of all figures, as `as_dict` has them."""
+"""Names of all figures, without the trailing underscore."""
 
 
 def in_arena(observations: np.ndarray, sensors: Mapping[str, Sensor] | None) -> np.ndarray | None:

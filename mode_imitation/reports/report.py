@@ -6,6 +6,7 @@ no clustering, without positions no motion.
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,7 +96,7 @@ def make_report(config: ModesConfig) -> Report:
     if config.out is not None:
         check_folder(config.out, "the report")
     layouts = held_out_layouts(config.layouts)
-    own = {figure.name: figure for figure in own_figures(config.figure)}
+    own = own_figures(config.figure)
     _check_experts(config)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
@@ -201,23 +202,18 @@ def _drive_worlds(report: Report, layouts: list[int], pair: tuple[int, int] | No
     config, missing = report.config, simulator_missing()
     if missing and is_safety(str(report.data.env_id)):
         return f"the simulator's {missing} is not installed"
-    try:
-        n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
-        env = open_worlds(environment_of(report.run, config.env), n_worlds, threads=config.threads)
+    n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
+    with ExitStack() as opened:
         try:
+            spec = environment_of(report.run, config.env)
+            env = opened.enter_context(closing(open_worlds(spec, n_worlds, threads=config.threads)))
             check_env(report.policy, env)
-        except UserError:
-            env.close()
-            raise
-    except UserError as error:
-        # An environment that nobody asked for (the data's own, of another simulator say) is no reason to stop.
-        if config.env is not None:
-            raise
-        return str(error)
-    try:
+        except UserError as error:
+            # An environment that nobody asked for (the data's own, of another simulator say) is no reason to stop.
+            if config.env is not None:
+                raise
+            return str(error)
         _drive(report, env, layouts, pair)
-    finally:
-        env.close()
     return None
 
 

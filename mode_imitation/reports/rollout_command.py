@@ -56,7 +56,7 @@ def rollout_run(config: RolloutConfig) -> Drives:
 
     check_seed(config.seed)
     _check_outputs(config)
-    own = {figure.name: figure for figure in own_figures(config.figure)}
+    own = own_figures(config.figure)
     layouts = parse_seeds(config.seeds) if config.seeds is not None else held_out_layouts(DEFAULT_LAYOUTS)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
