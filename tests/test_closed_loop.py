@@ -32,17 +32,9 @@ def env() -> Iterator[NavigationVectorEnv]:
 class Recorder:
     """Stands in for a policy and remembers under which context each observation was acted on."""
 
-    n_codes = N_CODES
-
     def __init__(self) -> None:
         self.steered: list[np.ndarray] = []
         self.begun = 0
-
-    def mode_contexts(self, modes: np.ndarray) -> np.ndarray:
-        return np.eye(N_CODES)[modes]
-
-    def check_context(self, contexts: np.ndarray) -> np.ndarray:
-        return contexts
 
     def steer(self, *, context: np.ndarray) -> None:
         self.steered.append(context)
@@ -57,7 +49,7 @@ class Recorder:
 def test_every_episode_is_driven_by_its_own_mode_at_every_step() -> None:
     modes = np.array([[0, 0, 1, 1, 0], [2, 2, 2, 2, 2], [1, 1, 1, 0, 0]])
     policy = Recorder()
-    controller = PolicyController(policy, modes=modes)  # type: ignore[arg-type]
+    controller = PolicyController(policy, np.eye(N_CODES)[modes])  # type: ignore[arg-type]
     observations = np.zeros((2, 3))
     for episodes in (np.array([0, 1]), np.array([2])):
         controller.reset(observations[: len(episodes)], episodes)
@@ -72,15 +64,13 @@ def test_every_episode_is_driven_by_its_own_mode_at_every_step() -> None:
 def test_a_context_of_its_own_drives_each_episode_to_its_end() -> None:
     contexts = np.random.default_rng(0).uniform(size=(5, N_CODES))
     policy = Recorder()
-    controller = PolicyController(policy, contexts=contexts)  # type: ignore[arg-type]
+    controller = PolicyController(policy, contexts)  # type: ignore[arg-type]
     controller.reset(np.zeros((2, 3)), np.array([4, 1]))
     for step in (0, 7):
         _, disturbed = controller.act(np.zeros((2, 3)), step)
         assert not disturbed.any()
     assert len(policy.steered) == 1
     np.testing.assert_array_equal(policy.steered[0], contexts[[4, 1]])
-    with pytest.raises(ValueError, match="either"):
-        PolicyController(policy)  # type: ignore[arg-type]
 
 
 def test_every_mode_faces_every_layout_in_order(env: NavigationVectorEnv) -> None:

@@ -189,7 +189,8 @@ def switch_modes(
 ) -> np.ndarray:
     """(L, T) bool, goals met when mode `goal` is left for mode `other` and taken up again."""
     schedule = excursion.schedule(goal, other)
-    controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
+    contexts = policy.mode_contexts(schedule)  # (T, K)
+    controller = PolicyController(policy, np.broadcast_to(contexts, (len(layouts), *contexts.shape)))
     return goals_met([drive.episode for drive in drive_policy(controller, env, layouts, len(schedule))])
 
 

@@ -248,13 +248,11 @@ def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
         error: expected calibration error, the mean over N of |probability - share right| by class of probability
         (Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015); classes: those.
     """
-    classes, error = [], 0.0
     which = np.clip(np.searchsorted(EDGES, probabilities, side="right") - 1, 0, len(EDGES) - 2)
-    for index, (low, high) in enumerate(itertools.pairwise(EDGES)):
-        members = which == index
-        if not members.any():
-            continue
-        said, was = float(probabilities[members].mean()), float(right[members].mean())
-        classes.append({"from": low, "to": high, "steps": int(members.sum()), "probability": said, "right": was})
-        error += abs(said - was) * float(members.mean())
-    return {"error": error, "classes": classes}
+    steps, said, was = (np.bincount(which, values, len(EDGES) - 1) for values in (None, probabilities, right))
+    classes = [
+        {"from": EDGES[i], "to": EDGES[i + 1], "steps": int(n), "probability": said[i] / n, "right": was[i] / n}
+        for i, n in enumerate(steps)
+        if n
+    ]
+    return {"error": float(np.abs(said - was).sum() / len(right)), "classes": classes}

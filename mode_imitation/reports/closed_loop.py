@@ -37,34 +37,17 @@ class Drive:
 
 
 class PolicyController:
-    """Lets a policy drive E episodes, each under a mode or context of its own, which may change from step to step."""
+    """Lets a policy drive E episodes, each under a context of its own, which may change from step to step.
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        modes: np.ndarray | None = None,
-        contexts: np.ndarray | None = None,
-        temperature: float = 0.0,
-    ) -> None:
-        """
-        Args:
-            policy: is steered anew whenever what drives changes.
-            modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
-            contexts: (E, K) the context of each episode. Exactly one of the two is given.
-            temperature: 0 for the mean action.
-        """
-        if (modes is None) == (contexts is None):
-            raise ValueError("give either modes or contexts")
+    Args:
+        policy: is steered anew whenever what drives changes.
+        contexts: (E, K) the context of each episode, or (E, T, K) of each of its steps; the last one goes on.
+        temperature: 0 for the mean action.
+    """
+
+    def __init__(self, policy: Policy, contexts: np.ndarray, *, temperature: float = 0.0) -> None:
         self.policy, self.temperature = policy, temperature
-        if contexts is not None:
-            self.contexts = policy.check_context(contexts)[:, None]  # (E, K) -> (E, 1, K)
-            self.which = np.zeros((len(contexts), 1), dtype=np.int64)
-        else:
-            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)  # type: ignore[arg-type]
-            known, which = np.unique(table, return_inverse=True)
-            self.which = which.reshape(table.shape)
-            self.contexts = np.broadcast_to(policy.mode_contexts(known), (len(table), len(known), policy.n_codes))
+        self.contexts = contexts if contexts.ndim == 3 else contexts[:, None]
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
         """Begin those N of the episodes, (N,) int."""
@@ -74,10 +57,10 @@ class PolicyController:
 
     def act(self, observations: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         """(N, obs_dim) -> (N, act_dim) actions and (N,) bool, False: none of them is disturbed."""
-        which = self.which[self.episodes, min(step, self.which.shape[1] - 1)]  # (N,)
-        if self.driving is None or (which != self.driving).any():
-            self.policy.steer(context=self.contexts[self.episodes, which])
-            self.driving = which
+        contexts = self.contexts[self.episodes, min(step, self.contexts.shape[1] - 1)]  # (N, K)
+        if self.driving is None or (contexts != self.driving).any():
+            self.policy.steer(context=contexts)
+            self.driving = contexts
         return self.policy.actions(observations, self.temperature), np.zeros(len(observations), dtype=bool)
 
 
@@ -118,7 +101,8 @@ def run_modes(
     Other arguments are as in `drive_policy` and `PolicyController`.
     """
     modes = policy.modes if modes is None else list(modes)
-    controller = PolicyController(policy, modes=np.repeat(modes, len(layouts)), temperature=temperature)
+    contexts = policy.mode_contexts(np.repeat(modes, len(layouts)))
+    controller = PolicyController(policy, contexts, temperature=temperature)
     drives = drive_policy(controller, env, [*layouts] * len(modes), n_steps, progress=progress)
     return {mode: drives[i * len(layouts) : (i + 1) * len(layouts)] for i, mode in enumerate(modes)}
 
@@ -216,7 +200,7 @@ def drive_blend(
     """
     first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
     contexts = first + np.outer(WEIGHTS, second - first)  # (W, K)
-    controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
+    controller = PolicyController(policy, np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
     drives = drive_policy(controller, env, [*layouts] * len(WEIGHTS), n_steps, progress=progress)
     figures: dict[str, list[Interval] | None] = {}
     for figure in BLENDED:
