@@ -74,8 +74,6 @@ MOST_BLEND_LAYOUTS = 20
 """For the blends, of which there are eleven."""
 EXEMPLARS = 3
 """Windows and episodes of the dataset shown for each mode."""
-TIMED = ("speed", "turn_rate", "turning")
-"""Figures that need seconds per step, which a dataset need not state."""
 
 
 def make_report(config: ModesConfig) -> Report:
@@ -296,12 +294,10 @@ def _best_goal_mode(report: Report) -> BestGoalMode | None:
         return max(known.items(), key=lambda item: item[1].mean(), default=(None, np.zeros(0)))
 
     (mode, goals), (expert, reached) = most(report.modes), most(report.experts)
-    if mode is None:
+    if mode is None or expert is None:
         return None
-    if expert is None:
-        return BestGoalMode(mode, float(goals.mean()), None, None, None)
     ratio = bootstrap_ratio(goals, reached, seed=report.config.seed)
-    return BestGoalMode(mode, float(goals.mean()), expert, float(reached.mean()), ratio)
+    return ratio and BestGoalMode(mode, float(goals.mean()), expert, float(reached.mean()), ratio)
 
 
 def _measure_leak(report: Report) -> None:
@@ -321,8 +317,8 @@ def _measure_leak(report: Report) -> None:
 
 def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
     policy, dataset, found, seed = report.policy, report.dataset, report.found, report.config.seed
-    demonstrations = {mode: _demonstrations(report, mode) for mode in policy.modes}
-    motions = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()} or demonstrations
+    motions = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()}
+    motions = motions or {mode: _demonstrations(report, mode) for mode in policy.modes}
     typical = {mode: means(motions[mode]) for mode in policy.modes}
     sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
     # Of the same layouts alone: a dataset's episodes are no pairs.
@@ -338,8 +334,6 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
         by_window, episodes = report.agreement.windows.matched_labels(), report.agreement.episodes
         by_episode = episodes.matched_labels() if episodes else by_window
         experts = [episode or window for episode, window in zip(by_episode, by_window, strict=True)]
-    timed = dataset is not None and dataset.metadata.get("time_step")
-    told = [name for name in FIGURES if name != "steps" and (timed or name not in TIMED)]
     return [
         ModeEntry(
             mode=mode,
@@ -349,7 +343,6 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
             contrasts=apart.get(mode, []),
             expert=experts[mode],
             figures=_figures(report.modes.get(mode, []), report),
-            demonstrations=intervals(demonstrations[mode], told, seed=seed),
             reactions=reactions.get(mode),
             exemplars=exemplars(found, mode, EXEMPLARS) if found else [],
             exemplar_episodes=exemplar_episodes(found, mode, EXEMPLARS) if found else [],

@@ -34,8 +34,6 @@ class ModeEntry:
     """That most of its episodes (its windows, where experts take turns) are of."""
     figures: Figures
     """On the held-out layouts; in the file they lie beside the other fields."""
-    demonstrations: Figures
-    """Of the episodes of the dataset that were sorted into it."""
     reactions: dict[str, float] | None
     """To each sensor, see `measure_reactions`."""
     exemplars: list[Exemplar]
@@ -54,9 +52,9 @@ class BestGoalMode:
 
     mode: int
     goals: float
-    expert: str | None
-    expert_goals: float | None
-    ratio: Interval | None
+    expert: str
+    expert_goals: float
+    ratio: Interval
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,7 @@ def summary_lines(data: ReportData) -> list[str]:
         reached = entry.figures["goals"]
         goals = f"; {reached.text(1)} goals" if reached else ""
         lines.append(f"mode {entry.mode}: {entry.description} ({entry.share:.0%} of the data{expert}){goals}")
-    best = data.best_goal_mode
-    if best and best.ratio:
+    if best := data.best_goal_mode:
         lines.append(
             f"mode {best.mode} reaches {best.goals:.1f} goals, the expert {best.expert} {best.expert_goals:.1f}, "
             f"on the same {len(data.layouts)} held-out layouts: a ratio of {best.ratio.text()}"
