@@ -8,7 +8,7 @@ import numpy as np
 from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.layouts import held_out_layouts
-from mode_imitation.reports.motion import column
+from mode_imitation.reports.motion import columns
 
 WORLDS = 64
 """Most worlds driven side by side; the figures do not depend on it."""
@@ -55,6 +55,6 @@ def measure_experts(
         for spec in specs:  # one at a time: the episodes of one expert are memory enough
             driven = run_experts([spec], env, layouts, n_steps, action_noise=action_noise, seed=seed, progress=progress)
             for label, drives in driven.items():
-                columns = {name: column([drive.motion for drive in drives], name) for name in FIGURES}
-                found[label] = {name: values for name, values in columns.items() if values is not None}
+                known = columns([drive.motion for drive in drives], FIGURES).items()
+                found[label] = {name: values for name, values in known if values is not None}
     return found

@@ -41,6 +41,7 @@ from mode_imitation.reports.motion import (
     FIGURES,
     Motion,
     column,
+    columns,
     in_arena,
     intervals,
     means,
@@ -249,15 +250,10 @@ def _expert_specs(report: Report) -> list[str]:
     return [label for label in labels if label in expert_names()]
 
 
-def _columns(drives: Sequence[Drive], figures: Sequence[str] | Mapping[str, Any]) -> dict[str, np.ndarray | None]:
-    """{figure: (N,) one of each drive, or None}"""
-    return {figure: column([drive.motion for drive in drives], figure) for figure in figures}
-
-
 def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[str, Guarantee | None]]:
     """Bounds of every mode that was driven, and which modes meet the conditions."""
     data, robot, confidence = report.data, report.robot, report.config.confidence
-    values = {mode: _columns(drives, SIDES) for mode, drives in report.modes.items()}
+    values = {mode: columns([drive.motion for drive in drives], SIDES) for mode, drives in report.modes.items()}
     bounds = {
         mode: guarantees.guarantees_of(
             figures,
@@ -317,12 +313,12 @@ def _measure_leak(report: Report) -> None:
 
 def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
     policy, dataset, found, seed = report.policy, report.dataset, report.found, report.config.seed
-    motions = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()}
-    motions = motions or {mode: _demonstrations(report, mode) for mode in policy.modes}
+    driven = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()}
+    motions = driven or {mode: _demonstrations(report, mode) for mode in policy.modes}
     typical = {mode: means(motions[mode]) for mode in policy.modes}
     sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
     # Of the same layouts alone: a dataset's episodes are no pairs.
-    apart = contrasts({mode: _columns(drives, FIGURES) for mode, drives in report.modes.items()}, seed=seed)
+    apart = contrasts({mode: columns(own, FIGURES) for mode, own in driven.items()}, seed=seed)
     reactions: dict[int, dict[str, float]] = {}
     if dataset is not None and found is not None:
         reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
