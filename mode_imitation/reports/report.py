@@ -276,7 +276,7 @@ def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[st
             data.leave_out(f"guarantees of the {figure}{where}: {why}")
     if any(bound for own in bounds.values() for bound in own.values()):
         least = f", and {guarantees.LEAST_RETURN.format(speed=top_speed)}" if top_speed else ""
-        data.guarantees = Terms(confidence, guarantees.SHARE, f"{guarantees.ASSUMPTIONS}{least}.")
+        data.guarantees = Terms(confidence, f"{guarantees.ASSUMPTIONS}{least}.")
     if conditions:
         verdicts = guarantees.judge(conditions, bounds, values)
         data.requirements = Requirements([str(condition) for condition in conditions], verdicts)

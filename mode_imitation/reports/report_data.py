@@ -62,7 +62,6 @@ class Terms:
     """What all guarantees have in common."""
 
     confidence: float
-    share: float
     assumptions: str
 
 

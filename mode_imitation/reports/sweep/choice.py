@@ -28,7 +28,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.reports.sweep.cells import Done, Judgement
 from mode_imitation.training.config import TrainConfig
-from mode_imitation.training.preparation import FEWEST_EPISODES, new_model, token_sizes
+from mode_imitation.training.preparation import new_model, token_sizes
 
 
 class Judge:
@@ -38,14 +38,9 @@ class Judge:
     training; so equal partitions are judged equally to the last bit, and others are comparable.
     """
 
-    def __init__(self, dataset: TrajectoryDataset, config: TrainConfig, most_codes: int, seed: int = 0) -> None:
-        """A yardstick for up to `most_codes` codes; of the config, learning rate, sizes and iterations matter.
-
-        Raises:
-            UserError: there are too few episodes.
-        """
-        check_enough_episodes(dataset)
-        self.config, self.seed = config, seed
+    def __init__(self, dataset: TrajectoryDataset, config: TrainConfig, most_codes: int) -> None:
+        """A yardstick for up to `most_codes` codes; of the config, learning rate, sizes and iterations matter."""
+        self.config = config
         data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), WindowShape(1, 1, 1))
         # One yardstick for all cells, whatever their own policies are.
         sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1, gap=1)
@@ -57,21 +52,12 @@ class Judge:
         """Judge (E,) codes."""
         names: dict[int, int] = {}
         named = torch.tensor([names.setdefault(int(code), len(names)) for code in codes])  # [5, 2, 5] -> [0, 1, 0]
-        generator = torch.Generator().manual_seed(self.seed)
+        generator = torch.Generator().manual_seed(0)
         scores, judged = scores_as_they_are(self.model, self.data, named, self.config, generator)
         own = scores.gather(1, named[:, None])[:, 0]
         gaps = code_gaps(scores[judged], named[judged])
         nll = [value if known else None for value, known in zip(own.tolist(), judged.tolist(), strict=True)]
         return Judgement(own[judged].mean().item(), nll, min(gaps.values(), default=None))
-
-
-def check_enough_episodes(dataset: TrajectoryDataset) -> None:
-    """Refuse, as a UserError, too few episodes for cross-fitting."""
-    if len(dataset) < FEWEST_EPISODES:
-        raise UserError(
-            f"dataset {dataset.name} has {len(dataset)} episode{'s' * (len(dataset) != 1)}; codes are judged by "
-            f"policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
-        )
 
 
 WITHIN_NATS = 0.01

@@ -31,9 +31,10 @@ from mode_imitation.reports.sweep.cells import (
     prepare,
     read_cell,
 )
-from mode_imitation.reports.sweep.choice import Recommendation, Setting, check_enough_episodes, gather, recommend
+from mode_imitation.reports.sweep.choice import Recommendation, Setting, gather, recommend
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, Cell, SweepConfig
 from mode_imitation.reports.turns import take_turns
+from mode_imitation.training.preparation import FEWEST_EPISODES, check, held_out_split
 from mode_imitation.versions import platform_name, versions
 
 Run = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Generator[tuple[int, Any]]]
@@ -130,7 +131,11 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
         UserError: the dataset is missing or too small, --out is no sweep, or every cell failed.
     """
     dataset = load_dataset(config.dataset, config.root)
-    check_enough_episodes(dataset)
+    if len(dataset) < FEWEST_EPISODES:
+        raise UserError(
+            f"dataset {dataset.name} has {len(dataset)} episode{'s' * (len(dataset) != 1)}; codes are judged by "
+            f"policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
+        )
     cells = config.cells()
     _check_some_cell(config, cells, dataset)
     check_out(config.out, dataset)
@@ -163,8 +168,6 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
 
 def _check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: TrajectoryDataset) -> None:
     """Refuse data that no cell can be trained on, before a process starts; one cell that cannot is recorded later."""
-    from mode_imitation.training.preparation import check, held_out_split
-
     first: UserError | None = None
     for cell in cells:
         try:
