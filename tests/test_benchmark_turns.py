@@ -17,6 +17,7 @@ from benchmarks.modes.methods import label_codes, train_method
 from benchmarks.modes.tables import tables
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.errors import UserError
+from mode_imitation.model.batches import TrainingData
 from mode_imitation.reports.turns import codes_of_steps, turn_scores
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import load_run
@@ -185,8 +186,8 @@ def test_leak_is_judged_within_turns_and_none_go_unjudged(monkeypatch: pytest.Mo
     dataset = turns_dataset()
     seen: dict[str, Any] = {}
 
-    def watched(*_: Any, **settings: Any) -> None:
-        seen.update(settings)
+    def watched(_: object, data: TrainingData, pool: int) -> None:
+        seen.update(units=data.unit_lengths.tolist(), pool=pool)
         raise InterruptedError
 
     monkeypatch.setattr(measure, "measure_leak", watched)
@@ -197,6 +198,7 @@ def test_leak_is_judged_within_turns_and_none_go_unjudged(monkeypatch: pytest.Mo
     policy, codes = Policy(random_model()), {0: np.zeros(40, dtype=np.int64)}
     with pytest.raises(InterruptedError):
         measure.measure_policy(policy, dataset, env, [], 5, **common, turn=20, codes=codes)
-    assert seen["segment"] == 20
+    assert seen["pool"] == 2
+    assert set(seen["units"]) == {20}
     with pytest.raises(ValueError, match="give the codes"):
         measure.measure_policy(policy, dataset, env, [], 5, **common)

@@ -187,8 +187,6 @@ def test_guarantees_of_a_mode_know_their_floors_and_share_the_confidence_among_t
     assert unknown["goals"] is not None
     beyond = guarantees_of(values | {"cost": np.array([1001.0])}, steps=1000, robot="Point", time_step=0.02)
     assert beyond["cost"] is None
-    with pytest.raises(UserError, match="--confidence is 1"):
-        guarantees_of(values, steps=1000, robot="Point", time_step=0.02, confidence=1.0)
 
 
 def test_requirements_are_read() -> None:

@@ -101,7 +101,7 @@ def random_walk(rng: np.random.Generator, steps: int = 11) -> Episode:
 def test_motion_equals_a_slow_count_on_random_walks(seed: int) -> None:
     rng = np.random.default_rng(seed)
     walk, in_arena = random_walk(rng), rng.random(12) < 0.5
-    fast = motion.measure(walk, time_step=STEP_S, in_arena=in_arena).as_dict()
+    fast = motion.means([motion.measure(walk, time_step=STEP_S, in_arena=in_arena)])
     slow = slow_motion(walk, STEP_S, in_arena)
     assert slow.keys() == fast.keys()  # no figure without its slow count
     for name, value in slow.items():
@@ -155,18 +155,13 @@ def test_a_car_drives_forward_along_its_minus_y() -> None:
     assert motion.measure(along_x, driving_direction=motion.DRIVING_DIRECTION["Car"]).forward_share == 1.0
 
 
-def test_motion_survives_json() -> None:
-    measured = motion.measure(circle(2), time_step=STEP_S)
-    assert motion.Motion.from_dict(measured.as_dict()) == measured
-
-
 def test_means_leave_out_figures_that_one_episode_lacks() -> None:
     means = motion.means([motion.Motion(steps=2, cost=1.0, goals=1.0), motion.Motion(steps=4, cost=3.0)])
     assert (means["steps"], means["cost"], means["goals"]) == (3.0, 2.0, None)
 
 
 def figures_of(one: Episode, **more) -> dict:
-    return motion.measure(one, time_step=STEP_S).as_dict() | more
+    return motion.means([motion.measure(one, time_step=STEP_S)]) | more
 
 
 SEEKER = {

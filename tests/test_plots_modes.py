@@ -58,12 +58,12 @@ def test_where_modes_go_has_a_scale_of_its_shades_and_leaves_its_edges_free() ->
 
 
 def test_every_sensor_of_every_mode_has_a_bar_of_its_length() -> None:
-    reactions = {0: {"gyro": {"sigmas": 1.5, "nats": 1.0}, "lidar": {"sigmas": 0.25, "nats": 0.1}}}
-    reactions[2] = {"gyro": {"sigmas": 0.0, "nats": 0.0}, "lidar": {"sigmas": 3.0, "nats": 4.0}}
+    reactions = {0: {"gyro": 1.5, "lidar": 0.25}}
+    reactions[2] = {"gyro": 0.0, "lidar": 3.0}
     figure = plots.plot_reactions(reactions, colors={0: "#4477aa", 2: "#228833"}, title="t")
     for ax, found in zip(figure.axes, reactions.values(), strict=True):
         widths = [bar.get_width() for bar in ax.patches]  # type: ignore[attr-defined]
-        assert widths == [values["sigmas"] for values in found.values()]
+        assert widths == list(found.values())
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["gyro", "lidar"]
     with pytest.raises(UserError, match="no reactions"):
         plots.plot_reactions({}, colors={})

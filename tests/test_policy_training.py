@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from mode_imitation.discovery.starts import drawn_objective, unit_distances
+from mode_imitation.discovery.starts import unit_distances
 from mode_imitation.model.optimiser import adam, set_one_cycle
 from mode_imitation.model.threads import side_by_side
-from mode_imitation.training.diagnostics import context_leak, evaluate
+from mode_imitation.training.diagnostics import LEAK_WINDOWS, evaluate, measure_leak
 from mode_imitation.training.policy_training import BURN_IN, RARE, SEQUENCE, PolicyTraining, settle, settle_joint
 from tests.small_models import seeded
 from tests.synthetic import prepared, two_laws
@@ -31,18 +31,40 @@ def test_the_one_cycle_schedule_is_torch_s() -> None:
         schedule.step()
 
 
-def test_an_assigned_context_does_not_leak_and_one_that_knows_the_action_does() -> None:
-    model, data = prepared(two_laws(n_each=3), SMALL)
-    figures = evaluate(model, data, SMALL)
-    assert figures["leak/gap"] == pytest.approx(figures["leak/nll_fixed"] - figures["leak/nll_inferred"])
-    objective, _, steps = drawn_objective(model, data, SMALL, seeded(), 0)
-    seen, fixed = data.steps(steps, model.features), model.mode_contexts()[objective.inference.codes]
-    assert context_leak(model, seen, fixed, fixed).gap == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize("changes", [{}, {"context": "distances"}, {"pool": 1}, {"segment": 20, "memory": 6}])
+def test_the_leak_equals_a_slow_count(changes: dict) -> None:
+    config = small(**changes)
+    model, data = prepared(two_laws(n_each=3), config)
     torch.nn.init.normal_(model.actor.of_context.weight, generator=seeded())
-    knowing = fixed + torch.sign(data.actions[steps][:, :1, 0])
-    there, back = context_leak(model, seen, knowing, fixed), context_leak(model, seen, fixed, knowing)
-    assert there.nll_inferred != there.nll_fixed
-    assert there.gap == -back.gap
+    model.typical_distances.copy_(torch.rand(3, 3, generator=seeded(1)))
+    codes, draws, pool = torch.arange(data.n_units) % 3, seeded(4), config.pool
+    units = data.draw_units(LEAK_WINDOWS // pool, draws).repeat_interleave(pool)
+    starts = data.draw_starts(units, draws)
+    inferred, fixed = [], []
+    with torch.no_grad():
+        for first in range(0, len(units), pool):
+            group = slice(first, first + pool)
+            distances = model.codebook.distances(model.encode(*data.windows(starts[group]))).mean(0)
+            contexts = model.context(distances[None]), model.mode_contexts()[codes[units[first]]][None]
+            steps = (starts[group][:, None] + torch.arange(config.horizon) * config.gap).flatten()
+            rows, actions = data.rows_at(steps, model.features), data.actions_at(steps)
+            for nlls, context in zip((inferred, fixed), contexts, strict=True):
+                parameters = model.predict(rows, context.expand(len(rows), -1))[:, 0]
+                nlls.append(-model.log_prob(parameters, actions).sum(-1))
+    leak = measure_leak(model, data, pool, codes, seed=4)
+    assert leak.nll_inferred == pytest.approx(float(torch.cat(inferred).mean()), rel=1e-4)
+    assert leak.nll_fixed == pytest.approx(float(torch.cat(fixed).mean()), rel=1e-4)
+    assert leak.gap == leak.nll_fixed - leak.nll_inferred
+    assert abs(leak.gap) > 1e-4
+    figures = evaluate(model, data, config, codes, seed=4)
+    assert figures["leak/gap"] == pytest.approx(leak.gap)
+
+
+def test_contexts_of_the_only_code_do_not_leak() -> None:
+    model, data = prepared(two_laws(n_each=3), SMALL)
+    torch.nn.init.normal_(model.actor.of_context.weight, generator=seeded())
+    model.alive.copy_(torch.tensor([False, True, False]))
+    assert measure_leak(model, data, SMALL.pool).gap == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("changes", [{}, {"chunk": 3}, {"memory": 6}, {"memory": 6, "chunk": 3}])

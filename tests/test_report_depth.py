@@ -46,10 +46,8 @@ def test_a_sensor_that_the_policy_does_not_hear_moves_nothing_and_the_other_does
     states = np.random.default_rng(0).normal(size=(300, 5)).astype(np.float32)
     policy = deaf_policy(GROUPS["second"], head=head, action_space=HEADS[head], memory=memory)
     found = measure_reactions(policy, 0, states, GROUPS)
-    assert found["second"].sigmas == pytest.approx(0.0, abs=1e-6)
-    assert found["second"].nats == pytest.approx(0.0, abs=1e-6)
-    assert found["first"].sigmas > 0.001
-    assert found["first"].nats > 0
+    assert found["second"] == pytest.approx(0.0, abs=1e-6)
+    assert found["first"] > 0.001
 
 
 @torch.no_grad()
@@ -74,36 +72,20 @@ def test_the_reaction_of_a_linear_policy_is_the_one_that_can_be_worked_out() -> 
     states = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
     found = measure_reactions(policy, 0, states, {"one": slice(0, 1), "two": slice(1, 2)})
     # Two independent standard normals are sqrt(2) apart; times 3, in units of 0.5.
-    assert found["one"].sigmas == pytest.approx(6 * np.sqrt(2), rel=0.05)
-    assert found["one"].nats == pytest.approx(0.5 * 72, rel=0.1)
-    assert found["two"].sigmas == 0.0
+    assert found["one"] == pytest.approx(6 * np.sqrt(2), rel=0.05)
+    assert found["two"] == 0.0
 
 
-@pytest.mark.parametrize("choices", [False, True])
-def test_the_divergence_from_draws_is_that_of_torch(choices: bool) -> None:
-    if choices:
-        weight = torch.tensor([[1.0, 0.5], [-1.0, 0.0], [0.0, -0.5]])
-        policy = linear_policy(weight, head="categorical", action_space=ActionSpace(1, (3,)))
-    else:
-        weight = torch.tensor([[0.4, -0.3], [0.1, 0.2]])
-        policy = linear_policy(weight)
+def test_the_reaction_of_choices_is_the_share_that_changes() -> None:
+    weight = torch.tensor([[1.0, 0.5], [-1.0, 0.0], [0.0, -0.5]])
+    policy = linear_policy(weight, head="categorical", action_space=ActionSpace(1, (3,)))
     states = np.random.default_rng(0).normal(size=(2000, 2)).astype(np.float32)
     found = measure_reactions(policy, 0, states, {"one": slice(0, 1)}, seed=3)
-    # The exact mean over every pair of an own and an exchanged reading of the first 300 states.
+    # Over every pair of an own and an exchanged reading of the first 300 states.
     mine, other = states[:300, None].repeat(300, 1), states[:300, None].repeat(300, 1)
     other[..., 0] = states[None, :300, 0]
-    outputs = [torch.from_numpy(rows) @ weight.t() for rows in (mine, other)]
-    p, q = (
-        torch.distributions.Categorical(logits=output)
-        if choices
-        else torch.distributions.Independent(torch.distributions.Normal(output, 0.5), 1)
-        for output in outputs
-    )
-    expected = float(torch.distributions.kl_divergence(p, q).mean())
-    assert found["one"].nats == pytest.approx(expected, rel=0.1)
-    if choices:
-        changed = (outputs[0].argmax(-1) != outputs[1].argmax(-1)).float().mean()
-        assert found["one"].sigmas == pytest.approx(float(changed), abs=0.05)
+    chosen = [(torch.from_numpy(rows) @ weight.t()).argmax(-1) for rows in (mine, other)]
+    assert found["one"] == pytest.approx(float((chosen[0] != chosen[1]).float().mean()), abs=0.05)
 
 
 def test_states_have_something_in_sight_and_sensors_fall_back_to_numbers() -> None:
@@ -130,19 +112,18 @@ def test_principal_axes_are_those_of_the_covariance() -> None:
 def test_the_latent_map_projects_what_the_encoder_says() -> None:
     model, dataset = random_model(), random_dataset()
     found = sort_dataset(model, dataset, every=3)
-    latent = make_latent_map(model, dataset, found, episode=2)
+    latent = make_latent_map(model, dataset, found)
     assert latent.points.shape == (len(found.codes), 2)
     np.testing.assert_array_equal(latent.codes, found.codes)
     # A window whose episode is the path's lies where the path does.
-    mine = found.episode_of_window == 2
+    mine = found.episode_of_window == latent.path_episode
     np.testing.assert_allclose(latent.path, latent.points[mine], atol=1e-6)
     assert latent.labels is not None
     assert latent.labels[0] == "goal_seeking"
-    assert latent.path_mode == found.episode_codes[2]
+    assert latent.path_mode == found.episode_codes[latent.path_episode]
     # Distances on the plane never exceed those in the whole space, which the model calls mean squared ones.
     flat = ((latent.points[:, None] - latent.entries) ** 2).sum(-1)
     assert (flat <= found.distances * model.config.code_dim + 1e-4).all()
-    assert make_latent_map(model, dataset, found).path_episode in range(len(dataset))
 
 
 def test_exemplar_episodes_are_the_nearest_of_their_code() -> None:
@@ -154,7 +135,7 @@ def test_exemplar_episodes_are_the_nearest_of_their_code() -> None:
             for episode in range(len(dataset))
             if found.episode_codes[episode] == code
         )
-        assert [entry["episode"] for entry in exemplar_episodes(found, code, 2)] == [e for _, e in slow[:2]]
+        assert exemplar_episodes(found, code, 2) == [e for _, e in slow[:2]]
 
 
 @pytest.mark.parametrize("text", ["", "0", "0,0", "0,1,2", "a,b", "0;1"])
@@ -170,17 +151,17 @@ def test_the_ends_of_a_blend_are_the_modes_themselves() -> None:
     env = make_vec("SafetyPointGoal1-v0", 4)
     try:
         policy = Policy(random_model())
-        blend = drive_blend(policy, env, (0, 2), layouts, 12, weights=(0.0, 0.5, 1.0))
+        blend = drive_blend(policy, env, (0, 2), layouts, 12)
         drives = run_modes(policy, env, layouts, 12, modes=[0, 2])
     finally:
         env.close()
     speeds = blend.figures["speed"]
     assert speeds is not None
-    for index, mode in ((0, 0), (2, 2)):
+    for index, mode in ((0, 0), (-1, 2)):
         expected = np.mean([drive.motion.speed or 0.0 for drive in drives[mode]])
         assert speeds[index].mean == pytest.approx(expected, rel=1e-4)
     assert blend.distances[0] == pytest.approx(0.0, abs=1e-5)
-    assert blend.distances[1] > 0.1
+    assert blend.distances[5] > 0.1
     json.dumps(asdict(blend), allow_nan=False)
 
 

@@ -17,7 +17,7 @@ from mode_imitation.cli import main, parse
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.processes import WorkerDiedError
-from mode_imitation.reports.sweep.cells import CODE, code_digest, prepare
+from mode_imitation.reports.sweep.cells import CODE, Done, Failed, code_digest, prepare
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, SweepConfig, whole_numbers
 from mode_imitation.reports.sweep.sweep import COLUMNS, WITH_LABELS, sweep, write_sweep
 from mode_imitation.training.config import TrainConfig
@@ -68,7 +68,7 @@ def test_what_is_finished_is_kept_and_what_is_deleted_is_trained_again(
     assert "1 of 2 cells are there already" in capsys.readouterr().out
     assert cells[1].read_bytes() == before[cells[1].name]
     assert again.recommendation.to_dict() == first.recommendation.to_dict()
-    assert again.cells[0]["codes"] == first.cells[0]["codes"]
+    assert again.cells == first.cells
     # Other settings are other cells, and neither are lost by the others.
     trained.clear()
     other = dataclasses.replace(config, iterations=9)
@@ -102,8 +102,7 @@ def test_labels_change_nothing_of_the_recommendation(tmp_path: Path, labels: str
         found[name] = sweep(tiny(tmp_path / name, tmp_path / name / "sweep", strides="2", codes="3"), in_this_process)
     one, other = found["true"], found[labels]
     assert one.recommendation.to_dict() == other.recommendation.to_dict()
-    assert [cell["codes"] for cell in one.cells] == [cell["codes"] for cell in other.cells]
-    assert [cell["criteria"] for cell in one.cells] == [cell["criteria"] for cell in other.cells]
+    assert one.cells == other.cells
     shown = [one.columns[len(COLUMNS) :], other.columns[len(COLUMNS) :]]
     assert shown == [(WITH_LABELS,), (WITH_LABELS,) if labels == "shuffled" else ()]
     if labels == "shuffled":
@@ -129,7 +128,7 @@ def test_the_files_of_a_sweep(tmp_path: Path) -> None:
 def test_agreement_is_the_median_of_the_seeds_nmi(tmp_path: Path) -> None:
     data = stored(tmp_path)
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3", seeds=3), in_this_process)
-    scores = [normalized_mutual_info_score(data.labels, cell["codes"]) for cell in found.cells]
+    scores = [normalized_mutual_info_score(data.labels, cell.codes) for cell in found.settings[0].cells]
     assert [row[-1] for row in found.rows] == [f"{np.median(scores):.3f}"]
 
 
@@ -192,13 +191,12 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monk
     settings = parse("train", words[2:]).settings
     chosen = found.recommendation.setting
     assert chosen is not None
-    assert (settings.codes, settings.stride, settings.seed) == (3, 2, chosen.seeds[0])
+    assert (settings.codes, settings.stride, settings.seed) == (3, 2, chosen.best.cell.seed)
     # The rest is what `train` has, but for what the codes need.
-    as_in_a_cell = {"codes": 3, "stride": 2, "seed": chosen.seeds[0], **AS_IN_A_CELL}
+    as_in_a_cell = {"codes": 3, "stride": 2, "seed": chosen.best.cell.seed, **AS_IN_A_CELL}
     assert settings == dataclasses.replace(TrainConfig(), **as_in_a_cell)
     fit(data, dataclasses.replace(settings, iterations=30, **sizes), tmp_path / "run")
-    [cell] = [cell for cell in found.cells if cell["cell"]["seed"] == chosen.seeds[0]]
-    assert read_info(tmp_path / "run")["assignment"] == cell["codes"]
+    assert read_info(tmp_path / "run")["assignment"] == chosen.best.codes
 
 
 def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
@@ -234,7 +232,7 @@ def test_a_process_that_dies_fails_its_cell_only(tmp_path: Path) -> None:
             yield index, outcome if index else WorkerDiedError("its process ended with status 9: out of memory")
 
     found = sweep(tiny(tmp_path, tmp_path / "sweep", strides="2", codes="3"), dying)
-    assert [cell["status"] for cell in found.cells] == ["failed", "done"]
+    assert [type(cell) for cell in found.cells] == [Failed, Done]
     assert "failed: k = 3, stride 2, seed 100: its process ended with status 9: out of memory" in found.notes
 
 
@@ -288,7 +286,7 @@ def test_cells_of_other_code_are_kept_and_noted(tmp_path: Path) -> None:
     stored(tmp_path)
     config = tiny(tmp_path, tmp_path / "sweep", codes="2", strides="1,2", seeds=1)
     first = sweep(config, in_this_process)
-    assert {cell["code"] for cell in first.cells} == {code_digest()}
+    assert {cell.code for cell in first.cells if isinstance(cell, Done)} == {code_digest()}
     (one, _) = (config.out / "cells").glob("*.json")
     one.write_text(json.dumps(json.loads(one.read_text()) | {"code": "0123456789abcdef"}))
     again = sweep(config, in_this_process)

@@ -11,6 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from mode_imitation.discovery.evidence import selection_score
 from mode_imitation.errors import UserError
+from mode_imitation.reports.sweep.cells import Done, Judgement
 from mode_imitation.reports.sweep.choice import (
     Judge,
     Recommendation,
@@ -20,22 +21,17 @@ from mode_imitation.reports.sweep.choice import (
     stability,
     tolerance,
 )
+from mode_imitation.reports.sweep.config import Cell
 from mode_imitation.training.config import TrainConfig
 from tests.synthetic import two_laws
 
 
 def setting(codes: int, stride: int, nll: Sequence[float], stable: float | None, modes: int, **more: Any) -> Setting:
-    count = len(nll)
+    gaps, episodes = more.get("gaps", (1.0,) * len(nll)), more.get("episode_nll", [nll[0]] * 10)
+    pairs = enumerate(zip(nll, gaps, strict=True))
     return Setting(
-        codes=codes,
-        stride=stride,
-        seeds=tuple(range(count)),
-        nll=tuple(nll),
-        n_modes=(modes,) * count,
-        gaps=more.get("gaps", (1.0,) * count),
-        episode_nll=more.get("episode_nll", np.full(10, nll[0])),
-        stability=stable,
-        n_failed=0,
+        [Done(Cell(codes, stride, seed), [], modes, Judgement(own, episodes, gap), "") for seed, (own, gap) in pairs],
+        stable,
     )
 
 
@@ -61,7 +57,7 @@ def test_fewest_modes_among_equally_likely_and_equally_stable_settings() -> None
             setting(8, 5, [-1.426, -1.420], 1.0, 5),  # an expert split
         ]
     )
-    assert (chosen.codes, chosen.stride, chosen.seeds[0], chosen.n_modes[0]) == (4, 5, 0, 4)
+    assert (chosen.best.cell, chosen.best.n_modes) == (Cell(4, 5, 0), 4)
 
 
 def test_settings_whose_seeds_disagree_are_passed_over() -> None:
@@ -85,14 +81,14 @@ def test_a_setting_with_codes_that_explain_each_other_s_data_is_passed_over() ->
     whole = setting(4, 5, [-1.424, -1.420], 1.0, 3, gaps=(0.8, 0.4))
     chosen = recommended([split, whole])
     assert chosen.setting is whole
-    assert "1 of them passed over because two codes explain each other's data within 0.4 nats" in chosen.reason
-    assert "the smallest gap is 0.31" in chosen.reason
-    assert "1 of the others with seeds that agree" in chosen.reason
-    assert "between two of its codes is 0.40" in chosen.reason
+    assert chosen.reason == (
+        "2 of 2 settings explain the data as well as the best, 1 of them with codes that do not explain each other's "
+        "data, 1 with seeds that agree; this one has the fewest modes"
+    )
     # It has fewer modes and a better likelihood: but for the gap it is the one.
-    wider = dataclasses.replace(split, gaps=(0.9, 0.41))
+    wider = setting(8, 1, [-1.430, -1.425], 1.0, 2, gaps=(0.9, 0.41))
     assert choose([wider, whole]).codes == 8
-    assert "passed over" not in recommended([wider, whole]).reason
+    assert "each other's" not in recommended([wider, whole]).reason
 
 
 def test_how_stable_a_setting_is_that_is_passed_over_says_nothing_of_the_others() -> None:
@@ -104,8 +100,6 @@ def test_gaps_pass_nothing_over_where_none_is_left_or_none_is_known() -> None:
     close = [setting(4, 1, [-1.42], 1.0, 4, gaps=(0.3,)), setting(8, 1, [-1.42], 1.0, 5, gaps=(-0.1,))]
     chosen = recommended(close)
     assert chosen.setting is close[0]
-    assert "in every one of them two codes explain each other's data" in chosen.reason
-    assert "the smallest gap is -0.10" in chosen.reason
     # A setting that explains the data worse is not chosen for its gap.
     assert choose([*close, setting(2, 1, [-0.9], 1.0, 2, gaps=(3.0,))]).codes == 4
 
@@ -130,8 +124,8 @@ def test_one_mode_is_never_recommended_and_the_user_is_told_what_to_try() -> Non
 def test_the_tolerance_is_one_standard_error_of_the_paired_difference() -> None:
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=40), rng.normal(size=40)
-    best = setting(2, 1, [one.mean()], None, 2, episode_nll=one)
-    worse = setting(4, 1, [other.mean()], None, 2, episode_nll=other)
+    best = setting(2, 1, [one.mean()], None, 2, episode_nll=one.tolist())
+    worse = setting(4, 1, [other.mean()], None, 2, episode_nll=other.tolist())
     differences = [b - a for a, b in zip(one, other, strict=True)]
     mean = sum(differences) / 40
     variance = sum((value - mean) ** 2 for value in differences) / 39
@@ -144,19 +138,15 @@ def test_nothing_is_recommended_where_nothing_finished() -> None:
         choose([])
 
 
-def test_seeds_are_gathered_and_failed_ones_left_out() -> None:
-    def cell(seed: int, nll: float, codes: list[int]) -> dict[str, Any]:
-        criteria = {"nll": nll, "episode_nll": [nll, None], "smallest_gap": (0.5, None)[seed]}
-        where = {"codes": 2, "stride": 1, "seed": seed}
-        return {"status": "done", "cell": where, "criteria": criteria, "codes": codes, "n_modes": 2}
+def test_seeds_of_a_setting_are_gathered_the_best_first() -> None:
+    def done(k: int, seed: int, nll: float, codes: list[int]) -> Done:
+        return Done(Cell(k, 1, seed), codes, 2, Judgement(nll, [nll, None], (0.5, None)[seed]), "")
 
-    failed = {"status": "failed", "cell": {"codes": 2, "stride": 1, "seed": 9}, "reason": "no"}
-    [found] = gather([cell(0, -1.0, [0, 0, 1, 1]), cell(1, -1.2, [1, 1, 0, 0]), failed])
-    assert found.seeds == (1, 0)
+    [found, other] = gather([done(2, 0, -1.0, [0, 0, 1, 1]), done(2, 1, -1.2, [1, 1, 0, 0]), done(3, 0, -1, [0] * 4)])
+    assert [cell.cell.seed for cell in found.cells] == [1, 0]
     assert found.stability == 1.0
-    assert found.n_failed == 1
     assert found.smallest_gap == 0.5
-    assert gather([failed]) == []
+    assert (other.codes, other.stability) == (3, None)
 
 
 # ---- what a user without labels can judge by

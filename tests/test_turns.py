@@ -161,14 +161,12 @@ def test_episodes_of_several_experts_are_not_scored_as_wholes() -> None:
     found = sort_dataset(model, dataset)
     assert dataset.labels is not None
     of_window = drivers_of_windows(dataset, found, WINDOW.span)
-    agreement = compare_with_labels(found, dataset.labels, n_modes=3, of_window=of_window)
+    agreement = compare_with_labels(found, dataset.labels, of_window=of_window)
     assert agreement.episodes is None
     assert agreement.windows.labels == sorted(NAMES)
-    assert (
-        agreement.scores["episode"] is agreement.scores["episode_nmi"] is agreement.scores["episode_held_out"] is None
-    )
-    assert agreement.scores["n_experts"] == 2
-    assert 0 < agreement.scores["window_nmi"] < 1
+    assert agreement.scores.episode is agreement.scores.episode_held_out is None
+    assert agreement.scores.n_experts == 2
+    assert 0 < agreement.scores.window["nmi"] < 1
 
 
 def test_the_report_says_whether_training_found_whose_turn_it_was(tmp_path: Path) -> None:

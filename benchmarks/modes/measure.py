@@ -1,6 +1,7 @@
 """What one trained policy, or the experts, did: raw figures per layout, which `aggregate` turns into intervals."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from benchmarks.modes.switching import Excursion, SwitchingExperts, excursions
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.threads import one_thread
 from mode_imitation.reports.closed_loop import Drive, PolicyController, drive_policy, run_experts, run_modes
 from mode_imitation.reports.clustering import Confusion, compare_with_labels, sort_dataset
-from mode_imitation.reports.leak import measure_leak
+from mode_imitation.reports.motion import column
 from mode_imitation.reports.turns import drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy
+from mode_imitation.training.diagnostics import measure_leak
 
 if TYPE_CHECKING:
     from mode_imitation.worlds.safety import NavigationVectorEnv
@@ -74,13 +77,13 @@ def measure_policy(
     agreement = compare_with_labels(
         found,
         dataset.labels,
-        n_modes=policy.n_modes,
         held_out=held_out,
         of_window=drivers_of_windows(dataset, found, policy.model.config.window.span) if turning else None,
     )
     units = agreement.episodes or agreement.windows
     matching = match_experts(units)
-    unseen = [dataset.episodes[index] for index in held_out] or list(dataset.episodes)
+    flat = FlatEpisodes.of(dataset, held_out or range(len(dataset)))
+    unseen = TrainingData(flat, policy.model.config.window, turn, policy.device)
     policy.reset(seed)
     driven = run_modes(policy, env, layouts, n_steps)
     drives = {"mean": {str(mode): figures_of(found) for mode, found in driven.items()}}
@@ -101,9 +104,9 @@ def measure_policy(
         switching[excursion.name] = excursion.goals(met).tolist()
     return {
         "n_modes": policy.n_modes,
-        "clustering": agreement.scores,
+        "clustering": asdict(agreement.scores),
         "matching": matching,
-        "leak": measure_leak(policy.model, unseen, pool=pool, segment=turn).as_dict(),
+        "leak": measure_leak(policy.model, unseen, pool)._asdict(),
         "drives": drives,
         "fidelity": fidelity,
         "switching": switching,
@@ -154,8 +157,8 @@ def figures_of(drives: Sequence[Drive]) -> dict[str, list[float]]:
     """Every figure of FIGURES, a number a drive."""
     columns: dict[str, list[float]] = {}
     for figure in FIGURES:
-        values = [drive.motion.as_dict()[figure] for drive in drives]
-        columns[figure] = [float(f"{0.0 if value is None else value:.6g}") for value in values]
+        values = column([drive.motion for drive in drives], figure)
+        columns[figure] = [float(f"{value:.6g}") for value in (np.zeros(len(drives)) if values is None else values)]
     return columns
 
 
@@ -186,7 +189,8 @@ def switch_modes(
 ) -> np.ndarray:
     """(L, T) bool, goals met when mode `goal` is left for mode `other` and taken up again."""
     schedule = excursion.schedule(goal, other)
-    controller = PolicyController(policy, modes=np.tile(schedule, (len(layouts), 1)))
+    contexts = policy.mode_contexts(schedule)  # (T, K)
+    controller = PolicyController(policy, np.broadcast_to(contexts, (len(layouts), *contexts.shape)))
     return goals_met([drive.episode for drive in drive_policy(controller, env, layouts, len(schedule))])
 
 

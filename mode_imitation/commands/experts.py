@@ -1,10 +1,14 @@
 """`mode-imitation experts`"""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mode_imitation.commands.tables import print_table
 from mode_imitation.options import Repeated
 from mode_imitation.progress import progress
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +34,7 @@ class ExpertsCommand:
 def run(config: ExpertsCommand) -> int:
     """Print the table."""
     from experts.registry import expert_names
-    from mode_imitation.reports.expert_table import measure_experts
+    from mode_imitation.reports.expert_table import FIGURES, measure_experts
 
     specs = config.expert or tuple(expert_names())
     with progress("driving", len(specs) * max(config.layouts, 1) * max(config.steps, 1), "steps") as shown:
@@ -47,10 +51,16 @@ def run(config: ExpertsCommand) -> int:
     print_table(
         f"{config.env}, {config.layouts} layouts x {config.steps} steps, action noise {config.action_noise:g}: "
         "mean ± standard error per episode",
-        ("expert", "goals", "cost", "return", "straightness"),
+        ("expert", *FIGURES),
         [
-            (expert, *(figure.text(3 if name == "straightness" else 1) for name, figure in found.items()))
+            (expert, *(mean_and_error(values, 3 if name == "straightness" else 1) for name, values in found.items()))
             for expert, found in rows.items()
         ],
     )
     return 0
+
+
+def mean_and_error(values: "np.ndarray", digits: int) -> str:
+    """`11.3 ± 0.2`: mean over layouts and its standard error, 0 for a single layout."""
+    error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0.0
+    return f"{values.mean():.{digits}f} ± {error:.{digits}f}"

@@ -58,7 +58,7 @@ class JointTraining:
 
     def objective(self, iteration: int) -> Objective:
         """Of a fresh batch."""
-        return drawn_objective(self.model, self.data, self.config, self.generator, iteration)[0]
+        return drawn_objective(self.model, self.data, self.config, self.generator, iteration)
 
     def step(self, iteration: int) -> JointStep:
         """One iteration."""
@@ -78,22 +78,21 @@ class JointTraining:
 
 def drawn_objective(
     model: ModeModel, data: TrainingData, config: DiscoveryConfig, generator: torch.Generator, iteration: int
-) -> tuple[Objective, Tensor, Tensor]:
-    """The joint objective of a drawn batch of B windows, its (B,) units and the (B, P) steps that were asked."""
+) -> Objective:
+    """The joint objective of a drawn batch of windows."""
     n_groups = max(1, config.joint_windows // config.pool)
     units = data.draw_units(n_groups, generator).repeat_interleave(config.pool)
     starts = data.draw_starts(units, generator)
     size = (len(units), min(config.joint_steps, config.horizon))
     places = torch.randint(config.horizon, size, generator=generator, device=data.device)
     steps = starts[:, None] + places * data.window.gap
-    objective = joint_objective(
+    return joint_objective(
         model,
         data.windows(starts),
         data.steps(steps, model.features),
         objective_weights(config, iteration),
         group=config.pool,
     )
-    return objective, units, steps
 
 
 def objective_weights(config: DiscoveryConfig, iteration: int) -> ObjectiveWeights:

@@ -82,12 +82,12 @@ def _shades(color: str) -> LinearSegmentedColormap:
 
 
 def plot_reactions(
-    reactions: Mapping[int, Mapping[str, Mapping[str, float]]], *, colors: Mapping[int, str], title: str | None = None
+    reactions: Mapping[int, Mapping[str, float]], *, colors: Mapping[int, str], title: str | None = None
 ) -> Figure:
     """How far each mode's action moves when one sensor's readings are exchanged: bars, one picture a mode.
 
     Args:
-        reactions: {mode: {sensor: {sigmas, nats}}}.
+        reactions: {mode: {sensor: sigmas}}.
         colors: of each mode.
         title: over the figure.
 
@@ -101,9 +101,9 @@ def plot_reactions(
     with look.style():
         height = 0.85 + 0.22 * len(sensors)
         figure, axes = look.small_axes(len(reactions), 2.3, height, title=title, margin=1.2, sharey=True)
-        top = max(values["sigmas"] for found in reactions.values() for values in found.values()) or 1.0
+        top = max(sigmas for found in reactions.values() for sigmas in found.values()) or 1.0
         for ax, (mode, found) in zip(axes, reactions.items(), strict=True):
-            values = [found[name]["sigmas"] if name in found else 0.0 for name in sensors]
+            values = [found.get(name, 0.0) for name in sensors]
             texts = [f"{value:.1f}" if value >= 1 else f"{value:.2f}" for value in values]
             bars = [look.Bar(value, text, colors[mode]) for value, text in zip(values, texts, strict=True)]
             look.draw_bars(ax, y, bars)

@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from mode_imitation.data.episodes import Episode
 from mode_imitation.discovery.hidden_markov import forward_backward, runs_of, sticky_transitions, viterbi
-from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.reports.leak import action_nll
 from mode_imitation.reports.turns import NONE, usable_steps
 from mode_imitation.steering.infer import check_fits
 
@@ -161,10 +160,8 @@ def calibrate(
         expected_steps: as in `attribute_episodes`.
 
     Raises:
-        UserError: the share is not in (0, 1), or an episode does not fit the model.
+        UserError: an episode does not fit the model.
     """
-    if not 0 < false_alarm < 1:
-        raise UserError(f"the share of false alarms is {false_alarm}; expected more than 0 and less than 1")
     own = [stretch for episode in episodes for stretch in _own_densities(model, episode, expected_steps)]
     if not own:
         typical = float(np.median(_own_density(model)))
@@ -189,10 +186,16 @@ def log_densities(model: "ModeModel", episode: Episode) -> np.ndarray:
         UserError: the episode does not fit the model.
     """
     check_fits(model, episode)
-    contexts = model.mode_contexts().detach().cpu().numpy()[modes_of(model)]  # (M, K)
-    told = [np.tile(context, (len(episode), 1)) for context in contexts]
-    seen, actions = episode.observations[:-1], episode.actions
-    return np.stack([-action_nll(model, seen, actions, context, consecutive=True) for context in told], axis=1)
+    types = np.float32, model.config.action_space.dtype
+    seen, done = (
+        torch.from_numpy(np.ascontiguousarray(part, dtype)).to(model.alive.device)
+        for part, dtype in zip((episode.observations[:-1], episode.actions), types, strict=True)
+    )
+    with torch.inference_mode():
+        rows = model.features.rows(seen)
+        parameters = [model.follow(rows, one.expand(len(rows), -1))[:, 0] for one in model.mode_contexts()[model.alive]]
+        densities = [model.log_prob(found, done).sum(-1) for found in parameters]
+        return torch.stack(densities, dim=1).double().cpu().numpy()
 
 
 def modes_of(model: "ModeModel") -> list[int]:
@@ -240,8 +243,6 @@ def _own_densities(model: "ModeModel", episode: Episode, expected_steps: float) 
 
 def _own_density(model: "ModeModel") -> np.ndarray:
     """(M,) mean log density of each mode's own draws, where observations are average."""
-    import torch
-
     with torch.inference_mode():
         contexts = model.mode_contexts()[model.alive]  # (M, K)
         rows = model.features.rows(model.features.obs_mean.expand(len(contexts), -1))

@@ -5,7 +5,7 @@ Labels serve only to read and to judge attributions; nothing of them reaches one
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from mode_imitation.data.episodes import Episode
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
-from mode_imitation.reports.attribution import BLOCK, Attribution, Calibration, attribute_episodes, calibrate
+from mode_imitation.reports.attribution import BLOCK, Attribution, attribute_episodes, calibrate
 from mode_imitation.reports.config import AttributeConfig
 from mode_imitation.reports.turns import NONE, LabelledSteps, codes_of_steps
-from mode_imitation.steering.policy import Policy, load_policy
-from mode_imitation.training.run_folder import Run, load_run
+from mode_imitation.steering.policy import load_policy
+from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.sources import load_trained_on
 from mode_imitation.versions import platform_name, versions
 
@@ -39,7 +39,7 @@ class AttributionReport:
     dataset: TrajectoryDataset
     found: list[Attribution]
     matches: dict[int, str]
-    """Mode -> expert, where the data that the run was trained on is labelled; for reading only."""
+    """Mode -> the expert of most steps that training gave it, where those are labelled; for reading only."""
 
 
 def attribute_dataset(config: AttributeConfig) -> AttributionReport:
@@ -69,23 +69,25 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     if config.birdseye and not dataset.has("positions"):
         raise UserError(f"dataset {dataset.name} has no positions; leave --birdseye out")
     left_out: list[str] = []
-    trained_on, unseen, steps = None, [], config.expected_steps
-    known: list[str] = []
+    known: list[Episode] = []
     matches: dict[int, str] = {}
+    seen: set[str] = set()
     try:
         trained_on = load_trained_on(run.info)
-        unseen = [trained_on.episodes[index] for index in run.held_out(len(trained_on))]
-        if not unseen:
-            left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
     except UserError as error:
         left_out.append(f"calibration on held-out episodes: {error}")
+    else:
+        known = [trained_on.episodes[index] for index in run.held_out(len(trained_on))]
+        if not known:
+            known = list(trained_on.episodes)
+            left_out.append("calibration is on training episodes, for the run held none out: it is too strict")
+        codes = codes_of_steps(run.info, trained_on, policy.model.config.window.span, whole=True)
+        training = LabelledSteps.of(trained_on, codes)
+        seen = set(training.names.tolist())
+        matches = {mode: name for mode, name in training.matches().items() if mode in policy.modes}
+    steps = config.expected_steps
     with one_thread():
-        known_episodes = unseen or (trained_on.episodes if trained_on is not None else [])
-        calibration = calibrate(policy.model, known_episodes, false_alarm=config.false_alarm, expected_steps=steps)
-        if trained_on is not None:
-            seen = [trained_on.episodes[index].expert_of_step for index in run.trained_on(len(trained_on))]
-            known = sorted({str(name) for names in seen if names is not None for name in np.unique(names)})
-            matches = _match_run(run, trained_on, policy, calibration, steps)
+        calibration = calibrate(policy.model, known, false_alarm=config.false_alarm, expected_steps=steps)
         with progress("attributing", len(dataset), "episodes") as bar:
             found = attribute_episodes(policy.model, dataset.episodes, calibration, expected_steps=steps, progress=bar)
     if calibration.n_episodes == 0:
@@ -97,7 +99,7 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
             for mode in policy.modes
             if mode not in calibration.modes
         ]
-    scores = attribution_scores(dataset, found, matches, known) if matches else None
+    scores = attribution_scores(dataset, found, matches, seen) if matches else None
     if scores is None:
         named = any(episode.expert_of_step is not None for episode in dataset.episodes)
         unjudged = "every step was disturbed" if named else "the episodes name no expert"
@@ -140,8 +142,13 @@ def write_attribution(report: AttributionReport, folder: Path, *, birdseye: int 
     paths = folder / f"{stem}-birdseye.png"
     if birdseye:
         panels = [
-            Panel(title=f"#{index}", episode=episode, caption=_caption(episode), modes=report.found[index].states)
-            for index, episode in _one_of_each(episodes, birdseye)
+            Panel(
+                title=f"#{index}",
+                episode=episodes[index],
+                caption=_caption(episodes[index]),
+                modes=report.found[index].states,
+            )
+            for index in _one_of_each(episodes, birdseye)
         ]
         files.append(save_figure(plot_panels(panels, title=title), paths))
     else:
@@ -176,35 +183,17 @@ def _caption(episode: Episode) -> str | None:
     return " · ".join([*parts, caption_of(episode)]) or None
 
 
-def _one_of_each(episodes: Sequence[Episode], count: int) -> list[tuple[int, Episode]]:
+def _one_of_each(episodes: Sequence[Episode], count: int) -> list[int]:
     """`count` episodes: the first of each expert, then the second of each, ..."""
-    seen: dict[str | None, int] = {}
-    ranks = []
+    of_expert: dict[str | None, list[int]] = {}
     for index, episode in enumerate(episodes):
-        seen[episode.expert] = seen.get(episode.expert, -1) + 1
-        ranks.append((seen[episode.expert], index))
-    return [(index, episodes[index]) for index in sorted(index for _, index in sorted(ranks)[:count])]
-
-
-def _match_run(
-    run: Run, dataset: TrajectoryDataset, policy: Policy, calibration: Calibration, expected_steps: float
-) -> dict[int, str]:
-    """Mode -> the expert that it stands for in all of the data that the run was trained on.
-
-    Training's own codes say which mode made its episodes; the others, held-out ones mostly, are attributed. These
-    alone would be too few: a mode without a step in them would match nobody.
-    """
-    states = codes_of_steps(run.info, dataset, policy.model.config.window.span, whole=True)
-    rest = [index for index in range(len(dataset)) if index not in states]
-    episodes = [dataset.episodes[index] for index in rest]
-    found = attribute_episodes(policy.model, episodes, calibration, expected_steps=expected_steps)
-    states |= {index: item.states for index, item in zip(rest, found, strict=True)}
-    matches = LabelledSteps.of(dataset, states).matches()
-    return {mode: name for mode, name in matches.items() if mode in policy.modes}
+        of_expert.setdefault(episode.expert, []).append(index)
+    in_turn = [index for group in itertools.zip_longest(*of_expert.values()) for index in group if index is not None]
+    return sorted(in_turn[:count])
 
 
 def attribution_scores(
-    dataset: TrajectoryDataset, found: Sequence[Attribution], matches: Mapping[int, str], known: Sequence[str]
+    dataset: TrajectoryDataset, found: Sequence[Attribution], matches: Mapping[int, str], seen: Collection[str]
 ) -> dict[str, Any] | None:
     """How far attributions agree with the labels; disturbed steps are not judged.
 
@@ -215,7 +204,7 @@ def attribution_scores(
         dataset: the episodes.
         found: one attribution an episode.
         matches: mode -> the expert that it matches.
-        known: experts that the run was trained on.
+        seen: experts that the run was trained on.
 
     Returns:
         For JSON; None where no step is labelled.
@@ -224,7 +213,7 @@ def attribution_scores(
     usable = steps.usable
     if not usable.any():
         return None
-    right = np.where(steps.states == NONE, ~np.isin(steps.names, list(known)), steps.right(matches))
+    right = np.where(steps.states == NONE, ~np.isin(steps.names, list(seen)), steps.right(matches))
     edges = np.cumsum(steps.lengths)[:-1]
     by_episode = [part[own] for part, own in zip(np.split(right, edges), np.split(usable, edges), strict=True)]
     named = [item for item, one in zip(found, dataset.episodes, strict=True) if one.expert_of_step is not None]
@@ -234,7 +223,7 @@ def attribution_scores(
         own = usable & (steps.names == name)
         states, counts = np.unique(steps.states[own], return_counts=True)
         experts[name] = {
-            "seen_in_training": name in known,
+            "seen_in_training": name in seen,
             "steps": int(own.sum()),
             "right": float(right[own].mean()),
             "shares": {_name(state): float(n / own.sum()) for state, n in zip(states, counts, strict=True)},
@@ -259,13 +248,11 @@ def reliability(probabilities: np.ndarray, right: np.ndarray) -> dict[str, Any]:
         error: expected calibration error, the mean over N of |probability - share right| by class of probability
         (Naeini et al., Obtaining Well Calibrated Probabilities Using Bayesian Binning, 2015); classes: those.
     """
-    classes, error = [], 0.0
     which = np.clip(np.searchsorted(EDGES, probabilities, side="right") - 1, 0, len(EDGES) - 2)
-    for index, (low, high) in enumerate(itertools.pairwise(EDGES)):
-        members = which == index
-        if not members.any():
-            continue
-        said, was = float(probabilities[members].mean()), float(right[members].mean())
-        classes.append({"from": low, "to": high, "steps": int(members.sum()), "probability": said, "right": was})
-        error += abs(said - was) * float(members.mean())
-    return {"error": error, "classes": classes}
+    steps, said, was = (np.bincount(which, values, len(EDGES) - 1) for values in (None, probabilities, right))
+    classes = [
+        {"from": EDGES[i], "to": EDGES[i + 1], "steps": int(n), "probability": said[i] / n, "right": was[i] / n}
+        for i, n in enumerate(steps)
+        if n
+    ]
+    return {"error": float(np.abs(said - was).sum() / len(right)), "classes": classes}

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +11,6 @@ from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import Progress, no_progress
-from mode_imitation.reports.expert_cache import ExpertCache
 from mode_imitation.reports.motion import DRIVING_DIRECTION, FIGURES, Motion, column, in_arena, intervals, measure
 from mode_imitation.reports.statistics import Interval, bootstrap
 from mode_imitation.steering.policy import Policy
@@ -39,34 +37,17 @@ class Drive:
 
 
 class PolicyController:
-    """Lets a policy drive E episodes, each under a mode or context of its own, which may change from step to step."""
+    """Lets a policy drive E episodes, each under a context of its own, which may change from step to step.
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        modes: np.ndarray | None = None,
-        contexts: np.ndarray | None = None,
-        temperature: float = 0.0,
-    ) -> None:
-        """
-        Args:
-            policy: is steered anew whenever what drives changes.
-            modes: (E,) the mode of each episode, or (E, T) of each step of each episode.
-            contexts: (E, K) the context of each episode. Exactly one of the two is given.
-            temperature: 0 for the mean action.
-        """
-        if (modes is None) == (contexts is None):
-            raise ValueError("give either modes or contexts")
+    Args:
+        policy: is steered anew whenever what drives changes.
+        contexts: (E, K) the context of each episode, or (E, T, K) of each of its steps; the last one goes on.
+        temperature: 0 for the mean action.
+    """
+
+    def __init__(self, policy: Policy, contexts: np.ndarray, *, temperature: float = 0.0) -> None:
         self.policy, self.temperature = policy, temperature
-        if contexts is not None:
-            self.contexts = policy.check_context(contexts)[:, None]  # (E, K) -> (E, 1, K)
-            self.which = np.zeros((len(contexts), 1), dtype=np.int64)
-        else:
-            table = np.asarray(modes).reshape(len(modes), -1)  # (E,) or (E, T) -> (E, 1 or T)  # type: ignore[arg-type]
-            known, which = np.unique(table, return_inverse=True)
-            self.which = which.reshape(table.shape)
-            self.contexts = np.broadcast_to(policy.mode_contexts(known), (len(table), len(known), policy.n_codes))
+        self.contexts = contexts if contexts.ndim == 3 else contexts[:, None]
 
     def reset(self, observations: np.ndarray, episodes: np.ndarray) -> None:
         """Begin those N of the episodes, (N,) int."""
@@ -76,10 +57,10 @@ class PolicyController:
 
     def act(self, observations: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
         """(N, obs_dim) -> (N, act_dim) actions and (N,) bool, False: none of them is disturbed."""
-        which = self.which[self.episodes, min(step, self.which.shape[1] - 1)]  # (N,)
-        if self.driving is None or (which != self.driving).any():
-            self.policy.steer(context=self.contexts[self.episodes, which])
-            self.driving = which
+        contexts = self.contexts[self.episodes, min(step, self.contexts.shape[1] - 1)]  # (N, K)
+        if self.driving is None or (contexts != self.driving).any():
+            self.policy.steer(context=contexts)
+            self.driving = contexts
         return self.policy.actions(observations, self.temperature), np.zeros(len(observations), dtype=bool)
 
 
@@ -120,7 +101,8 @@ def run_modes(
     Other arguments are as in `drive_policy` and `PolicyController`.
     """
     modes = policy.modes if modes is None else list(modes)
-    controller = PolicyController(policy, modes=np.repeat(modes, len(layouts)), temperature=temperature)
+    contexts = policy.mode_contexts(np.repeat(modes, len(layouts)))
+    controller = PolicyController(policy, contexts, temperature=temperature)
     drives = drive_policy(controller, env, [*layouts] * len(modes), n_steps, progress=progress)
     return {mode: drives[i * len(layouts) : (i + 1) * len(layouts)] for i, mode in enumerate(modes)}
 
@@ -133,7 +115,6 @@ def run_experts(
     *,
     action_noise: float = 0.1,
     seed: int = 0,
-    cache: Path | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, list[Drive]]:
     """Experts, undisturbed, on the same L layouts as the modes: L drives for each, by its label.
@@ -142,7 +123,6 @@ def run_experts(
         specs: as `experts.registry.make_expert` takes them.
         action_noise: standard deviation, as in the demonstrations.
         seed: with the layout's, of each episode's noise.
-        cache: folder of drives, which are not driven again and come without observations; None drives all of them.
         env, layouts, n_steps, progress: as in `drive_policy`.
 
     Raises:
@@ -159,23 +139,11 @@ def run_experts(
     found: dict[str, list[Drive]] = {}
     for spec in specs:
         expert, label = make_expert(spec, setting), expert_label(spec)
-        stored = ExpertCache(cache, spec, world.env_id, n_steps, action_noise, seed) if cache else None
-        known = {layout: stored.read(layout) for layout in layouts} if stored else {}
-        drives = {layout: Drive(*item) for layout, item in known.items() if item is not None}
-        progress.advance(n_steps * len(drives))
-        missing = [layout for layout in layouts if layout not in drives]
-        if missing:
-            # Each layout has its own generator, so that neither the others nor the number of worlds matter.
-            rngs = [np.random.default_rng([seed, layout]) for layout in missing]
-            controller = ExpertController(
-                expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space
-            )
-            driven = rollout(world, controller, missing, n_steps, progress=progress)
-            for layout, episode in zip(missing, driven, strict=True):
-                drives[layout] = as_drive(replace(episode, expert=label), world)
-                if stored:
-                    stored.write(layout, drives[layout].episode, drives[layout].motion)
-        found[label] = [drives[layout] for layout in layouts]
+        # Each layout has its own generator, so that neither the others nor the number of worlds matter.
+        rngs = [np.random.default_rng([seed, layout]) for layout in layouts]
+        controller = ExpertController(expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space)
+        episodes = rollout(world, controller, layouts, n_steps, progress=progress)
+        found[label] = [as_drive(replace(episode, expert=label), world) for episode in episodes]
     return found
 
 
@@ -219,7 +187,6 @@ def drive_blend(
     layouts: Sequence[int],
     n_steps: int,
     *,
-    weights: Sequence[float] = WEIGHTS,
     temperature: float = 0.0,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -228,21 +195,20 @@ def drive_blend(
 
     Args:
         layouts: best those for tuning: nothing here is a result of the run's modes.
-        weights: of the second mode, each in [0, 1].
         seed: of the intervals.
         policy, env, n_steps, temperature, progress: as in `run_modes`.
     """
     first, second = policy.mode_contexts(np.array(pair)).astype(np.float64)
-    contexts = first + np.outer(weights, second - first)  # (W, K)
-    controller = PolicyController(policy, contexts=np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
-    drives = drive_policy(controller, env, [*layouts] * len(weights), n_steps, progress=progress)
+    contexts = first + np.outer(WEIGHTS, second - first)  # (W, K)
+    controller = PolicyController(policy, np.repeat(contexts, len(layouts), axis=0), temperature=temperature)
+    drives = drive_policy(controller, env, [*layouts] * len(WEIGHTS), n_steps, progress=progress)
     figures: dict[str, list[Interval] | None] = {}
     for figure in BLENDED:
         values = column([drive.motion for drive in drives], figure)
-        rows = None if values is None else values.reshape(len(weights), len(layouts))
+        rows = None if values is None else values.reshape(len(WEIGHTS), len(layouts))
         figures[figure] = None if rows is None else [bootstrap(row, seed=seed) for row in rows]
     distances = policy.context_distance(contexts).distance.tolist()
-    return Blend(pair, [float(weight) for weight in weights], distances, figures, list(layouts), n_steps)
+    return Blend(pair, list(WEIGHTS), distances, figures, list(layouts), n_steps)
 
 
 def as_drive(episode: Episode, world: "World") -> Drive:

@@ -5,7 +5,7 @@ Labels are used here and nowhere in training.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -116,11 +116,19 @@ def clustering_scores(labels: Sequence[str] | np.ndarray, codes: np.ndarray) -> 
     }
 
 
-def codebook_perplexity(codes: np.ndarray, n_codes: int) -> float:
-    """exp of the entropy of the codes' shares: between 1 (one code has everything) and `n_codes` (all equally used)."""
-    shares = np.bincount(codes, minlength=n_codes) / max(len(codes), 1)
-    used = shares[shares > 0]
-    return float(np.exp(-(used * np.log(used)).sum()))
+@dataclass(frozen=True)
+class Clustering:
+    """The `clustering_scores` of each kind of item; None where there is nothing to score."""
+
+    window: dict[str, float]
+    window_in_arena: dict[str, float] | None
+    episode: dict[str, float] | None
+    """None where experts take turns within an episode."""
+    episode_held_out: dict[str, float] | None
+    """Of episodes that training did not see."""
+    n_experts: int
+    coverage: float
+    """Share of the experts that most of some code's episodes (its windows, where experts take turns) are of."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +138,7 @@ class Agreement:
     windows: Confusion
     episodes: Confusion | None
     """None where experts take turns within an episode."""
-    scores: dict[str, Any]
-    """What report.json holds under "clustering"."""
+    scores: Clustering
 
     @property
     def tables(self) -> dict[str, Confusion]:
@@ -143,7 +150,6 @@ def compare_with_labels(
     found: SortedDataset,
     labels: Sequence[str],
     *,
-    n_modes: int,
     held_out: Sequence[int] = (),
     of_window: np.ndarray | None = None,
 ) -> Agreement:
@@ -152,71 +158,53 @@ def compare_with_labels(
     Args:
         found: the dataset's codes.
         labels: (E,) expert of each episode.
-        n_modes: how many modes the run has.
         held_out: episodes that training did not see; they are scored on their own too.
         of_window: (W,) who drove each window, where experts take turns within an episode; episodes, which then are no
             single expert's, are not scored.
-
-    Returns:
-        Scores with `homogeneity` and `completeness` over windows; `window`, `window_in_arena`, `episode` and
-        `episode_held_out` have all of them, and are None where there is nothing to score. `coverage` is the share of
-        the labels that are the most frequent one among some code's episodes (its windows, where experts take turns).
     """
     truth, n_codes, arena = np.asarray(labels), found.distances.shape[1], found.in_arena
     whole = of_window is None
     if of_window is None:
         of_window = truth[found.episode_of_window]
     unseen = np.array(sorted(held_out), dtype=np.int64)
-    window = clustering_scores(of_window, found.codes)
-    inside = clustering_scores(of_window[arena], found.codes[arena]) if arena is not None and arena.any() else None
-    episode = clustering_scores(truth, found.episode_codes) if whole else None
     # Held-out episodes of one expert alone agree with any code perfectly.
     tellable = whole and len(set(truth[unseen])) > 1
     windows = confusion_matrix(of_window, found.codes, n_codes)
     episodes = confusion_matrix(truth, found.episode_codes, n_codes) if whole else None
     units = episodes or windows
-    scores = {
-        "window_nmi": window["nmi"],
-        "window_nmi_in_arena": inside["nmi"] if inside else None,
-        "episode_nmi": episode["nmi"] if episode else None,
-        "homogeneity": window["homogeneity"],
-        "completeness": window["completeness"],
-        "n_modes": n_modes,
-        "n_experts": len(units.labels),
-        "coverage": len(set(units.matched_labels()) - {None}) / len(units.labels),
-        "perplexity": codebook_perplexity(found.codes, n_codes),
-        "window": window,
-        "window_in_arena": inside,
-        "episode": episode,
-        "episode_held_out": clustering_scores(truth[unseen], found.episode_codes[unseen]) if tellable else None,
-    }
+    seen = arena is not None and arena.any()
+    scores = Clustering(
+        window=clustering_scores(of_window, found.codes),
+        window_in_arena=clustering_scores(of_window[arena], found.codes[arena]) if seen else None,
+        episode=clustering_scores(truth, found.episode_codes) if whole else None,
+        episode_held_out=clustering_scores(truth[unseen], found.episode_codes[unseen]) if tellable else None,
+        n_experts=len(units.labels),
+        coverage=len(set(units.matched_labels()) - {None}) / len(units.labels),
+    )
     return Agreement(windows, episodes, scores)
 
 
-def exemplars(found: SortedDataset, mode: int, count: int = 3) -> list[dict[str, int | float]]:
-    """The windows nearest to a code, each of another episode: {episode, start, distance}, nearest first.
+@dataclass(frozen=True)
+class Exemplar:
+    """A window that is typical of a code."""
 
-    Episodes of which this is the code come first.
-    """
+    episode: int
+    start: int
+
+
+def exemplars(found: SortedDataset, mode: int, count: int = 3) -> list[Exemplar]:
+    """The windows nearest to a code, each of another episode, nearest first; episodes of that code come first."""
     mine = np.flatnonzero(found.codes == mode)
     foreign = found.episode_codes[found.episode_of_window[mine]] != mode
     order = mine[np.lexsort((found.distances[mine, mode], foreign))]
     chosen = order[np.sort(np.unique(found.episode_of_window[order], return_index=True)[1])[:count]]
-    return [
-        {
-            "episode": int(found.episode_of_window[window]),
-            "start": int(found.starts[window]),
-            "distance": float(found.distances[window, mode]),
-        }
-        for window in chosen
-    ]
+    return [Exemplar(int(found.episode_of_window[window]), int(found.starts[window])) for window in chosen]
 
 
-def exemplar_episodes(found: SortedDataset, mode: int, count: int = 3) -> list[dict[str, int | float]]:
-    """The episodes of a code nearest to it by their windows' mean distance: {episode, distance}, nearest first."""
+def exemplar_episodes(found: SortedDataset, mode: int, count: int = 3) -> list[int]:
+    """The episodes of a code nearest to it by their windows' mean distance, nearest first."""
     n_episodes = len(found.episode_codes)
     sums = np.bincount(found.episode_of_window, weights=found.distances[:, mode], minlength=n_episodes)
     means = sums / np.maximum(np.bincount(found.episode_of_window, minlength=n_episodes), 1)  # (E,)
     mine = np.flatnonzero(found.episode_codes == mode)
-    nearest = mine[np.argsort(means[mine], kind="stable")[:count]]
-    return [{"episode": int(index), "distance": float(means[index])} for index in nearest]
+    return mine[np.argsort(means[mine], kind="stable")[:count]].tolist()

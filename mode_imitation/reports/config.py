@@ -41,7 +41,7 @@ class ModesConfig:
     blend: str | None = None
     """Two modes, `0,1`: drive what lies between them too, on at most 20 of the layouts put aside for tuning."""
     window_every: Suppress[int] = 5
-    """Every how many steps a window is taken for clustering and leak."""
+    """Every how many steps a window is taken for clustering."""
     out: Path | None = None
     """Folder for report.json, report.md and the pictures; left out, the run's folder."""
     seed: int = 0

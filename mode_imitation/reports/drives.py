@@ -156,7 +156,7 @@ def rollout(
         raise UserError("seeds is empty; expected at least one, range(10) say")
     world = open_worlds(env, min(len(wanted), WORLDS))
     try:
-        controller = PolicyController(policy, contexts=np.tile(context, (len(wanted), 1)), temperature=temperature)
+        controller = PolicyController(policy, np.tile(context, (len(wanted), 1)), temperature=temperature)
         drives = drive_seeds(controller, world, wanted, steps)
     finally:
         policy.steer(context=context).begin()

@@ -1,29 +1,18 @@
 """What each scripted expert reaches: the table in the README, and the one that tells a user about their own expert."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
 
 import numpy as np
 
 from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.reports.layouts import held_out_layouts
-from mode_imitation.reports.motion import column
+from mode_imitation.reports.motion import columns
 
 WORLDS = 64
 """Most worlds driven side by side; the figures do not depend on it."""
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A mean over layouts and its standard error, 0 for a single layout."""
-
-    mean: float
-    error: float
-
-    def text(self, digits: int = 1) -> str:
-        """`11.3 ± 0.2`."""
-        return f"{self.mean:.{digits}f} ± {self.error:.{digits}f}"
+FIGURES = ("goals", "cost", "return", "straightness")
 
 
 def measure_experts(
@@ -36,8 +25,8 @@ def measure_experts(
     *,
     seed: int = 0,
     progress: Progress = no_progress,
-) -> dict[str, dict[str, Figure]]:
-    """Drive every expert, undisturbed, on the same layouts: goals, cost, return and straightness by expert.
+) -> dict[str, dict[str, np.ndarray]]:
+    """Drive every expert, undisturbed, on the same layouts: (N,) of each of FIGURES by expert.
 
     Args:
         specs: registered names, `file.py:Class` or `package.module:Class`.
@@ -58,21 +47,14 @@ def measure_experts(
     check_action_noise(action_noise)
     # Neither training nor a report sees these, so an expert may be tuned on them.
     layouts = held_out_layouts(n_layouts, "tuning")
-    env = make_vec(env_id, min(n_layouts, WORLDS), threads=threads)
-    found: dict[str, dict[str, Figure]] = {}
-    try:
+    found: dict[str, dict[str, np.ndarray]] = {}
+    with closing(make_vec(env_id, min(n_layouts, WORLDS), threads=threads)) as env:
         check_labels(specs)
         for spec in specs:  # a mistake in the last one shows before the first one drives
             make_expert(spec, expert_setting(env))
         for spec in specs:  # one at a time: the episodes of one expert are memory enough
             driven = run_experts([spec], env, layouts, n_steps, action_noise=action_noise, seed=seed, progress=progress)
             for label, drives in driven.items():
-                found[label] = {}
-                for name in ("goals", "cost", "return", "straightness"):
-                    values = column([drive.motion for drive in drives], name)
-                    assert values is not None
-                    error = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-                    found[label][name] = Figure(float(values.mean()), float(error))
-    finally:
-        env.close()
+                known = columns([drive.motion for drive in drives], FIGURES).items()
+                found[label] = {name: values for name, values in known if values is not None}
     return found

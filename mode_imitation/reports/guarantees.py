@@ -90,7 +90,7 @@ def guarantees_of(
             confidence 1 - (1 - confidence) / n_modes (Bonferroni).
         n_modes: modes that are looked at.
     """
-    alone = 1.0 - (1.0 - check_confidence(confidence)) / n_modes
+    alone = 1.0 - (1.0 - confidence) / n_modes
     speed = TOP_SPEED.get(robot or "")
     lowest_return = None if speed is None or time_step is None else -speed * time_step * steps
     edges = {"goals": 0.0, "return": lowest_return, "cost": float(steps), "straightness": 0.0}
@@ -113,9 +113,7 @@ def lower_bound(values: Sequence[float] | np.ndarray, confidence: float = 0.95) 
 
     Raises:
         ValueError: there are no values, or one is negative or not finite.
-        UserError: the confidence is not between 0 and 1.
     """
-    check_confidence(confidence)
     data = np.asarray(values, dtype=np.float64)
     if data.ndim != 1 or not len(data) or not np.isfinite(data).all() or (data < 0).any():
         raise ValueError(f"expected at least one value, all of them finite and >= 0, got {data}")
@@ -154,7 +152,7 @@ def worst_of(
         confidence: of the statement.
     """
     data = np.sort(np.asarray(values, dtype=np.float64))
-    n, rest = len(data), 1.0 - check_confidence(confidence)
+    n, rest = len(data), 1.0 - confidence
     # P(the k-th smallest is above the quantile) = P(Binomial(n, 1 - share) < k), which must not exceed `rest`. The
     # binomial is scipy's: share**n, from which to add it up, is 0 in float64 from 7,000 values or so on.
     k = bisect_right(range(n), rest, key=lambda below: float(bdtr(below, n, 1.0 - share)))
@@ -163,11 +161,10 @@ def worst_of(
     return share, float(data[k - 1])
 
 
-def check_confidence(confidence: float) -> float:
+def check_confidence(confidence: float) -> None:
     """Refuse, as a UserError, what is not between 0 and 1, both left out."""
     if not 0.0 < confidence < 1.0:
         raise UserError(f"--confidence is {confidence}; expected a number between 0 and 1, 0.95 say")
-    return confidence
 
 
 @dataclass(frozen=True)

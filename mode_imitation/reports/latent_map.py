@@ -36,23 +36,18 @@ class LatentMap:
     """(2,) share of the windows' variance along each axis."""
 
 
-def make_latent_map(
-    model: ModeModel, dataset: TrajectoryDataset, found: SortedDataset, *, episode: int | None = None, seed: int = 0
-) -> LatentMap:
+def make_latent_map(model: ModeModel, dataset: TrajectoryDataset, found: SortedDataset, *, seed: int = 0) -> LatentMap:
     """Project windows and codebook on the windows' first two principal components.
 
     Args:
         dataset, found: that was sorted, its windows and codes.
-        episode: whose way is drawn; None takes one whose way on the map is longer than nine of ten, for the longest may
-            be an outlier.
         seed: of the choice of windows.
     """
     chosen = np.sort(np.random.default_rng(seed).permutation(len(found.codes))[:WINDOWS])
     z = _encoded_rows(model, dataset, found, chosen)  # (W, D)
     mean, axes, explained = principal_axes(z)
     points = (z - mean) @ axes
-    if episode is None:
-        episode = _eventful_episode(points, found.episode_of_window[chosen])
+    episode = _eventful_episode(points, found.episode_of_window[chosen])
     rows = np.flatnonzero(found.episode_of_window == episode)
     labels = drivers_of_windows(dataset, found, model.config.window.span) if dataset.labels else None
     return LatentMap(
@@ -62,7 +57,7 @@ def make_latent_map(
         entries=(model.codebook.entries.detach().cpu().double().numpy() - mean) @ axes,
         alive=model.alive.cpu().numpy(),
         path=(_encoded_rows(model, dataset, found, rows) - mean) @ axes,
-        path_episode=int(episode),
+        path_episode=episode,
         path_mode=int(found.episode_codes[episode]),
         explained=explained,
     )
@@ -93,6 +88,7 @@ def _encoded_rows(model: ModeModel, dataset: TrajectoryDataset, found: SortedDat
 
 
 def _eventful_episode(points: np.ndarray, episodes: np.ndarray) -> int:
+    """One whose way on the map is longer than nine of ten; the longest may be an outlier."""
     known, counts = np.unique(episodes, return_counts=True)
     known = known[counts >= min(5, counts.max())]
     lengths = [float(np.linalg.norm(np.diff(points[episodes == one], axis=0), axis=1).sum()) for one in known]

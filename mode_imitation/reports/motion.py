@@ -3,7 +3,7 @@
 No label is needed. `--figure my.py:function` adds a user's own number.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -48,18 +48,9 @@ class Motion:
     approach: float | None = None
     """Metres gained towards the goal of the moment, per metre driven, in [-1, 1]; 1 drives straight at every goal."""
 
-    def as_dict(self) -> dict[str, float | None]:
-        """Field names without the trailing underscore, for JSON."""
-        return {name.rstrip("_"): value for name, value in vars(self).items()}
-
-    @staticmethod
-    def from_dict(values: dict[str, float | None]) -> "Motion":
-        """The reverse of `as_dict`."""
-        return Motion(**{f"{name}_" if name == "return" else name: value for name, value in values.items()})  # type: ignore[arg-type]
-
 
 FIGURES = [field.name.rstrip("_") for field in fields(Motion)]
-"""Names of all figures, as `as_dict` has them."""
+"""Names of all figures, without the trailing underscore."""
 
 
 def in_arena(observations: np.ndarray, sensors: Mapping[str, Sensor] | None) -> np.ndarray | None:
@@ -142,15 +133,20 @@ def column(motions: Sequence[Motion], figure: str) -> np.ndarray | None:
     return np.array(values, dtype=np.float64)
 
 
+def columns(motions: Sequence[Motion], figures: Iterable[str]) -> dict[str, np.ndarray | None]:
+    """The `column` of each figure."""
+    return {figure: column(motions, figure) for figure in figures}
+
+
 def means(motions: Sequence[Motion]) -> dict[str, float | None]:
     """The mean of every figure over many episodes; None where one lacks it."""
-    columns = {figure: column(motions, figure) for figure in FIGURES}
-    return {figure: None if values is None else float(values.mean()) for figure, values in columns.items()}
+    found = columns(motions, FIGURES)
+    return {figure: None if values is None else float(values.mean()) for figure, values in found.items()}
 
 
 def intervals(
     motions: Sequence[Motion], figures: Sequence[str] = FIGURES, *, seed: int = 0
 ) -> dict[str, Interval | None]:
     """Mean and interval of each figure over many episodes; None where one lacks it."""
-    columns = {figure: column(motions, figure) for figure in figures}
-    return {name: None if values is None else bootstrap(values, seed=seed) for name, values in columns.items()}
+    found = columns(motions, figures)
+    return {name: None if values is None else bootstrap(values, seed=seed) for name, values in found.items()}

@@ -31,10 +31,10 @@ class OwnFigure:
         return value
 
 
-def own_figures(specs: Sequence[str]) -> list[OwnFigure]:
-    """Find each of them; a UserError where one cannot be found, or two have the same name."""
+def own_figures(specs: Sequence[str]) -> dict[str, OwnFigure]:
+    """Each of them by its name; a UserError where one cannot be found, or two have the same name."""
     figures = [OwnFigure(spec) for spec in specs]
     names = [figure.name for figure in figures]
     if len(set(names)) < len(names):
         raise UserError(f"two figures have the same name, {max(names, key=names.count)}; rename one function")
-    return figures
+    return dict(zip(names, figures, strict=True))

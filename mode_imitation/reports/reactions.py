@@ -7,7 +7,6 @@ for each other: of two such, each may look unimportant on its own.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,17 +24,6 @@ MOST_NUMBERS = 16
 """Observations of so many numbers are looked at number by number where no sensors are named."""
 
 
-@dataclass(frozen=True)
-class Reaction:
-    """How the action of a mode hangs on one sensor."""
-
-    sigmas: float
-    """Root mean square of the change of the likeliest action, over states and dimensions, in units of the policy's
-    spread; of choices, the share of those that change."""
-    nats: float
-    """Mean Kullback-Leibler divergence of the policy's distribution from the one after the exchange, nat per step."""
-
-
 def sensor_groups(dataset: TrajectoryDataset) -> dict[str, slice]:
     """The sensors that the dataset names; else single numbers where there are few; else nothing."""
     if dataset.observation_slices:
@@ -47,16 +35,20 @@ def sensor_groups(dataset: TrajectoryDataset) -> dict[str, slice]:
 
 def measure_reactions(
     policy: Policy, mode: int, states: np.ndarray, groups: Mapping[str, slice], *, seed: int = 0
-) -> dict[str, Reaction]:
-    """The reaction of one mode to each sensor.
+) -> dict[str, float]:
+    """How far one mode's action moves when each sensor is exchanged.
 
     Args:
         mode: whose fixed context the policy is asked under.
         states: (S, obs_dim) that the mode was in; an actor with a memory has forgotten all before.
         groups: which numbers of an observation each sensor is.
-        seed: of the exchanges and of the draws that the divergence is estimated from.
+        seed: of the exchanges.
+
+    Returns:
+        Root mean square of the change of the likeliest action, over states and dimensions, in units of the policy's
+        spread; of choices, the share of those that change.
     """
-    rng, generator = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
+    rng = np.random.default_rng(seed)
     model = policy.model
     head, discrete = model.actor.head, model.config.action_space.discrete
     context = torch.from_numpy(policy.mode_contexts(mode).astype(np.float32)).to(policy.device)
@@ -68,19 +60,16 @@ def measure_reactions(
     found = {}
     with torch.inference_mode():
         own = parameters(states)
-        likeliest, drawn = head.mode(own), head.sample(own, 1.0, generator)
-        spread, density = head.spread(own), head.log_prob(own, drawn).sum(-1)
+        likeliest, spread = head.mode(own), head.spread(own)
         for name, part in groups.items():
-            moved, nats = [], []
+            moved = []
             for _ in range(SWAPS):
                 exchanged = states.copy()
                 exchanged[..., part] = states[rng.permutation(len(states))][..., part]
-                other = parameters(exchanged)
-                apart = head.mode(other) - likeliest
+                apart = head.mode(parameters(exchanged)) - likeliest
                 moved.append(float(((apart != 0).double() if discrete else (apart / spread) ** 2).mean()))
-                nats.append(float((density - head.log_prob(other, drawn).sum(-1)).mean()))
             size = float(np.mean(moved))
-            found[name] = Reaction(size if discrete else size**0.5, max(0.0, float(np.mean(nats))))
+            found[name] = size if discrete else size**0.5
     return found
 
 
@@ -99,7 +88,7 @@ def states_of(dataset: TrajectoryDataset, episodes: Sequence[int], *, seed: int 
 
 def reactions_of_modes(
     policy: Policy, dataset: TrajectoryDataset, episode_codes: np.ndarray, *, seed: int = 0
-) -> dict[int, dict[str, Reaction]]:
+) -> dict[int, dict[str, float]]:
     """Reactions to each sensor of every mode that has episodes, by (E,) their modes; empty without sensors."""
     groups = sensor_groups(dataset)
     found = {}

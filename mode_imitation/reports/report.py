@@ -6,6 +6,7 @@ no clustering, without positions no motion.
 
 import importlib.util
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.spaces import of_kind
 from mode_imitation.errors import UserError
+from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 from mode_imitation.reports import guarantees
@@ -31,23 +33,22 @@ from mode_imitation.reports.clustering import compare_with_labels, exemplar_epis
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits
 from mode_imitation.reports.drives import environment_of, length_of
-from mode_imitation.reports.expert_cache import FOLDER as CACHE_FOLDER
 from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
 from mode_imitation.reports.layouts import check_disjoint, held_out_layouts
-from mode_imitation.reports.leak import measure_leak
 from mode_imitation.reports.motion import (
     DRIVING_DIRECTION,
     FIGURES,
     Motion,
     column,
+    columns,
     in_arena,
     intervals,
     means,
     measure,
 )
 from mode_imitation.reports.own_figures import own_figures
-from mode_imitation.reports.reactions import Reaction, reactions_of_modes
+from mode_imitation.reports.reactions import reactions_of_modes
 from mode_imitation.reports.report_data import (
     BestGoalMode,
     Figures,
@@ -61,6 +62,7 @@ from mode_imitation.reports.report_data import (
 from mode_imitation.reports.statistics import bootstrap, bootstrap_ratio
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
+from mode_imitation.training.diagnostics import measure_leak
 from mode_imitation.training.run_folder import load_run
 from mode_imitation.training.sources import load_trained_on, recorded_root
 
@@ -73,12 +75,10 @@ MOST_BLEND_LAYOUTS = 20
 """For the blends, of which there are eleven."""
 EXEMPLARS = 3
 """Windows and episodes of the dataset shown for each mode."""
-TIMED = ("speed", "turn_rate", "turning")
-"""Figures that need seconds per step, which a dataset need not state."""
 
 
 def make_report(config: ModesConfig) -> Report:
-    """Measure every mode of a run; writes nothing but the cache of expert drives.
+    """Measure every mode of a run; writes nothing.
 
     Raises:
         UserError: the run, or something that the options ask for by name, cannot be used.
@@ -95,7 +95,7 @@ def make_report(config: ModesConfig) -> Report:
     if config.out is not None:
         check_folder(config.out, "the report")
     layouts = held_out_layouts(config.layouts)
-    own = {figure.name: figure for figure in own_figures(config.figure)}
+    own = own_figures(config.figure)
     _check_experts(config)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
@@ -180,11 +180,11 @@ def _sort_data(report: Report) -> None:
         data.leave_out("clustering and each mode's expert: the dataset has no labels")
     elif take_turns(dataset):
         of_window = drivers_of_windows(dataset, found, span)
-        report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, of_window=of_window)
+        report.agreement = compare_with_labels(found, labels, of_window=of_window)
         if config.dataset is None:
             data.turns = turn_scores(codes_of_steps(report.run.info, dataset, span), dataset)
     else:
-        report.agreement = compare_with_labels(found, labels, n_modes=policy.n_modes, held_out=report.held_out)
+        report.agreement = compare_with_labels(found, labels, held_out=report.held_out)
     if report.agreement:
         data.clustering = report.agreement.scores
         tables = report.agreement.tables.items()
@@ -201,23 +201,18 @@ def _drive_worlds(report: Report, layouts: list[int], pair: tuple[int, int] | No
     config, missing = report.config, simulator_missing()
     if missing and is_safety(str(report.data.env_id)):
         return f"the simulator's {missing} is not installed"
-    try:
-        n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
-        env = open_worlds(environment_of(report.run, config.env), n_worlds, threads=config.threads)
+    n_worlds = min(len(layouts) * report.policy.n_modes, config.worlds)
+    with ExitStack() as opened:
         try:
+            spec = environment_of(report.run, config.env)
+            env = opened.enter_context(closing(open_worlds(spec, n_worlds, threads=config.threads)))
             check_env(report.policy, env)
-        except UserError:
-            env.close()
-            raise
-    except UserError as error:
-        # An environment that nobody asked for (the data's own, of another simulator say) is no reason to stop.
-        if config.env is not None:
-            raise
-        return str(error)
-    try:
+        except UserError as error:
+            # An environment that nobody asked for (the data's own, of another simulator say) is no reason to stop.
+            if config.env is not None:
+                raise
+            return str(error)
         _drive(report, env, layouts, pair)
-    finally:
-        env.close()
     return None
 
 
@@ -228,11 +223,9 @@ def _drive(report: Report, env: "World", layouts: list[int], pair: tuple[int, in
     with progress("driving the modes", len(layouts) * steps * policy.n_modes, "steps") as shown:
         report.modes = run_modes(policy, env, layouts, steps, temperature=hot, progress=shown)
     specs = _expert_specs(report)
-    # What is cached keeps no observations, which a user's own figure may look at.
-    cache = None if report.own else report.run.path.resolve().parent / CACHE_FOLDER
     with progress("driving the experts", len(layouts) * steps * len(specs), "steps") as shown:
         report.experts = run_experts(
-            specs, env, layouts, steps, action_noise=config.action_noise, seed=seed, cache=cache, progress=shown
+            specs, env, layouts, steps, action_noise=config.action_noise, seed=seed, progress=shown
         )
     data.experts = {name: _figures(drives, report) for name, drives in report.experts.items()}
     data.layouts, data.steps = layouts, steps
@@ -257,15 +250,10 @@ def _expert_specs(report: Report) -> list[str]:
     return [label for label in labels if label in expert_names()]
 
 
-def _columns(drives: Sequence[Drive], figures: Sequence[str] | Mapping[str, Any]) -> dict[str, np.ndarray | None]:
-    """{figure: (N,) one of each drive, or None}"""
-    return {figure: column([drive.motion for drive in drives], figure) for figure in figures}
-
-
 def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[str, Guarantee | None]]:
     """Bounds of every mode that was driven, and which modes meet the conditions."""
     data, robot, confidence = report.data, report.robot, report.config.confidence
-    values = {mode: _columns(drives, SIDES) for mode, drives in report.modes.items()}
+    values = {mode: columns([drive.motion for drive in drives], SIDES) for mode, drives in report.modes.items()}
     bounds = {
         mode: guarantees.guarantees_of(
             figures,
@@ -288,7 +276,7 @@ def _guarantee(report: Report, conditions: list[Condition]) -> dict[int, dict[st
             data.leave_out(f"guarantees of the {figure}{where}: {why}")
     if any(bound for own in bounds.values() for bound in own.values()):
         least = f", and {guarantees.LEAST_RETURN.format(speed=top_speed)}" if top_speed else ""
-        data.guarantees = Terms(confidence, guarantees.SHARE, f"{guarantees.ASSUMPTIONS}{least}.")
+        data.guarantees = Terms(confidence, f"{guarantees.ASSUMPTIONS}{least}.")
     if conditions:
         verdicts = guarantees.judge(conditions, bounds, values)
         data.requirements = Requirements([str(condition) for condition in conditions], verdicts)
@@ -302,38 +290,36 @@ def _best_goal_mode(report: Report) -> BestGoalMode | None:
         return max(known.items(), key=lambda item: item[1].mean(), default=(None, np.zeros(0)))
 
     (mode, goals), (expert, reached) = most(report.modes), most(report.experts)
-    if mode is None:
+    if mode is None or expert is None:
         return None
-    if expert is None:
-        return BestGoalMode(mode, float(goals.mean()), None, None, None)
     ratio = bootstrap_ratio(goals, reached, seed=report.config.seed)
-    return BestGoalMode(mode, float(goals.mean()), expert, float(reached.mean()), ratio)
+    return ratio and BestGoalMode(mode, float(goals.mean()), expert, float(reached.mean()), ratio)
 
 
 def _measure_leak(report: Report) -> None:
     if report.dataset is None:
         return
-    episodes = [report.dataset.episodes[index] for index in report.held_out or range(len(report.dataset))]
-    trained: Mapping[str, Any] = report.run.info.get("config") or {}
-    shape: dict[str, Any] = {"pool": int(trained.get("pool") or 1), "segment": trained.get("segment")}
-    every, seed = report.config.window_every, report.config.seed
+    model, trained = report.policy.model, report.run.info.get("config") or {}
+    episodes = report.held_out or range(len(report.dataset))
+    flat, segment = FlatEpisodes.of(report.dataset, episodes), trained.get("segment")
     try:
-        leak = measure_leak(report.policy.model, episodes, **shape, every=every, seed=seed)
+        data = TrainingData(flat, model.config.window, segment, report.policy.device)
+        leak = measure_leak(model, data, int(trained.get("pool") or 1), seed=report.config.seed)
     except UserError as error:
         report.data.leave_out(f"leak: {error}")
         return
-    report.data.leak = LeakEntry(**leak.as_dict(), n_episodes=len(episodes), held_out=bool(report.held_out))
+    report.data.leak = LeakEntry(*leak, n_episodes=len(episodes), held_out=bool(report.held_out))
 
 
 def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
     policy, dataset, found, seed = report.policy, report.dataset, report.found, report.config.seed
-    demonstrations = {mode: _demonstrations(report, mode) for mode in policy.modes}
-    motions = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()} or demonstrations
+    driven = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()}
+    motions = driven or {mode: _demonstrations(report, mode) for mode in policy.modes}
     typical = {mode: means(motions[mode]) for mode in policy.modes}
     sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
     # Of the same layouts alone: a dataset's episodes are no pairs.
-    apart = contrasts({mode: _columns(drives, FIGURES) for mode, drives in report.modes.items()}, seed=seed)
-    reactions: dict[int, dict[str, Reaction]] = {}
+    apart = contrasts({mode: columns(own, FIGURES) for mode, own in driven.items()}, seed=seed)
+    reactions: dict[int, dict[str, float]] = {}
     if dataset is not None and found is not None:
         reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
         for mode in [mode for mode, words in sentences.items() if words == UNKNOWN]:
@@ -344,8 +330,6 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
         by_window, episodes = report.agreement.windows.matched_labels(), report.agreement.episodes
         by_episode = episodes.matched_labels() if episodes else by_window
         experts = [episode or window for episode, window in zip(by_episode, by_window, strict=True)]
-    timed = dataset is not None and dataset.metadata.get("time_step")
-    told = [name for name in FIGURES if name != "steps" and (timed or name not in TIMED)]
     return [
         ModeEntry(
             mode=mode,
@@ -355,8 +339,6 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
             contrasts=apart.get(mode, []),
             expert=experts[mode],
             figures=_figures(report.modes.get(mode, []), report),
-            ratio_to_expert=ratios(report.modes.get(mode, []), report.experts.get(experts[mode] or "", []), seed),
-            demonstrations=intervals(demonstrations[mode], told, seed=seed),
             reactions=reactions.get(mode),
             exemplars=exemplars(found, mode, EXEMPLARS) if found else [],
             exemplar_episodes=exemplar_episodes(found, mode, EXEMPLARS) if found else [],
@@ -400,15 +382,3 @@ def _figures(drives: Sequence[Drive], report: Report) -> Figures:
     found["length"] = found.pop("steps")
     own = report.own.items() if drives else ()
     return found | {name: bootstrap([figure(one.episode) for one in drives], seed=seed) for name, figure in own}
-
-
-def ratios(drives: Sequence[Drive], reference: Sequence[Drive], seed: int) -> Figures:
-    """A mode's goals and return over its expert's, on the same layouts; None where the expert's are not surely
-    positive, and a ratio would mean nothing."""
-    found: Figures = {}
-    for figure in ("goals", "return"):
-        values, expert = (column([drive.motion for drive in side], figure) for side in (drives, reference))
-        found[figure] = None
-        if values is not None and expert is not None and bootstrap(expert, seed=seed).low > 0:
-            found[figure] = bootstrap_ratio(values, expert, seed=seed)
-    return found

@@ -7,11 +7,10 @@ from typing import Any
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.reports.closed_loop import Blend, Drive
-from mode_imitation.reports.clustering import Agreement, SortedDataset
+from mode_imitation.reports.clustering import Agreement, Clustering, Exemplar, SortedDataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.guarantees import Guarantee, Verdict
 from mode_imitation.reports.latent_map import LatentMap
-from mode_imitation.reports.reactions import Reaction
 from mode_imitation.reports.statistics import Interval
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import Run
@@ -35,12 +34,10 @@ class ModeEntry:
     """That most of its episodes (its windows, where experts take turns) are of."""
     figures: Figures
     """On the held-out layouts; in the file they lie beside the other fields."""
-    ratio_to_expert: Figures
-    demonstrations: Figures
-    """Of the episodes of the dataset that were sorted into it."""
-    reactions: dict[str, Reaction] | None
-    exemplars: list[dict[str, int | float]]
-    exemplar_episodes: list[dict[str, int | float]]
+    reactions: dict[str, float] | None
+    """To each sensor, see `measure_reactions`."""
+    exemplars: list[Exemplar]
+    exemplar_episodes: list[int]
     guarantees: dict[str, Guarantee | None] | None
 
     @property
@@ -55,9 +52,9 @@ class BestGoalMode:
 
     mode: int
     goals: float
-    expert: str | None
-    expert_goals: float | None
-    ratio: Interval | None
+    expert: str
+    expert_goals: float
+    ratio: Interval
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,6 @@ class Terms:
     """What all guarantees have in common."""
 
     confidence: float
-    share: float
     assumptions: str
 
 
@@ -105,7 +101,7 @@ class ReportData:
     guarantees: Terms | None = None
     requirements: Requirements | None = None
     blend: Blend | None = None
-    clustering: dict[str, Any] | None = None
+    clustering: Clustering | None = None
     confusion: dict[str, dict[str, Any]] | None = None
     turns: dict[str, Any] | None = None
     """Where experts take turns within an episode: whether training found whose turn it was."""
@@ -160,6 +156,5 @@ class Report:
         if self.dataset is None:
             return {}
         return {
-            entry.mode: [self.dataset.episodes[int(one["episode"])] for one in entry.exemplar_episodes]
-            for entry in self.data.modes
+            entry.mode: [self.dataset.episodes[index] for index in entry.exemplar_episodes] for entry in self.data.modes
         }

@@ -145,9 +145,7 @@ def _exemplars(report: Report) -> "Figure":
         pairs = list(zip(entry.exemplar_episodes, report.demonstrations[entry.mode], strict=True))
         if pairs:
             color = plots.mode_color(entry.mode)
-            rows.append(
-                [plots.Panel(title=f"episode {one['episode']}", episode=what, color=color) for one, what in pairs]
-            )
+            rows.append([plots.Panel(title=f"episode {index}", episode=what, color=color) for index, what in pairs])
             labels.append(f"mode {entry.mode}")
     return plots.plot_panels(rows, row_labels=labels, title="Typical demonstrations of each mode")
 

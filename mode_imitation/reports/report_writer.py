@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from mode_imitation.atomic import write_json, write_text
 from mode_imitation.reports.closed_loop import Blend
+from mode_imitation.reports.clustering import Clustering
 from mode_imitation.reports.guarantees import SIDES, Guarantee
 from mode_imitation.reports.report_data import Figures, LeakEntry, ModeEntry, Report, ReportData
 from mode_imitation.reports.report_pictures import MARKDOWN, PICTURES, draw_pictures
@@ -66,20 +66,18 @@ def summary_lines(data: ReportData) -> list[str]:
         reached = entry.figures["goals"]
         goals = f"; {reached.text(1)} goals" if reached else ""
         lines.append(f"mode {entry.mode}: {entry.description} ({entry.share:.0%} of the data{expert}){goals}")
-    best = data.best_goal_mode
-    if best and best.ratio:
+    if best := data.best_goal_mode:
         lines.append(
             f"mode {best.mode} reaches {best.goals:.1f} goals, the expert {best.expert} {best.expert_goals:.1f}, "
             f"on the same {len(data.layouts)} held-out layouts: a ratio of {best.ratio.text()}"
         )
     if scores := data.clustering:
-        arena, episodes = scores["window_nmi_in_arena"], scores["episode_nmi"]
         lines.append(
             "codes against labels: "
-            + (f"episode NMI {episodes:.3f}, " if episodes is not None else "")
-            + f"window NMI {scores['window_nmi']:.3f}"
-            + (f" (in the arena {arena:.3f})" if arena is not None else "")
-            + f"; {round(scores['coverage'] * scores['n_experts'])} of {scores['n_experts']} experts have a mode"
+            + (f"episode NMI {scores.episode['nmi']:.3f}, " if scores.episode else "")
+            + f"window NMI {scores.window['nmi']:.3f}"
+            + (f" (in the arena {scores.window_in_arena['nmi']:.3f})" if scores.window_in_arena else "")
+            + f"; {round(scores.coverage * scores.n_experts)} of {scores.n_experts} experts have a mode"
         )
     if data.turns:
         lines.append(turn_line(data.turns))
@@ -134,7 +132,7 @@ def as_markdown(data: ReportData, pictures: Sequence[str] = ()) -> str:
     if data.leak:
         parts += ["## Does the context know the action?", _leak_text(data.leak)]
     if any(entry.exemplars for entry in data.modes):
-        windows = [", ".join(f"episode {w['episode']} from step {w['start']}" for w in e.exemplars) for e in data.modes]
+        windows = [", ".join(f"episode {w.episode} from step {w.start}" for w in e.exemplars) for e in data.modes]
         rows = [[str(entry.mode), words] for entry, words in zip(data.modes, windows, strict=True)]
         parts += ["## Windows nearest to each code", table(["mode", "windows"], rows)]
     parts += picture("shares", "share of the data of each mode")
@@ -168,12 +166,12 @@ def _mode_table(data: ReportData) -> str:
     return table([first, "share", "in words", *(["expert"] if labelled else []), *header], rows)
 
 
-def _clustering_table(scores: Mapping[str, Any]) -> str:
+def _clustering_table(scores: Clustering) -> str:
     groups = {
-        "windows": scores["window"],
-        "windows in the arena": scores["window_in_arena"],
-        "episodes": scores["episode"],
-        "held-out episodes": scores["episode_held_out"],
+        "windows": scores.window,
+        "windows in the arena": scores.window_in_arena,
+        "episodes": scores.episode,
+        "held-out episodes": scores.episode_held_out,
     }
     header = ["", "NMI", "ARI", "homogeneity", "completeness", "purity", "Hungarian accuracy"]
     return table(
@@ -202,7 +200,7 @@ def _leak_text(leak: LeakEntry) -> str:
 def _mode_line(entry: ModeEntry, dataset: str) -> str:
     """A mode in a sentence or two, without labels."""
     text = f"**mode {entry.mode}** {entry.description}" + (f": {entry.clauses}" if entry.clauses else "")
-    if reactions := {name: reaction.sigmas for name, reaction in (entry.reactions or {}).items()}:
+    if reactions := entry.reactions:
         order = sorted(reactions, key=lambda name: -reactions[name])
         noticed = [name for name in order if reactions[name] >= NOTICED]
         hardly = [name for name in order if reactions[name] < HARDLY]
@@ -210,7 +208,7 @@ def _mode_line(entry: ModeEntry, dataset: str) -> str:
         text += f". It goes by {', '.join(parts)}" if noticed else ". It goes by no single sensor"
         text += f"; hardly by {', '.join(hardly)}" if noticed and hardly else ""
     if entry.exemplar_episodes:
-        typical = [f"{dataset}#{one['episode']}" for one in entry.exemplar_episodes]
+        typical = [f"{dataset}#{index}" for index in entry.exemplar_episodes]
         text += f". Typical: {', '.join(typical)}"
     return f"{text}."
 

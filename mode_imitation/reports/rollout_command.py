@@ -56,7 +56,7 @@ def rollout_run(config: RolloutConfig) -> Drives:
 
     check_seed(config.seed)
     _check_outputs(config)
-    own = {figure.name: figure for figure in own_figures(config.figure)}
+    own = own_figures(config.figure)
     layouts = parse_seeds(config.seeds) if config.seeds is not None else held_out_layouts(DEFAULT_LAYOUTS)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
@@ -70,12 +70,12 @@ def rollout_run(config: RolloutConfig) -> Drives:
     env = open_worlds(spec, min(len(layouts), config.worlds), threads=config.threads)
     try:
         check_env(policy, env)
-        told: dict[str, np.ndarray] = {}
-        if steering.context is not None:
-            told["contexts"] = np.tile(steering.context, (len(layouts), 1))
-        elif steering.schedule is not None:
-            told["modes"] = np.tile(steering.schedule.modes(max(length_of(env, config.steps), 1)), (len(layouts), 1))
-        controller = PolicyController(policy, **told, temperature=config.temperature)
+        contexts = steering.context
+        if steering.schedule is not None:
+            contexts = policy.mode_contexts(steering.schedule.modes(max(length_of(env, config.steps), 1)))  # (T, K)
+        assert contexts is not None
+        contexts = np.broadcast_to(contexts, (len(layouts), *contexts.shape))
+        controller = PolicyController(policy, contexts, temperature=config.temperature)
         drives = drive_seeds(controller, env, layouts, config.steps)
         drives = [replace(drive, episode=replace(drive.episode, expert=steering.label)) for drive in drives]
         result = Drives(

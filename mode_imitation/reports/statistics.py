@@ -36,13 +36,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def bootstrap(
-    values: Sequence[float] | np.ndarray,
-    *,
-    confidence: float = CONFIDENCE,
-    n_resamples: int = RESAMPLES,
-    seed: int = 0,
-) -> Interval:
+def bootstrap(values: Sequence[float] | np.ndarray, *, seed: int = 0) -> Interval:
     """The mean of (N,) finite values and its percentile-bootstrap interval, the same one for the same seed.
 
     The percentile interval is slightly too narrow for a handful of values (at 20, about 93% for a nominal 95%).
@@ -53,34 +47,29 @@ def bootstrap(
     data = np.asarray(values, dtype=np.float64)
     if data.ndim != 1 or not len(data) or not np.isfinite(data).all():
         raise ValueError(f"expected at least one value and all of them finite, got {data}")
-    drawn = data[_resamples(len(data), n_resamples, seed)]
-    return percentile_interval(data.mean(), drawn.mean(axis=-1), len(data), confidence)
+    drawn = data[_resamples(len(data), seed)]
+    return percentile_interval(data.mean(), drawn.mean(axis=-1), len(data))
 
 
 def bootstrap_ratio(
-    values: Sequence[float] | np.ndarray,
-    reference: Sequence[float] | np.ndarray,
-    *,
-    confidence: float = CONFIDENCE,
-    n_resamples: int = RESAMPLES,
-    seed: int = 0,
+    values: Sequence[float] | np.ndarray, reference: Sequence[float] | np.ndarray, *, seed: int = 0
 ) -> Interval | None:
     """mean(values) / mean(reference), and its interval; layouts are drawn anew in pairs, for both faced the same ones.
 
     Args:
         values: (N,) a mode's figure on each layout.
         reference: (N,) the expert's figure on the same layouts.
-        confidence, n_resamples, seed: as in `bootstrap`.
+        seed: of the draws.
 
     Returns:
         None where the reference's mean is 0, in all of the data or in a resample.
     """
     pairs = np.stack([np.asarray(values, dtype=np.float64), np.asarray(reference, dtype=np.float64)])  # (2, N)
     n = pairs.shape[1]
-    means = pairs[:, _resamples(n, n_resamples, seed)].mean(axis=2)  # (2, N), (R, N) -> (2, R)
+    means = pairs[:, _resamples(n, seed)].mean(axis=2)  # (2, N), (R, N) -> (2, R)
     if (means[1] == 0).any() or pairs[1].mean() == 0:
         return None
-    return percentile_interval(pairs[0].mean() / pairs[1].mean(), means[0] / means[1], n, confidence)
+    return percentile_interval(pairs[0].mean() / pairs[1].mean(), means[0] / means[1], n)
 
 
 def percentile_interval(estimate: float, resampled: np.ndarray, n: int, confidence: float = CONFIDENCE) -> Interval:
@@ -90,6 +79,6 @@ def percentile_interval(estimate: float, resampled: np.ndarray, n: int, confiden
     return Interval(float(estimate), float(low), float(high), n)
 
 
-def _resamples(n: int, n_resamples: int, seed: int) -> np.ndarray:
+def _resamples(n: int, seed: int) -> np.ndarray:
     """(R, n) int: rows of draws with replacement from range(n)."""
-    return np.random.default_rng(seed).integers(0, n, size=(n_resamples, n))
+    return np.random.default_rng(seed).integers(0, n, size=(RESAMPLES, n))

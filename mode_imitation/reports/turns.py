@@ -4,7 +4,7 @@ are right, and which switches from one expert to the next were found.
 Labels serve here only, for evaluation.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,16 +131,36 @@ class LabelledSteps:
         return {name: float(right[part].mean()) if part.any() else None for name, part in parts.items()}
 
     def switches(self) -> dict[str, Any]:
-        """See `switch_scores`."""
+        """How many switches were found, and how far from the true ones.
+
+        A true switch is found (recall), and a found one true (precision), where there is one of the other kind within
+        NEAR steps.
+
+        Returns:
+            For JSON: true and found, their numbers; median_distance_steps from a true one to the nearest found one (the
+            episode's length where there is none); recall and precision. None where there is nothing to count.
+        """
         edges = np.cumsum(self.lengths)[:-1]
-        return switch_scores(zip(np.split(self.names, edges), np.split(self.states, edges), strict=True))
+        misses: list[int] = []
+        false: list[int] = []
+        for names, states in zip(np.split(self.names, edges), np.split(self.states, edges), strict=True):
+            true, found = (np.flatnonzero(values[1:] != values[:-1]) + 1 for values in (names, states))
+            misses += _distances(true, found, len(names))
+            false += _distances(found, true, len(names))
+        return {
+            "true": len(misses),
+            "found": len(false),
+            "median_distance_steps": float(np.median(misses)) if misses else None,
+            "recall": float(np.mean(np.array(misses) <= NEAR)) if misses else None,
+            "precision": float(np.mean(np.array(false) <= NEAR)) if false else None,
+        }
 
 
 def turn_scores(codes: Mapping[int, np.ndarray], dataset: TrajectoryDataset) -> dict[str, Any] | None:
     """How far the codes of steps agree with whose turn it was.
 
     Each code stands for the expert that drove most of its undisturbed steps; a step is right if that expert drove. A
-    disturbed step, at which no expert had its way, counts in `all_steps` alone. Switches: see `switch_scores`.
+    disturbed step, at which no expert had its way, counts in `all_steps` alone.
 
     Args:
         codes: {episode: (T,) int}, see `codes_of_steps`; None is returned where there are none.
@@ -168,34 +188,6 @@ def turn_line(scores: Mapping[str, Any]) -> str:
     line += f"drove, with {len(scores['modes'])} modes"
     switches = switch_line(scores["switches"])
     return f"{line}; {switches}" if switches else line
-
-
-def switch_scores(episodes: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, Any]:
-    """How many switches were found, and how far from the true ones.
-
-    A true switch is found (recall), and a found one true (precision), where there is one of the other kind within NEAR
-    steps.
-
-    Args:
-        episodes: of each, (T,) who drove every step and (T,) the code or mode that it was given.
-
-    Returns:
-        For JSON: true and found, their numbers; median_distance_steps from a true one to the nearest found one (the
-        episode's length where there is none); recall and precision. None where there is nothing to count.
-    """
-    misses: list[int] = []
-    false: list[int] = []
-    for names, given in episodes:
-        true, found = (np.flatnonzero(values[1:] != values[:-1]) + 1 for values in (names, given))
-        misses += _distances(true, found, len(names))
-        false += _distances(found, true, len(names))
-    return {
-        "true": len(misses),
-        "found": len(false),
-        "median_distance_steps": float(np.median(misses)) if misses else None,
-        "recall": float(np.mean(np.array(misses) <= NEAR)) if misses else None,
-        "precision": float(np.mean(np.array(false) <= NEAR)) if false else None,
-    }
 
 
 def switch_line(scores: Mapping[str, Any]) -> str:

@@ -1,25 +1,61 @@
 """Figures of a model on data, for the log: what the codes do, how sure the actor is, whether contexts leak actions."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from mode_imitation.discovery.starts import JointStep, drawn_objective, nearest_codes, unit_distances
+from mode_imitation.errors import UserError
 from mode_imitation.model.batches import TrainingData
-from mode_imitation.model.leak import Leak
 from mode_imitation.model.mode_model import Inference, ModeModel
-from mode_imitation.model.objective import Steps, log_prob_of_steps
+from mode_imitation.model.objective import log_prob_of_steps
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.policy_training import PolicyStep
 
 MODULES = ("encoder", "decoder", "codebook", "actor")
 EVALUATED_STEPS = 4096
+LEAK_WINDOWS = 1024
+
+
+class Leak(NamedTuple):
+    """Action NLL, nats per step, of the same actions under two contexts. Equal ones are good."""
+
+    nll_inferred: float
+    """Context inferred, as in training, from windows that hold the very actions that are predicted."""
+    nll_fixed: float
+    """Context of the unit's mode, which is what steering supplies."""
+    gap: float
+    """Positive where the inferred context tells more about the action than the mode does: it leaks."""
 
 
 @torch.no_grad()
-def context_leak(model: ModeModel, steps: Steps, inferred: Tensor, fixed: Tensor) -> Leak:
-    """Compare (B, K) contexts that were inferred from B windows with those of each window's mode, (B, K)."""
-    nlls = [-log_prob_of_steps(model, steps, contexts).sum(-1).mean() for contexts in (inferred, fixed)]
-    return Leak(*map(float, nlls))
+def measure_leak(model: ModeModel, data: TrainingData, pool: int, codes: Tensor | None = None, seed: int = 0) -> Leak:
+    """Does the context know the action? If it does, the policy reads it there, and a fixed context steers nothing.
+
+    Args:
+        model: as it is.
+        data: units, at best ones that training did not see.
+        pool: windows of one unit whose distances are averaged into one context, as in training.
+        codes: (U,) settled codes; None takes the nearest ones.
+        seed: of the windows that are drawn.
+
+    Raises:
+        UserError: every window without a disturbed step lies across the edge of a unit.
+    """
+    if len(data.drawable) == 0:
+        raise UserError(f"no undisturbed window of {data.window.span} steps lies within an episode or segment")
+    generator = torch.Generator(data.device).manual_seed(seed)
+    if codes is None:
+        codes = nearest_codes(model, unit_distances(model, data, generator))
+    units = data.draw_units(max(1, LEAK_WINDOWS // pool), generator).repeat_interleave(pool)  # (B,)
+    starts = data.draw_starts(units, generator)
+    samples = torch.arange(data.window.horizon, device=data.device) * data.window.gap
+    asked = data.steps(starts[:, None] + samples, model.features)
+    inferred = model.infer(*data.windows(starts), group=pool).contexts  # (B, K)
+    fixed = model.mode_contexts()[codes[units]]
+    nlls = [float(-log_prob_of_steps(model, asked, contexts).sum(-1).mean()) for contexts in (inferred, fixed)]
+    return Leak(*nlls, gap=nlls[1] - nlls[0])
 
 
 def code_figures(inference: Inference) -> dict[str, float]:
@@ -79,12 +115,11 @@ def evaluate(
     generator = torch.Generator(data.device).manual_seed(seed)
     if codes is None:
         codes = nearest_codes(model, unit_distances(model, data, generator))
-    objective, units, steps = drawn_objective(model, data, config, generator, config.joint_iterations)
-    contexts = model.mode_contexts()
-    leak = context_leak(model, data.steps(steps, model.features), objective.inference.contexts, contexts[codes[units]])
+    objective = drawn_objective(model, data, config, generator, config.joint_iterations)
     figures = {f"loss/{name}": float(value) for name, value in objective.parts.items()}
     figures |= code_figures(objective.inference)
-    figures |= {f"leak/{name}": value for name, value in leak.as_dict().items()}
+    leak = measure_leak(model, data, config.pool, codes, seed)
+    figures |= {f"leak/{name}": value for name, value in leak._asdict().items()}
     return figures | actor_figures(model, data, codes, generator)
 
 

@@ -64,12 +64,6 @@ class Run:
         found = self.info.get("held_out_episodes")
         return [index for index in found or [] if 0 <= index < n_episodes]
 
-    def trained_on(self, n_episodes: int) -> list[int]:
-        """Which of so many episodes training saw: all that were not held out, where run.json does not say."""
-        unseen = self.held_out(n_episodes)
-        found = self.info.get("training_episodes") or [index for index in range(n_episodes) if index not in unseen]
-        return [index for index in found if 0 <= index < n_episodes]
-
 
 def save_model(folder: Path, model: ModeModel) -> None:
     """Write model.safetensors and then model.json, which vouches for it."""

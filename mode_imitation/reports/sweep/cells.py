@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,52 @@ FORMAT = 2
 CELLS, SUMMARY = "cells", "sweep.json"
 CODE = ("data", "model", "discovery", "training", "steering", "reports", "reports/sweep")
 """Rooms of the project whose code decides what is in a cell."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How good codes are, by policies that never saw what they judge; no label comes in."""
+
+    nll: float
+    """Cross-fitted nats per step (with something in sight, where that is known), mean over episodes; less is better."""
+    episode_nll: list[float | None]
+    """Of every episode that has a step to be judged by; None elsewhere."""
+    smallest_gap: float | None
+    """How many nats per step worse the two most similar codes explain each other's episodes; None for one code."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """A cell that was trained."""
+
+    cell: Cell
+    codes: list[int]
+    """Of each episode."""
+    n_modes: int
+    criteria: Judgement
+    code: str
+    """The digest of the code that made it."""
+
+    @classmethod
+    def of(cls, cell: Cell, found: dict[str, Any]) -> "Done":
+        """From what `prepare`'s function returned."""
+        return cls(cell, found["codes"], found["n_modes"], Judgement(**found["criteria"]), found["code"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"status": "done", **asdict(self)}
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A cell that could not be trained."""
+
+    cell: Cell
+    reason: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"status": "failed", **asdict(self)}
 
 
 def code_digest() -> str:
@@ -45,13 +91,12 @@ def cell_file(out: Path, cell: Cell, dataset: TrajectoryDataset, training: Train
     return out / CELLS / f"{cell.name}-{key[:12]}.json"
 
 
-def read_cell(file: Path) -> dict[str, Any] | None:
+def read_cell(file: Path, cell: Cell) -> Done | None:
     """A finished cell; None where there is none, it failed, or it cannot be read."""
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return Done.of(cell, json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return found if isinstance(found, dict) and found.get("status") == "done" else None
 
 
 def check_out(out: Path, dataset: TrajectoryDataset) -> None:
@@ -74,7 +119,7 @@ def check_out(out: Path, dataset: TrajectoryDataset) -> None:
 
 
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str, Any]]:
-    """The function that does one cell: {"name", "training": TrainConfig as a dict} -> what the cell's file holds."""
+    """The function that does one cell: {"name", "training": TrainConfig as a dict} -> what makes it `Done`."""
     code = code_digest()  # of the code that is being loaded, not of what it may become later
     from mode_imitation.data import load_dataset
     from mode_imitation.reports.sweep.choice import Judge
@@ -91,7 +136,6 @@ def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str
             shutil.rmtree(folder, ignore_errors=True)  # of the training's own files nothing is needed
         codes = [int(code) for code in run.info["assignment"]]
         criteria = asdict(Judge(dataset, config, job["most_codes"]).judge(codes))
-        found = {"status": "done", "codes": codes, "n_modes": run.model.n_modes}
-        return found | {"criteria": criteria, "code": code}
+        return {"codes": codes, "n_modes": run.model.n_modes, "criteria": criteria, "code": code}
 
     return run_cell

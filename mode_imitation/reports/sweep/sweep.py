@@ -4,7 +4,7 @@ import contextlib
 import shlex
 import tempfile
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,15 +23,18 @@ from mode_imitation.reports.sweep.cells import (
     CELLS,
     FORMAT,
     SUMMARY,
+    Done,
+    Failed,
     cell_file,
     check_out,
     code_digest,
     prepare,
     read_cell,
 )
-from mode_imitation.reports.sweep.choice import Recommendation, Setting, check_enough_episodes, gather, recommend
+from mode_imitation.reports.sweep.choice import Recommendation, Setting, gather, recommend
 from mode_imitation.reports.sweep.config import AS_IN_A_CELL, Cell, SweepConfig
 from mode_imitation.reports.turns import take_turns
+from mode_imitation.training.preparation import FEWEST_EPISODES, check, held_out_split
 from mode_imitation.versions import platform_name, versions
 
 Run = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Generator[tuple[int, Any]]]
@@ -53,8 +56,8 @@ class Sweep:
 
     config: SweepConfig
     dataset: TrajectoryDataset
-    cells: list[dict[str, Any]]
-    """As their files hold them, in the order of the grid; failed ones have "status" "failed" and a "reason"."""
+    cells: list[Done | Failed]
+    """In the order of the grid."""
     settings: list[Setting]
     recommendation: Recommendation
     command: str | None
@@ -65,7 +68,7 @@ class Sweep:
     @property
     def failed(self) -> bool:
         """Whether some cell failed."""
-        return any(cell["status"] == "failed" for cell in self.cells)
+        return any(isinstance(cell, Failed) for cell in self.cells)
 
     @property
     def labelled(self) -> bool:
@@ -82,13 +85,13 @@ class Sweep:
         """A row for each k and stride: likelihood of the best seed, smallest gap of all; `<` is the recommended."""
         found = []
         for setting in self.settings:
-            modes = sorted(set(setting.n_modes))
+            modes = sorted({done.n_modes for done in setting.cells})
             figures = ("-" if value is None else f"{value:.2f}" for value in (setting.smallest_gap, setting.stability))
             row = (
                 f"{setting.codes}" + (" <" if setting is self.recommendation.setting else ""),
                 f"{setting.stride}",
                 f"{modes[0]}" if len(modes) == 1 else f"{modes[0]} to {modes[-1]}",
-                f"{setting.nll[0]:.3f}",
+                f"{setting.nll:.3f}",
                 *figures,
             )
             found.append((*row, f"{self.agreement(setting):.3f}") if self.labelled else row)
@@ -96,10 +99,8 @@ class Sweep:
 
     def agreement(self, setting: Setting) -> float:
         """Episode NMI with the labels, the median over seeds."""
-        place = {"codes": setting.codes, "stride": setting.stride}
-        done = [cell for cell in self.cells if cell["status"] == "done" and cell["cell"].items() >= place.items()]
         labels = self.dataset.labels or []
-        return float(np.median([clustering_scores(labels, np.array(cell["codes"]))["nmi"] for cell in done]))
+        return float(np.median([clustering_scores(labels, np.array(done.codes))["nmi"] for done in setting.cells]))
 
     @property
     def conclusion(self) -> list[str]:
@@ -108,8 +109,7 @@ class Sweep:
         if chosen is None:
             return [f"nothing is recommended: {self.recommendation.reason}"]
         return [
-            f"recommended, without labels: k = {chosen.codes}, stride {chosen.stride}, seed {chosen.seeds[0]}, which "
-            f"found {chosen.n_modes[0]} modes",
+            f"recommended, without labels: {chosen.best.cell}, which found {chosen.best.n_modes} modes",
             f"because {self.recommendation.reason}",
             f"next: {self.command}",
         ]
@@ -131,14 +131,18 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
         UserError: the dataset is missing or too small, --out is no sweep, or every cell failed.
     """
     dataset = load_dataset(config.dataset, config.root)
-    check_enough_episodes(dataset)
+    if len(dataset) < FEWEST_EPISODES:
+        raise UserError(
+            f"dataset {dataset.name} has {len(dataset)} episode{'s' * (len(dataset) != 1)}; codes are judged by "
+            f"policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
+        )
     cells = config.cells()
     _check_some_cell(config, cells, dataset)
     check_out(config.out, dataset)
     # The same policies judge the codes of all grids of usual size, so that a grid can be extended.
     most_codes = -(-max(cell.codes for cell in cells) // CODES_STEP) * CODES_STEP
     files = {cell: cell_file(config.out, cell, dataset, config.training(cell), most_codes) for cell in cells}
-    found = {cell: read_cell(files[cell]) for cell in cells}
+    found: dict[Cell, Done | Failed | None] = {cell: read_cell(files[cell], cell) for cell in cells}
     missing = [cell for cell in cells if found[cell] is None]
     if len(missing) < len(cells):
         print(f"{len(cells) - len(missing)} of {len(cells)} cells are there already")
@@ -148,22 +152,22 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
             locked(config.out / CELLS, busy),
             contextlib.closing(_train_cells(config, missing, most_codes, run or run_cells)) as results,
         ):
-            for cell, result in results:
-                found[cell] = {"cell": vars(cell), **result}
-                write_json(files[cell], found[cell])
-    done = [entry for entry in found.values() if entry is not None]
-    if all(entry["status"] == "failed" for entry in done):
-        raise UserError(f"every cell of the sweep failed; the first one: {done[0]['reason']}")
+            for result in results:
+                found[result.cell] = result
+                write_json(files[result.cell], result.to_dict())
+    tried = [result for result in found.values() if result is not None]
+    done = [result for result in tried if isinstance(result, Done)]
+    reasons = [result.reason for result in tried if isinstance(result, Failed)]
+    if not done:
+        raise UserError(f"every cell of the sweep failed; the first one: {reasons[0]}")
     settings = gather(done)
     chosen = recommend(settings, config.merge_gap)
     command = None if chosen.setting is None else _train_command(config, chosen.setting)
-    return Sweep(config, dataset, done, settings, chosen, command, _notes(config, done, chosen))
+    return Sweep(config, dataset, tried, settings, chosen, command, _notes(config, tried, chosen))
 
 
 def _check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: TrajectoryDataset) -> None:
     """Refuse data that no cell can be trained on, before a process starts; one cell that cannot is recorded later."""
-    from mode_imitation.training.preparation import check, held_out_split
-
     first: UserError | None = None
     for cell in cells:
         try:
@@ -175,10 +179,8 @@ def _check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: Trajec
     raise UserError(f"no cell of the sweep can be trained: {first}")
 
 
-def _train_cells(
-    config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: Run
-) -> Generator[tuple[Cell, dict[str, Any]]]:
-    """Yield (cell, result) as each is done, with progress; a result is {"status": "done", ...} or has a "reason"."""
+def _train_cells(config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: Run) -> Generator[Done | Failed]:
+    """Yield what came of each cell, with progress."""
     place, root = Path(config.dataset), resolve_root(config.root)
     job = {
         "dataset": str(place.resolve()) if place.exists() and not (root / place).exists() else config.dataset,
@@ -198,10 +200,13 @@ def _train_cells(
             cell = missing[index]
             if isinstance(outcome, Exception):
                 # What is no kind of its own came over as text.
-                reason = one_line(outcome) if isinstance(outcome, OSError) else str(outcome)
-                outcome, failed = {"status": "failed", "reason": reason}, failed + 1
-            yield cell, outcome
-            bar.advance(note=f"{cell.name} {outcome['status']}" + (f", {failed} failed so far" if failed else ""))
+                result = Failed(cell, one_line(outcome) if isinstance(outcome, OSError) else str(outcome))
+                failed += 1
+            else:
+                result = Done.of(cell, outcome)
+            yield result
+            status = "failed" if isinstance(result, Failed) else "done"
+            bar.advance(note=f"{cell.name} {status}" + (f", {failed} failed so far" if failed else ""))
 
 
 def _train_command(config: SweepConfig, chosen: Setting) -> str:
@@ -209,18 +214,18 @@ def _train_command(config: SweepConfig, chosen: Setting) -> str:
     `train` does; after a trial one that searches anew, with nothing of its settings."""
     out = Path("runs") / f"{Path(config.dataset).name}-k{chosen.codes}-stride{chosen.stride}"
     settings: dict[str, Any] = {} if config.root is None else {"root": config.root}
-    settings |= {"codes": chosen.codes, "stride": chosen.stride, "seed": chosen.seeds[0]}
+    settings |= asdict(chosen.best.cell)
     settings |= {} if config.differing else AS_IN_A_CELL
     return shlex.join(["mode-imitation", "train", config.dataset, *as_arguments(settings | {"out": out})])
 
 
-def _notes(config: SweepConfig, cells: Sequence[dict[str, Any]], chosen: Recommendation) -> list[str]:
+def _notes(config: SweepConfig, cells: Sequence[Done | Failed], chosen: Recommendation) -> list[str]:
     """What was left out, what failed, what other code made, and what the command says."""
     lines = []
     if config.seeds < 2:
         lines.append("stability between seeds is left out: it takes at least two, --seeds 3 say")
-    lines += [f"failed: {Cell(**cell['cell'])}: {cell['reason']}" for cell in cells if cell["status"] == "failed"]
-    made_by = [cell["code"] for cell in cells if cell["status"] == "done"]
+    lines += [f"failed: {found.cell}: {found.reason}" for found in cells if isinstance(found, Failed)]
+    made_by = [found.code for found in cells if isinstance(found, Done)]
     if other := sum(code != code_digest() for code in made_by):
         lines.append(
             f"{other} of {len(made_by)} cells were made by another state of this project's code; to make them again, "
@@ -265,7 +270,10 @@ def _as_dict(found: Sweep) -> dict[str, Any]:
         "recommendation": found.recommendation.to_dict(),
         "command": found.command,
         "settings": [setting.to_dict() for setting in found.settings],
-        "cells": [{name: cell[name] for name in cell if name not in ("codes", "criteria")} for cell in found.cells],
+        "cells": [
+            {name: value for name, value in cell.to_dict().items() if name not in ("codes", "criteria")}
+            for cell in found.cells
+        ],
         "notes": found.notes,
         "versions": versions(),
         "platform": platform_name(),
