@@ -41,7 +41,7 @@ demo: setup
 	$(RUN) mode-imitation demo
 
 test: setup
-	$(RUN) pytest
+	$(RUN) pytest -n 2 --dist loadfile
 
 # Neither the build nor a reader's browser asks another server for anything.
 docs: setup
