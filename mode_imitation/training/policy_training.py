@@ -4,7 +4,9 @@ A little cross-entropy keeps the encoder in agreement: it learns to give each tr
 likelihood gave the trajectory. B batch, C actions at once, K codes, T steps in a sequence.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +20,7 @@ from mode_imitation.model.threads import side_by_side
 from mode_imitation.training.config import TrainConfig
 
 AGREEMENT_EVERY = 4
-AGREEMENT_GROUPS, AGREEMENT_WINDOWS = 32, 8
+AGREEMENT_GROUPS, AGREEMENT_WINDOWS = 16, 8
 AGREEMENT_WEIGHT = 0.1
 SEQUENCE, BURN_IN = 64, 16
 """Steps of a sequence that an actor with a memory is shown, and how many of them only fill its memory."""
@@ -65,12 +67,12 @@ class PolicyTraining:
         """One iteration."""
         rate = set_one_cycle(self.optimiser, iteration, self.config.iterations, self.config.learning_rate)
         self.optimiser.zero_grad()
-        agreement, reconstruction = None, None
-        if (iteration + 1) % AGREEMENT_EVERY == 0:
-            agreement, reconstruction = self.agreement()
-            (AGREEMENT_WEIGHT * agreement + self.config.reconstruction * reconstruction).backward()
         # Halves of a batch, side by side where there are two cores; one after the other they give the same bits.
-        halves = side_by_side(self.gradients, self.draw().chunk(2), self.n_threads)
+        pieces: list[Callable[[], Any]] = [partial(self.gradients, half) for half in self.draw().chunk(2)]
+        if (iteration + 1) % AGREEMENT_EVERY == 0:
+            pieces.append(self.agree)
+        halves = side_by_side(lambda piece: piece(), pieces, self.n_threads)
+        agreement, reconstruction = halves.pop() if pieces[-1] == self.agree else (None, None)
         for weights, *gradients in zip(self.of_actor, *(gradients for _, gradients in halves), strict=True):
             weights.grad = sum(gradients) / len(halves)  # type: ignore[assignment]
         self.optimiser.step()
@@ -121,6 +123,12 @@ class PolicyTraining:
     def contexts_at(self, steps: Tensor) -> Tensor:
         """(B,) steps -> (B, K), the context of the mode that each step's unit has."""
         return rows_of(self.contexts, self.codes[self.data.unit_of_step[steps]])
+
+    def agree(self) -> tuple[Tensor, Tensor]:
+        """The parts of `agreement`, whose gradients the encoder and the decoder then have."""
+        agreement, reconstruction = self.agreement()
+        (AGREEMENT_WEIGHT * agreement + self.config.reconstruction * reconstruction).backward()
+        return agreement, reconstruction
 
     def agreement(self) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the encoder against the settled codes, and the reconstruction from those codes."""
