@@ -115,6 +115,8 @@ def fit(
             raise UserError(f"there is no setting {name!r}{near_matches(name, known)}; TrainConfig lists them")
     if given is not None:
         settings.setdefault("start", "given")
+        if len(given) and np.ndim(given[0]) == 0:
+            given = np.asarray(given)
     chosen = TrainConfig.from_dict((config or TrainConfig()).to_dict() | settings)
     check_parts(chosen)
     if out is not None:

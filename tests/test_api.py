@@ -147,7 +147,7 @@ def test_a_run_that_is_not_kept_is_the_same_and_leaves_no_folder(
 
 def test_codes_of_episodes_are_gone_on_from(pendulum: mi.TrajectoryDataset) -> None:
     given = np.array([0, 1] * 4)
-    run = mi.fit(pendulum, given=given, rounds=0, codes=2, **QUICK)
+    run = mi.fit(pendulum, given=given.tolist(), rounds=0, codes=2, **QUICK)
     trained = run.assignment != -1
     same = run.assignment[trained] == given[trained]
     assert same.all() or not same.any()  # modes are numbered by their shares

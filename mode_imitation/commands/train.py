@@ -121,7 +121,10 @@ def report(run: "Run") -> None:
     listed = ", ".join(f"mode {mode} {share:.0%}" for mode, share in shares)
     print(f"{n_modes} mode{'s' * (n_modes != 1)} ({listed} of the training steps)")
     if n_modes == 1:
-        print("one mode only: more episodes, more joint_iterations or a smaller merge_gap may tell more apart")
+        print(
+            "one mode only: more episodes, --joint-iterations 3000 or --merge-gap 0.15 may tell more apart; the guide "
+            '"One mode only, what now?" says how to find out'
+        )
     for name, figures in summary["figures"].items():
         listed = ", ".join(f"{words} {figures[key]:.3f}" for key, words in PRINTED.items() if key in figures)
         print(f"{name.replace('_', '-')} episodes: {listed}")
