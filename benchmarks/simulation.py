@@ -37,35 +37,36 @@ from simulation_rows import (
 )
 from simulation_spread import print_spread
 
+from mode_imitation.processes import cores
 from mode_imitation.versions import versions
 from mode_imitation.worlds.safety.tasks import parse_env_id
 
 
-def table(worlds: list[int], cores: int) -> list[tuple[str, Row]]:
+def table(worlds: list[int], n_cores: int) -> list[tuple[str, Row]]:
     """(name, row) in the order of the table."""
     partial = functools.partial
     rows: list[tuple[str, Row]] = [
         (f"raw mj_step, {max(worlds)} models in turn", partial(raw_row, models=max(worlds))),
         ("raw mj_step, 64 models in turn", partial(raw_row, models=64)),
-        (f"raw mj_step, {cores} processes", partial(in_processes, row=raw_row, processes=cores)),
+        (f"raw mj_step, {n_cores} processes", partial(in_processes, row=raw_row, processes=n_cores)),
         ("library, one environment", untouched_library),
         ("gymnasium SyncVectorEnv over it, 4", partial(gymnasium_over_the_library, kind=SyncVectorEnv, worlds=4)),
     ]
-    for n in (cores, 4 * cores):
+    for n in (n_cores, 4 * n_cores):
         name = f"gymnasium AsyncVectorEnv over it, {n}"
         rows.append((name, partial(gymnasium_over_the_library, kind=AsyncVectorEnv, worlds=n)))
     path: dict[str, Any] = {"path": "library", "worlds": 16}
     rows.append(("our library path, 16 worlds", partial(ours, **path)))
-    rows.append((f"our library path, 16 worlds, {cores} processes", partial(ours, processes=cores, **path)))
+    rows.append((f"our library path, 16 worlds, {n_cores} processes", partial(ours, processes=n_cores, **path)))
     for n in worlds:
         name = f"ours, {n} world{'s' * (n > 1)}"
         rows.append((name, partial(ours, worlds=n, threads=1)))
-        if n >= cores > 1:
-            rows.append((f"{name}, {cores} threads", partial(ours, worlds=n, threads=cores)))
-            rows.append((f"{name}, {cores} processes", partial(ours, worlds=n, threads=1, processes=cores)))
+        if n >= n_cores > 1:
+            rows.append((f"{name}, {n_cores} threads", partial(ours, worlds=n, threads=n_cores)))
+            rows.append((f"{name}, {n_cores} processes", partial(ours, worlds=n, threads=1, processes=n_cores)))
     record = "recorded episodes by goal_seeking, 64 worlds"
     rows.append((record, partial(recorded_episodes, worlds=64, threads=1)))
-    rows.append((f"the same, {cores} processes", partial(recorded_episodes, worlds=64, processes=cores)))
+    rows.append((f"the same, {n_cores} processes", partial(recorded_episodes, worlds=64, processes=n_cores)))
     rows.append((f"generate, {DATASET_EPISODES} episodes, all included", generate_command))
     return rows
 
@@ -89,24 +90,24 @@ def main() -> None:
     only.add_argument("--profile", action="store_true", help="only show where our time goes")
     only.add_argument("--spread", action="store_true", help="only compare threads and processes with one thread")
     arguments = parser.parse_args()
-    env_id, cores = arguments.env, len(os.sched_getaffinity(0))
+    env_id, n_cores = arguments.env, cores()
     steps = arguments.steps or parse_env_id(env_id).max_episode_steps
-    print(f"{env_id}: {cores} cores, {platform.machine()}, {platform.system()}, load {os.getloadavg()[0]:.1f}")
+    print(f"{env_id}: {n_cores} cores, {platform.machine()}, {platform.system()}, load {os.getloadavg()[0]:.1f}")
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
     if arguments.spread:
-        print_spread(env_id, cores)
+        print_spread(env_id, n_cores)
         return
     raw_physics(env_id)
     if not arguments.profile:
-        print_table(env_id, steps, [int(n) for n in arguments.worlds.split(",")], cores, arguments.repeat)
-    for processes in sorted({1, cores}):
+        print_table(env_id, steps, [int(n) for n in arguments.worlds.split(",")], n_cores, arguments.repeat)
+    for processes in sorted({1, n_cores}):
         print_profile(env_id, steps, 64, processes, functools.partial(raw_physics, env_id))
 
 
-def print_table(env_id: str, steps: int, worlds: list[int], cores: int, repeat: int) -> None:
+def print_table(env_id: str, steps: int, worlds: list[int], n_cores: int, repeat: int) -> None:
     rates: dict[str, float] = {}
     print(f"\n{'':46}{'steps/s':>10}{'of raw':>8}{'raw':>9}{'of raw, CPU':>13}")
-    for name, row in table(worlds, cores):
+    for name, row in table(worlds, n_cores):
         tries = [measure(row, env_id, steps) for _ in range(repeat)]
         fraction, cpu_fraction, measured, raw = max(tries)
         rates[name] = measured.rate

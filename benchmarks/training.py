@@ -21,6 +21,7 @@ from mode_imitation.data import TrajectoryDataset, load_dataset
 from mode_imitation.data.windows import all_inside, window_starts
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.objective import Windows
+from mode_imitation.processes import cores
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.policy_training import PolicyTraining
 from mode_imitation.training.preparation import new_model, token_sizes
@@ -132,9 +133,9 @@ def main() -> None:
     dataset = load_dataset(arguments.dataset, arguments.root) if arguments.dataset else load_dataset(SAMPLE, DATA)
     config, seconds = TrainConfig(), arguments.seconds
     torch.set_num_threads(1)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    n_cores = cores()
     print(f"{dataset.name}: {len(dataset)} episodes, {int(dataset.lengths.sum()):,} steps")
-    print(f"{platform.machine()}, {platform.system()}, {cores} cores, load {os.getloadavg()[0]:.1f}, one thread")
+    print(f"{platform.machine()}, {platform.system()}, {n_cores} cores, load {os.getloadavg()[0]:.1f}, one thread")
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
 
     data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), config.window)
@@ -159,7 +160,7 @@ def main() -> None:
     usual = next(iter(times.values()))
     print_table(
         f"the policy's training, {config.iterations:,} iterations: seconds, and as a multiple of the default's",
-        ("actor", "one core", f"{cores} cores", "one core", f"{cores} cores"),
+        ("actor", "one core", f"{n_cores} cores", "one core", f"{n_cores} cores"),
         [
             (name, *(f"{value:.0f}" for value in found), *(f"{v / u:.1f}" for v, u in zip(found, usual, strict=True)))
             for name, found in times.items()
