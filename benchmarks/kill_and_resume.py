@@ -64,14 +64,12 @@ def generate(arguments: argparse.Namespace) -> Target:
 
 
 def train(arguments: argparse.Namespace) -> Target:
-    """Both phases with two restarts on the committed sample, with a checkpoint every few iterations."""
+    """Both phases on the committed sample, with a checkpoint every few iterations."""
     data = Path(__file__).resolve().parent.parent / "data"
     settings = {
         "codes": 3,
-        "restarts": 2,
         "iterations": arguments.iterations,
         "joint-iterations": arguments.iterations // 4,
-        "judge-iterations": arguments.iterations // 8,
         "checkpoint-every": 10,
     }
 

@@ -117,7 +117,7 @@ def policy_step(dataset: TrajectoryDataset, changes: dict[str, Any]) -> tuple[Ca
     config = TrainConfig(**changes)
     data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), config.window)
     sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
-    model = new_model(sizes, data, config, restart=0)
+    model = new_model(sizes, data, config)
     codes = torch.arange(data.n_units) % config.codes
     training = PolicyTraining(model, data, codes, config, torch.Generator().manual_seed(0))
     count = iter(range(10**9))

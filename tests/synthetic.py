@@ -67,4 +67,4 @@ def prepared(dataset: TrajectoryDataset, config: TrainConfig) -> tuple[ModeModel
     """All of a dataset as training data, and the model that training would begin with."""
     data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), config.window, config.segment)
     sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
-    return new_model(sizes, data, config, restart=0), data
+    return new_model(sizes, data, config), data

@@ -23,9 +23,7 @@ from tests.synthetic import two_laws
 
 QUICK: dict[str, Any] = {
     "joint_iterations": 20,
-    "judge_iterations": 20,
     "iterations": 20,
-    "restarts": 1,
     "horizon": 4,
     "gap": 2,
     "stride": 2,

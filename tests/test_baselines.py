@@ -14,7 +14,8 @@ from benchmarks.modes.core import Setup
 from benchmarks.modes.kmeans import clusters, groups, trajectory_codes, trajectory_features, weigh
 from benchmarks.modes.methods import ON_CODES, OWN, train_method
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.discovery.evidence import selection_score
+from mode_imitation.discovery.evidence import evidence_of
+from mode_imitation.discovery.search import score
 from mode_imitation.errors import UserError
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.reports.clustering import clustering_scores
@@ -28,7 +29,6 @@ TINY = TrainConfig(
     codes=3,
     iterations=8,
     joint_iterations=6,
-    restarts=2,
     workers=1,
     horizon=3,
     gap=2,
@@ -185,20 +185,18 @@ def test_every_sensor_has_the_same_weight_in_the_features_of_k_means() -> None:
 
 
 def test_k_means_takes_the_number_of_clusters_under_which_actions_are_likeliest() -> None:
-    config = replace(TINY, codes=4, judge_iterations=150, judge_batch=128, actor_hidden=(32,))
+    config = replace(TINY, codes=4)
     apart = [
         replace(one, observations=one.observations + np.float32(3 * (one.expert == "plus")))
         for one in two_laws(n_each=12, steps=100).episodes
     ]
     setup = Setup(TrajectoryDataset("test/apart-v0", tuple(apart)), config)
     codes = trajectory_codes(setup)
-    features, model = trajectory_features(setup), setup.fresh_model()
+    features = trajectory_features(setup)
+    evidence = evidence_of(setup.fresh_model(), setup.data, config, setup.generator("search"))
     every = {count: torch.from_numpy(clusters(features, count, config.seed)) for count in (2, 3, 4)}
-    scores = {
-        count: selection_score(model, setup.data, found, config, setup.generator("selection"))
-        for count, found in every.items()
-    }
-    torch.testing.assert_close(codes, every[min(scores, key=lambda count: scores[count])])
+    scores = {count: score(evidence, found) for count, found in every.items()}
+    torch.testing.assert_close(codes, every[max(scores, key=lambda count: scores[count])])
     assert len(set(scores.values())) == 3
 
 
@@ -215,7 +213,15 @@ def test_true_labels_need_labels_and_enough_codes(tmp_path: Path) -> None:
         assert isinstance(load_run(tmp_path / method).model, ModeModel)
 
 
+def test_a_method_that_begins_again_does_so_with_other_weights_and_draws() -> None:
+    setup = Setup(two_laws(), TINY)
+    assert setup.generator("vae").initial_seed() != setup.generator("vae", 1).initial_seed()
+    one, same, other = (setup.fresh_model(restart).actor.state_dict().values() for restart in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
+    assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
 def test_the_vae_is_given_the_schedule_for_its_number_of_codes() -> None:
     few, many = (Setup(two_laws(), replace(TINY, codes=codes)) for codes in (4, 8))
-    assert schedule_for(few) == SHORT._replace(restarts=2)
+    assert schedule_for(few) == SHORT
     assert schedule_for(many) == LONG

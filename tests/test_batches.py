@@ -138,7 +138,7 @@ def test_half_of_the_windows_are_emphasised_ones_and_judging_looks_only_there() 
     middle_inside = (starts + SHAPE.span // 2 < 8).float().mean()
     share = (8 - SHAPE.span // 2) / (20 - SHAPE.span + 1)
     assert abs(middle_inside - (0.5 + 0.5 * share)) < 0.05
-    judged = set(data.scored.tolist())
+    judged = set(data.telling.tolist())
     assert set(range(8)) <= judged
     assert not set(range(8, 20)) & judged
     # A unit that never has anything in sight is judged by all its steps.
@@ -169,8 +169,11 @@ def test_segments_are_units_of_their_own_and_so_are_units_that_are_given() -> No
 
 
 @pytest.mark.parametrize("length", [50, 1000])
-def test_a_unit_is_judged_by_a_bounded_number_of_evenly_spread_steps(length: int) -> None:
-    steps = training_data(numbered((length,))).scored.numpy()
+def test_a_unit_is_judged_by_a_bounded_number_of_evenly_spread_steps(
+    monkeypatch: pytest.MonkeyPatch, length: int
+) -> None:
+    monkeypatch.setattr(batches, "TELLING_STEPS", 100)
+    steps = training_data(numbered((length,))).telling.numpy()
     assert len(steps) == min(length, 100)
     assert len(set(np.diff(steps))) == 1
 

@@ -77,7 +77,7 @@ def test_a_mistaken_option_is_told_in_our_words(words: str, said: str, capsys: p
         ("some/data-v0", "--out is missing; name the run's folder"),
         ("--out run", "no dataset is named; expected"),
         ("--resume run --seed 1", "--resume goes on with the run's own settings"),
-        ("--resume run --merge-gap 1", "--resume goes on with the run's own settings"),
+        ("--resume run --confidence 0.9", "--resume goes on with the run's own settings"),
         ("--resume run --overwrite", "--resume goes on with the run's own settings"),
         ("--resume run --out other", "--resume goes on with the run's own settings"),
         ("--resume run", "there is no run at run"),
@@ -125,9 +125,9 @@ def test_settings_that_help_does_not_list_are_taken_too(tmp_path: Path, capsys: 
         assert name not in shown
     assert "encoder, head, horizon and all others of mode_imitation/training/config.py" in " ".join(shown.split())
     path = tmp_path / "settings.yaml"
-    path.write_text("start: kmeans\nmerge_gap: 0.2\nactor_hidden: [8, 8]\n")
-    words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--merge-gap", "0.1", "--config", str(path)]
-    expected = TrainConfig(start="kmeans", merge_gap=0.1, actor_hidden=(8, 8), see_states=False)
+    path.write_text("start: kmeans\nconfidence: 0.95\nactor_hidden: [8, 8]\n")
+    words = ["a/b-v0", "c/d-v0", "--out", "run", "--no-see-states", "--confidence", "0.9", "--config", str(path)]
+    expected = TrainConfig(start="kmeans", confidence=0.9, actor_hidden=(8, 8), see_states=False)
     command = parse("train", words)
     assert command == TrainCommand(datasets=("a/b-v0", "c/d-v0"), out=Path("run"), settings=expected)
     assert type(command) is TrainCommand
@@ -292,7 +292,7 @@ def test_data_of_another_simulator_trains_without_pictures(capsys: pytest.Captur
     rng = np.random.default_rng(0)
     observations, actions = rng.normal(size=(400, 3)), rng.normal(size=(400, 1))
     np.savez(tmp_path / "arrays.npz", observations=observations, actions=actions, episode_lengths=[100] * 4)
-    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2", "--judge-iterations=2", "--restarts=1"]
+    brief = ["--codes=2", "--iterations=2", "--joint-iterations=2"]
     for name, env in (("pen", "AdroitHandPen-v1"), ("other", "SafetyPointGoal1-v0")):
         dataset, root = f"some/{name}-v0", ["--root", str(tmp_path)]
         assert main(["import", str(tmp_path / "arrays.npz"), "--out", dataset, "--env", env, *root]) == 0

@@ -1,16 +1,14 @@
 """Commands from end to end, small: the demo's stages, several datasets, and pictures that are not replaced unasked."""
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from mode_imitation.cli import config_of, main
+from mode_imitation.cli import main
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
-from mode_imitation.training.config import TrainConfig
 from mode_imitation.training.run_folder import read_info
 from mode_imitation.training.sources import load_source, recorded_root, source_of
 from tests.synthetic import two_laws
@@ -19,17 +17,9 @@ DATA = str(Path(__file__).parent.parent / "data")
 SAMPLE = "sample/two-experts-v0"
 
 
-@dataclass(frozen=True)
-class Quick(TrainConfig):
-    restarts: int = 1
-    judge_iterations: int = 20
-
-
 def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    config_of("train")  # it is imported with the real one
-    monkeypatch.setattr("mode_imitation.training.config.TrainConfig", Quick)
     out = tmp_path / "demo"
     sizes = {"episodes": 4, "steps": 150, "iterations": 40, "joint-iterations": 40, "layouts": 2}
     arguments = [
@@ -64,7 +54,6 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
 def test_the_demo_shows_other_experts_in_another_world(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr("mode_imitation.training.config.TrainConfig", Quick)
     out, controllers = tmp_path / "demo", Path(__file__).parent.parent / "docs" / "examples" / "controllers.py"
     arguments = ["demo", "--out", str(out), "--env", "CartPole-v1", "--codes", "2", "--iterations", "20"]
     arguments += ["--joint-iterations", "20", "--layouts", "2", "--figure", f"{controllers}:mean_position"]
@@ -80,8 +69,8 @@ def test_the_demo_shows_other_experts_in_another_world(
     assert capsys.readouterr().out.count("is there already") == 2
 
 
-BRIEF = ["--device=cpu", "--codes=2", "--horizon=3", "--gap=1", "--stride=1", "--restarts=1"]
-BRIEF += [f"--{name}iterations=4" for name in ("", "joint-", "judge-")]
+BRIEF = ["--device=cpu", "--codes=2", "--horizon=3", "--gap=1", "--stride=1"]
+BRIEF += ["--iterations=4", "--joint-iterations=4"]
 
 
 def store_law(expert: str, root: Path, **changes: Any) -> str:

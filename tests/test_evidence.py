@@ -1,168 +1,202 @@
-"""Evidence: who explains a unit, judged by policies that never saw it."""
+"""Evidence in closed form, against the obvious slow versions."""
 
 import dataclasses
-import itertools
 import math
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
+from scipy.stats import multivariate_t
 
-from mode_imitation.discovery import evidence
+from mode_imitation.discovery import evidence as module
 from mode_imitation.discovery.evidence import (
-    STEP_LIMIT,
-    Twins,
-    blind_halves,
-    code_gaps,
-    fit_twins,
-    halves,
-    limited,
-    scores_as_they_are,
-    selection_score,
-    unit_scores,
+    SHAPE,
+    Evidence,
+    Moments,
+    View,
+    beyond_the_common_law,
+    evidence_of,
+    log_evidence,
+    moments_of,
+    numbers_of,
+    odd_blocks,
+    phase_of,
+    random_directions,
+    random_features,
+    seen_of,
 )
-from mode_imitation.model.batches import TrainingData
-from mode_imitation.model.mode_model import Actor, ModeModel
 from tests.small_models import seeded
 from tests.synthetic import prepared, two_laws
 from tests.test_fit import SMALL, rich_dataset, small
 
-RAGGED = two_laws(n_each=4, act_dim=2, ragged=True)
-HALF_RANGES = torch.from_numpy(np.ptp(np.concatenate([episode.actions for episode in RAGGED.episodes]), axis=0) / 2)
-CODES = torch.arange(8) % 2
+PRECISION = 0.7
 
 
-def test_cross_fitting_scores_each_unit_by_the_policy_that_never_saw_it() -> None:
-    model, data = prepared(two_laws(n_each=4), SMALL)
-    half, config = halves(CODES, seeded()), small(judge_iterations=100)
-    twins = fit_twins(model, data, CODES, half, config, seeded())
-    scores = unit_scores(model, data, twins, CODES.unique())
-    assert torch.isinf(scores[:, 2]).all()
-    assert (scores.argmin(1) == CODES).all()
-    # What a unit of one half holds does not change the policy that scores it.
-    _, broken = prepared(two_laws(n_each=4), SMALL)
-    broken.actions[broken.unit_of_step == int(half.nonzero()[0])] = 0.9
-    others = fit_twins(model, broken, CODES, half, config, seeded())
-    for own, other in zip(twins.outside.parameters(), others.outside.parameters(), strict=True):
-        assert torch.equal(own, other)
-    assert not torch.equal(twins.inside.of_inputs.weight, others.inside.of_inputs.weight)
-
-
-def test_judges_are_fitted_to_no_unit_that_is_left_out_and_to_no_disturbed_step() -> None:
-    def fitted(change: Tensor | None) -> Twins:
-        model, data = prepared(two_laws(n_each=4), SMALL)
-        if change is not None:
-            data.actions[change] = 0.9
-        out = torch.zeros(8, dtype=torch.bool)
-        out[3] = True
-        return fit_twins(model, data, CODES, CODES == 0, small(judge_iterations=5), seeded(), out)
-
-    _, data = prepared(two_laws(n_each=4), SMALL)
-    disturbed = torch.ones(len(data.actions), dtype=torch.bool)
-    disturbed[data.trainable] = False
-    assert disturbed.any()
-    plain, changed = fitted(None), fitted(disturbed | (data.unit_of_step == 3))
-    for own, other in zip(plain[:2], changed[:2], strict=True):
-        assert all(map(torch.equal, own.parameters(), other.parameters()))
-    assert not torch.equal(plain.outside.of_inputs.weight, fitted(data.unit_of_step == 5).outside.of_inputs.weight)
-
-
-def scored_units() -> tuple[ModeModel, TrainingData]:
-    """Units of uneven lengths; the last one was disturbed throughout, and nothing can be said of it."""
-    episodes = list(RAGGED.episodes)
-    episodes[-1] = dataclasses.replace(episodes[-1], disturbed=np.ones(len(episodes[-1]), bool))
-    model, data = prepared(dataclasses.replace(RAGGED, episodes=tuple(episodes)), SMALL)
-    data.actions *= 0.05  # small actions have high densities: some steps exceed the limit, and others do not
-    model.features.fit(data.observations, data.some_deltas(), data.actions)
-    return model, data
-
-
-def slow_nll(model: ModeModel, data: TrainingData, actor: Actor, unit: int, code: int) -> float:
-    """Mean over the steps that a unit is judged by, of actions in units of half their range; each counted at most twice
-    STEP_LIMIT, as actions are two numbers."""
-    owners = data.unit_of_step.tolist()
-    steps = [step for step in data.scored.tolist() if owners[step] == unit]
-    contexts = torch.eye(3)[[code] * len(steps)]
-    parameters = actor(model.features.rows(data.observations[data.row_of_step[steps]]), contexts)[:, 0]
-    scale = model.features.act_scale
-    density = torch.distributions.Normal(
-        model.features.raw_actions(actor.head.mode(parameters)), actor.head.spread(parameters) * scale
+def drawn(
+    n_units: int, steps: int = 12, features: int = 4, numbers: int = 2, seed: int = 0
+) -> tuple[torch.Tensor, ...]:
+    """Features, numbers and units of some steps; the last unit has none."""
+    draws = seeded(seed)
+    units = torch.randint(max(1, n_units - 1), (steps * n_units,), generator=draws).sort().values
+    shape = (len(units), features)
+    return (
+        torch.randn(shape, generator=draws).double(),
+        torch.randn(len(units), numbers, generator=draws).double(),
+        units,
     )
-    nats = (-(density.log_prob(data.actions[steps]) + HALF_RANGES.log()).sum(-1)).tolist()
-    return sum(min(max(nat, -2 * STEP_LIMIT), 2 * STEP_LIMIT) for nat in nats) / max(len(nats), 1)
 
 
-def test_cross_fitted_scores_equal_a_loop_over_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, data = scored_units()
-    twins = fit_twins(model, data, CODES, halves(CODES, seeded()), small(judge_iterations=5), seeded())
-    data.actions[::5] += 3.0  # others exceed the limit on the other side
-    monkeypatch.setattr(evidence, "PIECE", 7)
-    scores = unit_scores(model, data, twins, torch.tensor([0, 2]))
-    for unit in range(8):
-        judge = twins.outside if twins.half[unit] else twins.inside
-        expected = [slow_nll(model, data, judge, unit, 0), math.inf, slow_nll(model, data, judge, unit, 2)]
-        assert scores[unit].tolist() == pytest.approx(expected, rel=1e-4, abs=1e-5)
+def view(n_units: int, seed: int = 0, weight: float = 1.0) -> View:
+    features, numbers, units = drawn(n_units, seed=seed)
+    odd = torch.arange(len(units)) % 3 > 0
+    of_odd, of_even = (moments_of(features, numbers, units, side, n_units) for side in (odd, ~odd))
+    return View(of_odd, of_even, PRECISION, weight)
 
 
-def test_one_step_counts_so_many_nats_for_each_number_of_its_action_and_no_more() -> None:
-    for dataset, size, nats in ((RAGGED, 2, float(HALF_RANGES.log().sum())), (rich_dataset((3,)), 1, 0.0)):
-        _, data = prepared(dataset, SMALL)
-        assert data.action_nats == pytest.approx(nats, abs=1e-6)
-        values = torch.tensor([-50.0, -1.0, 0.5, 50.0])
-        expected = [max(-STEP_LIMIT * size, min(STEP_LIMIT * size, value + nats)) for value in values.tolist()]
-        assert limited(data, values).tolist() == pytest.approx(expected, abs=1e-6)
+def test_the_evidence_of_a_law_is_the_density_of_student_s_t_that_integrating_it_out_leaves() -> None:
+    features, numbers, units = drawn(4)
+    moments = moments_of(features, numbers, units, torch.ones_like(units, dtype=torch.bool), 4)
+    found = log_evidence(moments, PRECISION)
+    for unit in range(4):
+        own, done = features[units == unit].numpy(), numbers[units == unit].numpy()
+        expected = 0.0
+        for column in done.T if len(done) else ():
+            spread = np.eye(len(own)) + own @ own.T / PRECISION
+            expected += multivariate_t(np.zeros(len(own)), spread, df=2 * SHAPE).logpdf(column)  # pyright: ignore
+        constant = -0.5 * math.log(2 * math.pi) * done.size
+        assert float(found[unit]) + constant == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 121])  # 121 draws the same side for all
-def test_the_selection_score_is_the_mean_over_the_units_that_have_steps_to_be_judged_by(seed: int) -> None:
-    (model, data), config, draws = scored_units(), small(judge_iterations=5), seeded(seed)
-    half = torch.rand(8, generator=draws) < 0.5
-    assert (len(half.unique()) == 1) == (seed == 121)
-    if seed == 121:
-        half = torch.tensor([True, False] * 4)
-    twins = fit_twins(model, data, CODES, half, config, draws)
-    judges = [twins.outside if own else twins.inside for own in half.tolist()]
-    slow = [slow_nll(model, data, judges[unit], unit, int(CODES[unit])) for unit in range(7)]
-    assert selection_score(model, data, CODES, config, seeded(seed)) == pytest.approx(np.mean(slow), rel=1e-4)
-    scores, judged = scores_as_they_are(model, data, CODES, config, seeded(seed))
-    assert judged.tolist() == [True] * 7 + [False]
-    assert scores[torch.arange(7), CODES[:7]].tolist() == pytest.approx(slow, rel=1e-4, abs=1e-5)
+def test_moments_add_and_subtract_and_pieces_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    of = view(7)
+    both = of.odd + of.even
+    for part, odd, even in zip((both - of.even).parts(), of.odd.parts(), of.even.parts(), strict=True):
+        torch.testing.assert_close(part, odd)
+        assert part.shape == even.shape
+    codes = torch.tensor([1, 0, 1, 1, 0, 2, 2])
+    summed = both.summed(codes, 4)
+    for part, whole in zip(both.parts(), summed.parts(), strict=True):
+        torch.testing.assert_close(whole[1], part[[0, 2, 3]].sum(0))
+        assert not whole[3].any()
+    whole = log_evidence(both, PRECISION)
+    monkeypatch.setattr(module, "PIECE", 2)
+    torch.testing.assert_close(log_evidence(both, PRECISION), whole, rtol=1e-12, atol=1e-12)
 
 
-def test_the_better_codes_have_the_better_selection_score() -> None:
-    model, data = prepared(two_laws(n_each=6), SMALL)
-    true = torch.arange(12) % 2
-    wrong = torch.arange(12) // 3 % 2
-    right, mixed = (
-        selection_score(model, data, codes, small(judge_iterations=100), seeded()) for codes in (true, wrong)
+def slow_predictive(views: list[View], codes: torch.Tensor, side: str, unit: int, code: int) -> float:
+    total = 0.0
+    for each in views:
+        both = each.odd + each.even
+        others = (codes == code) & (torch.arange(len(codes)) != unit)
+        law = Moments(*(part[others].sum(0, keepdim=True) for part in both.parts()))
+        judged = both if side == "both" else getattr(each, side)
+        joined = law + judged.take(torch.tensor([unit]))
+        total += each.weight * float(log_evidence(joined, PRECISION) - log_evidence(law, PRECISION))
+    return total
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.integers(0, 3), min_size=5, max_size=9), st.sampled_from(["odd", "even", "both"]))
+def test_every_unit_is_judged_by_laws_of_the_others_alone(codes: list[int], side) -> None:
+    of_units = torch.tensor(codes)
+    views = [view(len(codes), 1, 0.5), view(len(codes), 2)]
+    found = Evidence(views).predictive(of_units, side)
+    for unit in range(len(codes)):
+        for code in range(max(codes) + 1):
+            if code not in codes:
+                assert found[unit, code] == -torch.inf
+            else:
+                assert float(found[unit, code]) == pytest.approx(
+                    slow_predictive(views, of_units, side, unit, code), abs=1e-8
+                )
+
+
+def test_some_units_alone_have_the_evidence_that_they_have_among_all() -> None:
+    views, units = [view(6), view(6, 3)], torch.tensor([4, 1, 2])
+    few, codes = Evidence(views).take(units), torch.tensor([0, 1, 1])
+    slow = [View(each.odd.take(units), each.even.take(units), PRECISION, 1.0) for each in views]
+    torch.testing.assert_close(few.predictive(codes), Evidence(slow).predictive(codes))
+
+
+def test_the_law_of_all_is_taken_off_and_surprises_are_limited() -> None:
+    inputs, directions = torch.randn(500, 2, generator=seeded()), random_directions(2, 8, seeded(), torch.device("cpu"))
+    features = random_features(inputs, directions, 1.0)
+    law = torch.randn(9, 2, generator=seeded(1)).double() / 10
+    noise = torch.randn(500, 2, generator=seeded(2)).double() * torch.tensor([0.1, 0.3])
+    calm, spread = beyond_the_common_law(features, features @ law + noise)
+    assert ((calm.std(0) - 1).abs() < 0.01).all()
+    assert spread.tolist() == pytest.approx([0.1, 0.3], rel=0.1)
+    noise[7] = 1e6
+    left, _ = beyond_the_common_law(features, features @ law + noise)
+    assert (left[7] == module.FAR).all()
+    assert left.abs().max() == module.FAR
+    assert (left[8:].std(0) > 0.1).all()
+    constant, _ = beyond_the_common_law(features, torch.full((500, 1), 3.0))
+    assert constant.abs().max() < 1e-3
+
+
+def test_features_are_of_mean_square_one_and_the_last_is_constant() -> None:
+    inputs = torch.randn(200, 3, generator=seeded())
+    features = random_features(inputs, random_directions(3, 16, seeded(), torch.device("cpu")), 3.0)
+    assert features.shape == (200, 17)
+    used = features.square().mean(0)
+    torch.testing.assert_close(used, torch.ones_like(used))
+    assert (features[:, -1] == 1).all()
+
+
+def test_choices_are_numbers_for_all_but_the_last_and_names_are_quantities_for_each() -> None:
+    dataset = rich_dataset((3,))
+    model, data = prepared(dataset, small())
+    steps = data.telling[:20]
+    numbers = numbers_of(model, data, steps)
+    chosen = data.actions[steps, 0]
+    assert numbers.shape == (20, 2)
+    assert torch.equal(numbers[:, 0] == 1, chosen == 0)
+    assert torch.equal(numbers[:, 1] == 1, chosen == 1)
+    seen = seen_of(model, data, steps)
+    tokens = [kind for kind in model.features.kinds if type(kind).__name__ == "TokenEmbedding"]
+    width = sum(kind.n_rows for kind in model.features.kinds)
+    named = sum((columns.stop - columns.start) * (columns.size - 1) for kind in tokens for columns in kind.sensors)
+    assert tokens
+    assert seen.shape == (20, width + named)
+    assert set(seen[:, -3:].unique().tolist()) <= {0.0, 1.0}
+
+
+def test_blocks_alternate_within_a_unit_and_phases_run_through_it() -> None:
+    _, data = prepared(two_laws(n_each=3, steps=120, disturbed=False), SMALL)
+    steps = torch.arange(360)
+    odd = odd_blocks(data, steps)
+    assert torch.equal(odd, steps % 120 // 20 % 2 == 1)
+    phase = phase_of(data, steps)[:, 0]
+    assert phase[0] == phase[120] == -math.sqrt(12) / 2
+    assert (phase[:119].diff() > 0).all()
+    _, short = prepared(two_laws(n_each=3, steps=12, disturbed=False), small(horizon=2))
+    assert torch.equal(odd_blocks(short, torch.arange(12)), torch.arange(12) % 4 > 1)
+
+
+def test_disturbed_steps_and_units_of_the_actions_do_not_matter() -> None:
+    dataset = two_laws(n_each=4, act_dim=2)
+    plain = evidence_of(*prepared(dataset, SMALL), SMALL, seeded())
+    harmed = []
+    for episode in dataset.episodes:
+        actions = episode.actions.copy()
+        actions[episode.disturbed] = 0.9
+        harmed.append(dataclasses.replace(episode, actions=(100 * actions + 700).astype(np.float32)))
+    other = evidence_of(*prepared(dataclasses.replace(dataset, episodes=tuple(harmed)), SMALL), SMALL, seeded())
+    codes = torch.arange(8) % 2
+    torch.testing.assert_close(other.predictive(codes), plain.predictive(codes), rtol=1e-2, atol=0.5)
+    assert torch.equal(
+        plain.steps["both"],
+        torch.bincount(prepared(dataset, SMALL)[1].unit_of_step[prepared(dataset, SMALL)[1].trainable]).double(),
     )
-    assert right < mixed - 0.1
 
 
-@pytest.mark.parametrize("counts", [[5, 5], [1, 7], [2, 2, 3]])
-def test_both_halves_know_every_code_of_two_units_or_more(counts: list[int]) -> None:
-    codes = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
-    half = halves(codes, seeded())
-    assert abs(int(half.sum()) - len(codes) / 2) <= 0.5
-    for code, count in enumerate(counts):
-        assert count < 2 or 0 < int(half[codes == code].sum()) < count
-
-
-@given(st.integers(2, 5), st.integers(0, 1000))
-def test_halves_that_do_not_heed_the_codes_are_never_empty(n_units: int, seed: int) -> None:
-    assert 0 < int(blind_halves(n_units, torch.device("cpu"), seeded(seed)).sum()) < n_units
-
-
-@given(st.lists(st.tuples(st.sampled_from([0, 1, 3]), *[st.floats(-5, 5)] * 4), min_size=1, max_size=12))
-def test_gaps_equal_a_loop_over_pairs_of_codes(rows: list[tuple]) -> None:
-    codes, scores = [row[0] for row in rows], [row[1:] for row in rows]
-    expected = {}
-    for first, second in itertools.combinations(sorted(set(codes)), 2):
-        one = [own[second] - own[first] for own, code in zip(scores, codes, strict=True) if code == first]
-        other = [own[first] - own[second] for own, code in zip(scores, codes, strict=True) if code == second]
-        expected[first, second] = (sum(one) / len(one) + sum(other) / len(other)) / 2
-    found = code_gaps(torch.tensor(scores, dtype=torch.float64), torch.tensor(codes))
-    assert found == pytest.approx(expected)
+def test_behaviour_counts_the_states_too() -> None:
+    dataset = two_laws(n_each=4)
+    policy = evidence_of(*prepared(dataset, SMALL), SMALL, seeded())
+    both = evidence_of(*prepared(dataset, SMALL), small(evidence="behaviour"), seeded())
+    assert len(both.views) == len(policy.views) + 1
+    assert sum(each.weight for each in policy.views) == pytest.approx(1)
+    assert both.views[-1].odd.products.shape[-1] == dataset.obs_dim

@@ -54,24 +54,6 @@ def test_every_example_trains_and_drives(monkeypatch: pytest.MonkeyPatch, capsys
     assert "4 drives of mode" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("registries")
-def test_what_a_script_registers_is_refused_where_other_processes_look_for_codes(tmp_path: Path) -> None:
-    class Mine(ENCODERS["pooled"]):
-        """Registered by a script."""
-
-    ring = KINDS["ring"]
-    KINDS["ring"] = lambda sensors, config: ring(sensors, config)
-    ENCODERS["mine"] = Mine
-    data, brief = two_laws(n_each=4), {"iterations": 2, "joint_iterations": 2, "judge_iterations": 2, "rounds": 1}
-    rings = replace(data, sensors={"sight": Sensor(0, 2, "ring")})
-    for dataset, what in ((data, "encoder mine"), (rings, "sensor kind ring")):
-        settings = {**brief, "encoder": "mine" if dataset is data else "pooled", "codes": 2, "device": "cpu"}
-        with pytest.raises(UserError, match=f"{what} is registered in this process only, .*; give workers=1"):
-            mi.fit(dataset, out=tmp_path / "run", workers=2, **settings)
-        assert not (tmp_path / "run").exists()
-        mi.fit(dataset, workers=1, **settings)
-
-
 @pytest.mark.parametrize("title", sections())
 def test_examples_are_short(title: str) -> None:
     assert len(sections()[title].splitlines()) < MOST_LINES

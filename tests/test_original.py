@@ -33,7 +33,7 @@ def test_the_original_method_is_the_same_from_python_and_from_its_config_file() 
 def test_the_experiment_from_end_to_end_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = partial(SweepConfig, iterations=8, joint_iterations=20, judge_iterations=20)
+    short = partial(SweepConfig, iterations=8, joint_iterations=20)
     monkeypatch.setattr(experiment, "SweepConfig", short)
     stored(tmp_path)
     out = tmp_path / "out"

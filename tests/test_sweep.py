@@ -137,7 +137,7 @@ def test_a_dataset_without_labels_is_chosen_for_too(
 ) -> None:
     stored(tmp_path, "removed")
     monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", in_this_process)
-    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --joint-iterations 20 --judge-iterations 100"
+    options = "--codes 2 --strides 2 --seeds 1 --iterations 10 --joint-iterations 20"
     out = tmp_path / "sweep"
     assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 0
     printed = capsys.readouterr().out
@@ -145,7 +145,7 @@ def test_a_dataset_without_labels_is_chosen_for_too(
     assert "NMI" not in printed
     assert "next: mode-imitation train" in printed
     # The settings of a trial are told, and not carried into the command.
-    assert "a trial: --joint-iterations and --judge-iterations are not as in `train`" in printed
+    assert "a trial: --joint-iterations is not as in `train`" in printed
     command = parse("train", shlex.split(printed[printed.index("next: ") :])[3:])
     assert command.settings == dataclasses.replace(TrainConfig(), codes=2, stride=2)
     assert {path.name for path in out.iterdir()} == {"cells", "sweep.json", "sweep.md", "choice.png"}
@@ -158,11 +158,11 @@ def test_one_mode_everywhere_is_told_and_no_command_is_given(
 
     def finding_one(job: dict[str, Any], tasks: Sequence[dict[str, Any]], n_jobs: int):
         for index, outcome in in_this_process(job, tasks, n_jobs):
-            criteria = outcome["criteria"] | {"smallest_gap": None}
+            criteria = outcome["criteria"] | {"smallest_clarity": None}
             yield index, outcome | {"codes": [0] * 10, "n_modes": 1, "criteria": criteria}
 
     monkeypatch.setattr("mode_imitation.reports.sweep.sweep.run_cells", finding_one)
-    options = "--codes 2 --strides 2 --seeds 2 --iterations 10 --joint-iterations 20 --judge-iterations 20"
+    options = "--codes 2 --strides 2 --seeds 2 --iterations 10 --joint-iterations 20"
     out = tmp_path / "sweep"
     assert main(["sweep", NAME, "--root", str(tmp_path), "--out", str(out), *options.split()]) == 1
     printed = capsys.readouterr().out
@@ -182,10 +182,9 @@ def test_experts_that_take_turns_are_nobody_s_label(tmp_path: Path) -> None:
 
 def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = stored(tmp_path)
-    # As if these were what `train` has: no trial.
-    monkeypatch.setattr("mode_imitation.reports.sweep.config.LENGTHS", ())
-    sizes = {"joint_iterations": 20, "judge_iterations": 100}
-    found = sweep(tiny(tmp_path, tmp_path / "sweep", codes="3", strides="2", **sizes), in_this_process)
+    monkeypatch.setattr(SweepConfig, "trial", False)  # as if so short a first phase were what `train` has
+    config = tiny(tmp_path, tmp_path / "sweep", codes="3", strides="2")
+    found = sweep(config, in_this_process)
     words = shlex.split(str(found.command))
     assert words[:3] == ["mode-imitation", "train", NAME]
     settings = parse("train", words[2:]).settings
@@ -195,7 +194,7 @@ def test_the_recommended_command_finds_the_same_codes_again(tmp_path: Path, monk
     # The rest is what `train` has, but for what the codes need.
     as_in_a_cell = {"codes": 3, "stride": 2, "seed": chosen.best.cell.seed, **AS_IN_A_CELL}
     assert settings == dataclasses.replace(TrainConfig(), **as_in_a_cell)
-    fit(data, dataclasses.replace(settings, iterations=30, **sizes), tmp_path / "run")
+    fit(data, dataclasses.replace(settings, iterations=30, joint_iterations=config.joint_iterations), tmp_path / "run")
     assert read_info(tmp_path / "run")["assignment"] == chosen.best.codes
 
 
@@ -203,7 +202,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     stored(tmp_path)
-    options = "--codes 2 --strides 2,500 --seeds 1 --iterations 10 --joint-iterations 20 --judge-iterations 20"
+    options = "--codes 2 --strides 2,500 --seeds 1 --iterations 10 --joint-iterations 20"
     out = tmp_path / "sweep"
     # In real processes: this is how the command is used.
     arguments = ["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--jobs", "1", *options.split()]
@@ -219,7 +218,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
         retried.extend(task["name"] for task in tasks)
         return in_this_process(job, tasks, n_jobs)
 
-    sizes = {"iterations": 10, "joint_iterations": 20, "judge_iterations": 20, "seeds": 1, "seed": 0}
+    sizes = {"iterations": 10, "joint_iterations": 20, "seeds": 1, "seed": 0}
     sweep(tiny(tmp_path, out, codes="2", strides="2,500", **sizes), counting)
     assert retried == ["k2-stride500-seed0"]
 
@@ -295,11 +294,11 @@ def test_cells_of_other_code_are_kept_and_noted(tmp_path: Path) -> None:
 
 def test_the_picture_shows_what_is_known_and_has_room_for_its_title(tmp_path: Path) -> None:
     shown: dict[str, Any] = {"codes": 2, "stride": 1, "nll": [-1.0], "n_modes": [2], "stability": None}
-    figure = plots.plot_choice([shown | {"gaps": [0.9, 0.2]}], chosen=(2, 1), title="Chosen: k = 2, stride 1")
+    figure = plots.plot_choice([shown | {"clarities": [0.9, 0.2]}], chosen=(2, 1), title="Chosen: k = 2, stride 1")
     titles = [ax.get_title(loc="left") for ax in figure.axes]
-    assert titles == ["cross-fitted NLL,\nbest seed", "smallest gap of all\nseeds (nats)", "modes found,\nbest seed"]
+    assert titles == ["cross-fitted NLL,\nbest seed", "least clear pair of\nall seeds", "modes found,\nbest seed"]
     assert [text.get_text() for text in figure.axes[1].texts] == ["0.20"]
     assert_within(figure, text_boxes(figure))
     assert plots.save_figure(figure, tmp_path / "choice.png").stat().st_size > 1000
-    figure = plots.plot_choice([shown | {"gaps": [None]}], chosen=None)
+    figure = plots.plot_choice([shown | {"clarities": [None]}], chosen=None)
     assert len(figure.axes) == 2

@@ -31,7 +31,7 @@ def stored(root: Path, labels: str = "true", n_each: int = 5) -> TrajectoryDatas
 
 def tiny(root: Path, out: Path, **changes: Any) -> SweepConfig:
     grid: dict[str, Any] = {"codes": "2,3", "strides": "1,2", "seeds": 2, "seed": 100, "iterations": 8, "jobs": 2}
-    grid |= {"joint_iterations": 20, "judge_iterations": 20}
+    grid |= {"joint_iterations": 20}
     return SweepConfig(dataset=NAME, root=root, out=out, **(grid | changes))
 
 

@@ -78,9 +78,8 @@ def trajectory_codes(setup: Setup) -> Tensor:
 
 
 def schedule_for(setup: Setup) -> Schedule:
-    """The one for so many codes; never more restarts than the project's own method may have."""
-    schedule = LONG if setup.config.codes >= MANY_CODES else SHORT
-    return schedule._replace(restarts=min(schedule.restarts, setup.config.restarts))
+    """The one for so many codes."""
+    return LONG if setup.config.codes >= MANY_CODES else SHORT
 
 
 def fit(setup: Setup, restart: int = 0) -> tuple[ModeModel, float]:

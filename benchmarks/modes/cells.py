@@ -19,7 +19,7 @@ from mode_imitation.atomic import write_json
 from mode_imitation.processes import Prepare, WorkerDiedError, one_line, run_tasks
 from mode_imitation.versions import digest_of_code, platform_name, versions
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the figures in a cell change their meaning."""
 CELL, LOG, CODE_FILE = "cell.json", "log.txt", "code.txt"
 TRAINED_BY = ("method", "seed", "train")

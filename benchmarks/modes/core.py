@@ -1,6 +1,6 @@
 """What the benchmark has of the package's training: the same split, data, first weights and draws for every method."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -36,14 +36,16 @@ class Setup:
         return TrainingData(FlatEpisodes.of(self.dataset, self.split[0]), self.config.window, self.config.segment)
 
     def generator(self, purpose: str, restart: int = 0) -> torch.Generator:
-        """The one that `fit` has for this purpose."""
-        return seeded(self.config.seed, restart, purpose)
+        """The one that `fit` has for this purpose; a method that begins again has another one each time."""
+        return seeded(self.config.seed, f"{purpose}-{restart}" if restart else purpose)
 
     def fresh_model(self, restart: int = 0) -> ModeModel:
-        """The one that `fit` looks for codes with."""
+        """The one that `fit` looks for codes with; a method that begins again has other first weights each time."""
         dataset, config = self.dataset, self.config
+        if restart:
+            config = replace(config, seed=self.generator("weights", restart).initial_seed())
         sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors).for_discovery
-        return new_model(sizes, self.data, config, restart)
+        return new_model(sizes, self.data, config)
 
     def of_episodes(self, codes: torch.Tensor) -> np.ndarray | list[np.ndarray]:
         """(U,) codes of the training units -> what `fit` takes: (E,) of all episodes, or an array of steps for each.

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.modes.core import Setup
-from mode_imitation.discovery.evidence import selection_score
+from mode_imitation.discovery.evidence import evidence_of
+from mode_imitation.discovery.search import score
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
 
@@ -18,19 +19,17 @@ def trajectory_codes(setup: Setup) -> Tensor:
     """(U,) int64, a cluster for each training trajectory, or segment of one; between 2 and K of them.
 
     Of the clusterings into 2, 3, ... K the one is taken under which actions are likeliest, cross-fitted: the very score
-    by which the project's own method chooses among its restarts. (The silhouette takes 2 clusters of four experts.)
+    by which the project's own method chooses among its starts. (The silhouette takes 2 clusters of four experts.)
     """
     features = trajectory_features(setup)
     most = min(setup.config.codes, len(np.unique(features, axis=0)))
-    best, codes = np.inf, torch.zeros(len(features), dtype=torch.long)
+    best, codes = -np.inf, torch.zeros(len(features), dtype=torch.long)
     with one_thread(), progress("k-means", max(most - 1, 0), "clusterings") as bar:
-        model = setup.fresh_model()
+        evidence = evidence_of(setup.fresh_model(), setup.data, setup.config, setup.generator("search"))
         for count in range(2, most + 1):
             found = torch.from_numpy(clusters(features, count, setup.config.seed))
-            # The same split and the same fit for every number of clusters.
-            score = selection_score(model, setup.data, found, setup.config, setup.generator("selection"))
-            if score < best:
-                best, codes = score, found
+            if (reached := score(evidence, found)) > best:
+                best, codes = reached, found
             bar.advance()
     return codes
 

@@ -107,7 +107,6 @@ def train_method(name: str, dataset: TrajectoryDataset, config: TrainConfig, out
         config,
         start="given",
         rounds=0,
-        restarts=1,
         find_switches=False,
         segment=None,
         device="cpu",

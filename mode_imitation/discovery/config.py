@@ -1,13 +1,15 @@
 """Settings of how codes are found; imports no torch, so that the command line answers at once."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mode_imitation.config_checks import Amount, Count, Positive, Seed, ShareBelowOne, Within, check_fields
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.errors import UserError
 from mode_imitation.model.config import ObjectiveKind
 from mode_imitation.options import Suppress
+
+EvidenceKind = Literal["policy", "behaviour"]
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,6 @@ class DiscoveryConfig:
     """Steps that one transition spans: s[t + stride] - s[t]."""
     start: Suppress[str] = "vqvae"
     """Where the codes come from that reassignment begins with: vqvae (the joint objective), kmeans, random or given."""
-    restarts: Suppress[Count] = 3
-    """At most so often are the codes looked for anew; the best is chosen without labels, by cross-fitted likelihood. It
-    ends early once the best groups are found a second time."""
     joint_iterations: Suppress[Count] = 800
     """Of the joint objective."""
     see_states: Suppress[bool] = True
@@ -60,15 +59,18 @@ class DiscoveryConfig:
     """Of the entropy of each window's softmax over the codes."""
     revive_below: Suppress[ShareBelowOne] = 0.01
     """Codes with less than this share of the usage jump to a window's place."""
+    evidence: EvidenceKind = "policy"
+    """What tells modes apart: what is done in a state (policy), or that and which states are visited when
+    (behaviour), for routes, gestures and whatever starts and ends alike."""
+    confidence: Suppress[Annotated[float, Within(0.5, 0.999999)]] = 0.99
+    """That two codes are two, by steps that did not decide who has which; else they become one."""
     rounds: Suppress[Annotated[int, Within(0)]] = 6
-    """At most so often are units given to the code whose policy, which never saw them, explains them best; 0: the codes
-    of the start stay."""
+    """At most so often are codes joined and trajectories given to the code that explains them best; 0: the codes of
+    the start stay."""
     judge_iterations: Suppress[Count] = 1000
-    """Of each of those policies' fits; under-trained ones merge too much."""
+    """Of the fit of each policy that judges where experts switch."""
     judge_batch: Suppress[Count] = 256
     """Steps in a batch of those fits."""
-    merge_gap: Suppress[Amount] = 0.4
-    """Codes that explain each other's data within this many nats per step become one, from the second round on."""
 
     def __post_init__(self) -> None:
         check_fields(self)

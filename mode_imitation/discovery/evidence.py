@@ -1,178 +1,311 @@
-"""How well a code explains a trajectory: told by policies that never saw it, so that no code can excuse itself.
+"""How well one law explains what several trajectories do, in closed form; no network is fitted, no step is tuned to.
 
-Two policies are fitted, each on half of the units with the codes as they are, and each scores the other half under
-every code. In-sample likelihood would only confirm the codes. U units, K codes.
+What a code's trajectories do in a state is explained by a linear law of random features of it (Rahimi & Recht 2007):
+Bayesian linear regression with an unknown spread (Bishop 2006, exercise 3.12), whose prior is the law of all
+trajectories. So a code answers for no state that it never visited: there its law is that of all, and unsure. All that a
+law needs to know of steps are sums over them; they add where codes merge, and a trajectory is taken out of its code's
+law by subtraction. So every trajectory is judged by laws that never saw it.
+
+Each trajectory's steps are cut into blocks, odd and even ones: what odd blocks decide, even ones can judge.
+
+U units (trajectories, or segments of them), S steps, F features, A numbers that are explained, K codes.
 """
 
-from typing import NamedTuple
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from mode_imitation.discovery.config import DiscoveryConfig
-from mode_imitation.model.batches import TrainingData, rows_of
-from mode_imitation.model.mode_model import Actor, ModeModel, log_prob
-from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.batches import TrainingData
+from mode_imitation.model.features import STATE_LIMIT
+from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.threads import side_by_side
 
-STEP_LIMIT = 2.5
-"""Nats that a step counts at most, either way, for each number of its action, in units of half that number's range: one
-surprise must not decide for a trajectory."""
-PIECE = 65_536
-"""Steps that are scored at a time."""
+DRAWS = 3
+"""Of the random features, whose evidence is averaged: one draw alone may not see what two experts differ in."""
+FEWEST_FEATURES, MOST_FEATURES, FEATURES_OF_MANY, MANY_UNITS = 16, 64, 32, 1000
+"""Of a draw: half the square root of the number of steps within these bounds, as few steps tell of few weights; and
+fewer where there are many units, as each keeps a matrix of them."""
+PHASE_FEATURES = 24
+PHASE_SCALE, PHASE_VARIANCE = 2.0, 16.0
+SCALES = (1.0, 3.0)
+"""Of a feature's slopes: how fast a law may change with the state."""
+VARIANCES = (4.0, 16.0, 64.0, 256.0)
+"""Of what codes may differ by, in units of what the law of all leaves. Both are chosen by the evidence."""
+CHOSEN_BY = 100
+"""Units, at most, by whose evidence they are chosen."""
+BLOCK, FEWEST_BLOCKS = 20, 6
+"""Steps of a block; fewer where a unit would have too few blocks."""
+FAR = 5.0
+"""An action this many spreads from the law of all counts as no odder: one surprise must not decide."""
+SHAPE = 2.0
+"""Of the gamma prior of a code's precision, its mean 1 in units of the spread that the law of all leaves."""
+PIECE = 512
+"""Units whose matrices are taken apart at a time."""
 
 
-class Twins(NamedTuple):
-    """Two judges. Each was fitted to the units of one side and judges those of the other."""
+@dataclass(frozen=True)
+class Moments:
+    """Sums over the steps of each of N groups."""
 
-    outside: Actor
-    """Fitted to the units outside `half`, judges those inside."""
-    inside: Actor
-    half: Tensor
-    """(U,) bool"""
+    features: Tensor
+    """(N, F, F) of the products of features."""
+    products: Tensor
+    """(N, F, A) of features times numbers."""
+    squares: Tensor
+    """(N, A) of squared numbers."""
+    counts: Tensor
+    """(N,) steps."""
 
+    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.features, self.products, self.squares, self.counts
 
-def halves(codes: Tensor, generator: torch.Generator) -> Tensor:
-    """(U,) codes -> (U,) bool, half of each code True, so that both judges know every code of two units or more."""
-    shuffled = torch.randperm(len(codes), generator=generator).to(codes.device)
-    order = shuffled[torch.sort(codes[shuffled], stable=True).indices]
-    half = torch.zeros(len(codes), dtype=torch.bool, device=codes.device)
-    half[order[::2]] = True
-    return half
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(*(own + more for own, more in zip(self.parts(), other.parts(), strict=True)))
 
+    def __sub__(self, other: "Moments") -> "Moments":
+        return Moments(*(own - less for own, less in zip(self.parts(), other.parts(), strict=True)))
 
-def blind_halves(n_units: int, device: torch.device, generator: torch.Generator) -> Tensor:
-    """(U,) bool, about half True, whatever the codes are: to compare one coding with another."""
-    half = torch.rand(n_units, generator=generator).to(device) < 0.5
-    if half.all() or not half.any():
-        half = torch.arange(n_units, device=device) % 2 == 0
-    return half
+    def take(self, groups: Tensor) -> "Moments":
+        """Those of some groups, or (N,) bool."""
+        return Moments(*(part[groups] for part in self.parts()))
 
-
-def fit_twins(
-    model: ModeModel,
-    data: TrainingData,
-    codes: Tensor,
-    half: Tensor,
-    config: DiscoveryConfig,
-    generator: torch.Generator,
-    left_out: Tensor | None = None,
-) -> Twins:
-    """Fit two policies of the model's size, told the code one-hot, to the units outside and inside of `half`.
-
-    Args:
-        model: its features and sizes are used; it is not changed.
-        data: U units, `showing` the model's features for speed.
-        codes: (U,) int.
-        half: (U,) bool.
-        config: judge_iterations, judge_batch, learning_rate.
-        generator: CPU generator.
-        left_out: (U,) bool, units to which neither is fitted; None: none.
-    """
-    twins = (model.judge(generator), model.judge(generator))
-    batches = torch.Generator(data.device).manual_seed(int(torch.randint(2**62, (1,), generator=generator)))
-    steps = data.trainable
-    if left_out is not None:
-        steps = steps[~left_out[data.unit_of_step[steps]]]
-    inside = half[data.unit_of_step[steps]]
-    fitted = [(twin, own) for twin, own in zip(twins, (steps[~inside], steps[inside]), strict=True) if len(own)]
-    one_hot = torch.eye(model.config.n_codes, device=data.device)
-    optimiser = adam([parameter for twin in twins for parameter in twin.parameters()], config.learning_rate)
-
-    def gradients(drawn: tuple[Actor, Tensor]) -> tuple[Tensor, ...]:
-        twin, batch = drawn
-        contexts = rows_of(one_hot, codes[data.unit_of_step[batch]])
-        loss = -step_log_prob(model, data, twin, batch, contexts).mean()
-        return torch.autograd.grad(loss, list(twin.parameters()), materialize_grads=True)
-
-    for iteration in range(config.judge_iterations):
-        set_one_cycle(optimiser, iteration, config.judge_iterations, config.learning_rate)
-        drawn = [(twin, data.draw_steps(own, config.judge_batch, batches)) for twin, own in fitted]
-        found = side_by_side(gradients, drawn, None if data.device.type == "cpu" else 1)
-        for (twin, _), of_twin in zip(drawn, found, strict=True):
-            for parameter, gradient in zip(twin.parameters(), of_twin, strict=True):
-                parameter.grad = gradient
-        optimiser.step()
-    return Twins(*twins, half)
+    def summed(self, codes: Tensor, n_codes: int) -> "Moments":
+        """(N,) codes of the groups -> the moments of each code."""
+        return Moments(*(part.new_zeros(n_codes, *part.shape[1:]).index_add(0, codes, part) for part in self.parts()))
 
 
-@torch.no_grad()
-def unit_scores(model: ModeModel, data: TrainingData, twins: Twins, used: Tensor) -> Tensor:
-    """Mean NLL of every unit under every used code, by the judge that did not see it: (U, K), infinite elsewhere.
-
-    Steps count as `limited`, and only those of `data.scored`.
-    """
-    n_codes = model.config.n_codes
-    owner = data.unit_of_step[data.scored]
-    counts = torch.bincount(owner, minlength=data.n_units).clamp_min(1)
-    scores = torch.full((data.n_units, n_codes), torch.inf, device=data.device)
-    one_hot = torch.eye(n_codes, device=data.device)
-    for code in used.tolist():
-        sums = torch.zeros(data.n_units, device=data.device)
-        for twin, side in ((twins.outside, twins.half), (twins.inside, ~twins.half)):
-            for steps in data.scored[side[owner]].split(PIECE):
-                contexts = one_hot[code].expand(len(steps), -1)
-                nll = -limited(data, step_log_prob(model, data, twin, steps, contexts))
-                sums.index_add_(0, data.unit_of_step[steps], nll)
-        scores[:, code] = sums / counts
-    return scores
-
-
-def judged_units(data: TrainingData) -> Tensor:
-    """(U,) bool, the units that have a step to be judged by."""
-    return torch.bincount(data.unit_of_step[data.scored], minlength=data.n_units) > 0
-
-
-def code_gaps(scores: Tensor, codes: Tensor) -> dict[tuple[int, int], float]:
-    """How much worse two codes explain each other's units than their own, nats per step, for every pair in use.
+def log_evidence(moments: Moments, precision: float) -> Tensor:
+    """Log density of all that was done, with law and spread integrated out, up to a constant a step: (N,)
 
     Args:
-        scores: (U, K) mean NLL.
-        codes: (U,) int.
+        moments: of numbers that are measured from the law of all, in units of the spread that it leaves.
+        precision: of the normal prior of each feature's weight, in the same units.
     """
-    used = codes.unique().tolist()
-    gaps = {}
-    for i, first in enumerate(used):
-        for second in used[i + 1 :]:
-            of_first, of_second = scores[codes == first], scores[codes == second]
-            loss = (of_first[:, second] - of_first[:, first]).mean() + (
-                of_second[:, first] - of_second[:, second]
-            ).mean()
-            gaps[first, second] = loss.item() / 2
-    return gaps
+    pieces = []
+    for group in torch.arange(len(moments.counts), device=moments.counts.device).split(PIECE):
+        features, products, squares, counts = moments.take(group).parts()
+        n_features = features.shape[-1]
+        root = torch.linalg.cholesky(
+            features + precision * torch.eye(n_features, dtype=features.dtype, device=features.device)
+        )
+        explained = torch.linalg.solve_triangular(root, products, upper=False).square().sum(-2)  # (N, A)
+        volume = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)  # (N,)
+        rate = SHAPE + 0.5 * (squares - explained).clamp_min(0)
+        shape = SHAPE + 0.5 * counts
+        spread = SHAPE * math.log(SHAPE) - shape[:, None] * rate.log() + torch.lgamma(shape)[:, None]
+        law = 0.5 * n_features * math.log(precision) - volume
+        pieces.append(spread.sum(-1) + squares.shape[-1] * (law - math.lgamma(SHAPE)))
+    return torch.cat(pieces)
 
 
-def scores_as_they_are(
-    model: ModeModel, data: TrainingData, codes: Tensor, config: DiscoveryConfig, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Scores of codes, (U, K), by a split that does not heed them; (U,) bool, which units they judge.
+@dataclass(frozen=True)
+class View:
+    """What is explained by which features: each unit's moments, of its odd and of its even blocks."""
 
-    To compare codings, give each the same generator state: the split and the fit are then the same, whatever the codes
-    are called.
+    odd: Moments
+    even: Moments
+    precision: float
+    weight: float
+    """Of its evidence in the sum over all views."""
+
+    def take(self, units: Tensor) -> "View":
+        return View(self.odd.take(units), self.even.take(units), self.precision, self.weight)
+
+
+Side = Literal["odd", "even", "both"]
+
+
+class Evidence:
+    """Of U units: how well a law explains groups of them, over all views."""
+
+    def __init__(self, views: Sequence[View]) -> None:
+        self.views = list(views)
+        self.both = [view.odd + view.even for view in self.views]
+        self.steps = {
+            "odd": views[0].odd.counts,
+            "even": views[0].even.counts,
+            "both": views[0].odd.counts + views[0].even.counts,
+        }
+        """(U,) steps that count, by side."""
+        self.n_units = len(views[0].odd.counts)
+
+    def take(self, units: Tensor) -> "Evidence":
+        """Of some units alone."""
+        return Evidence([view.take(units) for view in self.views])
+
+    def side(self, side: Side) -> list[Moments]:
+        """Each view's moments of the units."""
+        return self.both if side == "both" else [getattr(view, side) for view in self.views]
+
+    def summed(self, codes: Tensor, n_codes: int) -> list[Moments]:
+        """Each view's moments of the codes: (U,) -> K groups"""
+        return [moments.summed(codes, n_codes) for moments in self.both]
+
+    def log_evidence(self, moments: Sequence[Moments]) -> Tensor:
+        """(N,) of the groups of moments, one for each view."""
+
+        def weighed(pair: tuple[View, Moments]) -> Tensor:
+            return pair[0].weight * log_evidence(pair[1], pair[0].precision)
+
+        on_cpu = moments[0].counts.device.type == "cpu" and len(moments[0].counts) > 1
+        each = side_by_side(weighed, list(zip(self.views, moments, strict=True)), None if on_cpu else 1)
+        return torch.stack(each).sum(0)
+
+    def predictive(self, codes: Tensor, side: Side = "both") -> Tensor:
+        """Log density of what each unit does on a side under the law of each code's other units: (U,) -> (U, K)
+
+        Codes without a unit are minus infinity.
+        """
+        n_codes = int(codes.max()) + 1
+        wholes, units, judged = self.summed(codes, n_codes), self.both, self.side(side)
+        densities = torch.full((self.n_units, n_codes), -torch.inf, dtype=torch.double, device=codes.device)
+        of_laws = self.log_evidence(wholes)
+        for code in codes.unique().tolist():
+            others, own = (codes != code).nonzero()[:, 0], (codes == code).nonzero()[:, 0]
+            law = [whole.take(torch.tensor([code], device=codes.device)) for whole in wholes]
+            if len(others):
+                joined = [whole + done.take(others) for whole, done in zip(law, judged, strict=True)]
+                densities[others, code] = self.log_evidence(joined) - of_laws[code]
+            left = [whole - unit.take(own) for whole, unit in zip(law, units, strict=True)]
+            again = [whole + done.take(own) for whole, done in zip(left, judged, strict=True)]
+            densities[own, code] = self.log_evidence(again) - self.log_evidence(left)
+        return densities
+
+
+def evidence_of(model: ModeModel, data: TrainingData, config: DiscoveryConfig, generator: torch.Generator) -> Evidence:
+    """The evidence that the settings ask for.
+
+    Args:
+        model: its features say what is seen of a state; it is not changed.
+        data: U units.
+        config: `evidence`: what is done in a state ("policy"), or that and which states are visited when ("behaviour").
+        generator: CPU generator, draws the random features.
     """
-    data = data.showing(model.features)
-    twins = fit_twins(model, data, codes, blind_halves(data.n_units, data.device, generator), config, generator)
-    return unit_scores(model, data, twins, codes.unique()), judged_units(data)
+    steps = data.telling
+    seen, done = seen_of(model, data, steps), numbers_of(model, data, steps)
+    sides = odd_blocks(data, steps)
+    units = data.unit_of_step[steps]
+    most = MOST_FEATURES if data.n_units <= MANY_UNITS else FEATURES_OF_MANY
+    n_features = min(most, max(FEWEST_FEATURES, round(0.5 * math.sqrt(len(steps)))))
+    draws = [random_directions(seen.shape[1], n_features, generator, data.device) for _ in range(DRAWS)]
+    sample = torch.isin(units, torch.arange(0, data.n_units, max(1, data.n_units // CHOSEN_BY), device=data.device))
+    scale, variance = choose(draws[0], seen[sample], done[sample], units[sample].unique(return_inverse=True)[1])
+    views = []
+    for directions in draws:
+        features = random_features(seen, directions, scale)
+        views.append(_view(features, done, units, sides, data.n_units, n_features / variance, 1 / DRAWS))
+    if config.evidence == "behaviour":
+        directions = random_directions(1, PHASE_FEATURES, generator, data.device)
+        features = random_features(phase_of(data, steps), (directions[0], PHASE_SCALE * directions[1]), PHASE_SCALE)
+        precision = PHASE_FEATURES / PHASE_VARIANCE
+        views.append(_view(features, seen, units, sides, data.n_units, precision, 1.0))
+    return Evidence(views)
 
 
-def selection_score(
-    model: ModeModel, data: TrainingData, codes: Tensor, config: DiscoveryConfig, generator: torch.Generator
-) -> float:
-    """Cross-fitted nats per step of the codes as they are, (U,); lower is better. See `scores_as_they_are`."""
-    scores, judged = scores_as_they_are(model, data, codes, config, generator)
-    return scores.gather(1, codes[:, None])[judged].mean().item()
+def seen_of(model: ModeModel, data: TrainingData, steps: Tensor) -> Tensor:
+    """What the actor sees at these steps, as numbers: (B,) -> (B, R)"""
+    rows = data.rows_at(steps, model.features)
+    parts = rows.split([kind.n_rows for kind in model.features.kinds], dim=-1)
+    return torch.cat([kind.quantities(part) for kind, part in zip(model.features.kinds, parts, strict=True)], dim=-1)
 
 
-def step_log_prob(model: ModeModel, data: TrainingData, actor: Actor, steps: Tensor, contexts: Tensor) -> Tensor:
-    """Log density of the raw actions of these steps under an actor of the model's features: (B,), (B, K) -> (B,)"""
-    parameters = actor(data.rows_at(steps, model.features), contexts)[:, 0]
-    return log_prob(actor, model.features, parameters, data.actions_at(steps)).sum(-1)
+def numbers_of(model: ModeModel, data: TrainingData, steps: Tensor) -> Tensor:
+    """The actions of these steps as numbers, (B, A); of choices, whether each but the last was taken."""
+    actions, space = data.actions_at(steps), model.config.action_space
+    if not space.discrete:
+        return model.features.actions(actions)
+    columns = [
+        torch.nn.functional.one_hot(actions[:, column], choices)[:, : max(1, choices - 1)]
+        for column, choices in enumerate(space.choices)
+    ]
+    return torch.cat(columns, dim=-1).float()
 
 
-def limited(data: TrainingData, densities: Tensor) -> Tensor:
-    """Log densities of raw actions as those of actions with a range of [-1, 1], within STEP_LIMIT: (B,) -> (B,)
+def phase_of(data: TrainingData, steps: Tensor) -> Tensor:
+    """How much of its unit lies behind each step, of mean 0 and spread 1: (B,) -> (B, 1)"""
+    lengths = torch.from_numpy(data.unit_lengths).to(data.device)
+    unit = data.unit_of_step[steps]
+    first = (lengths.cumsum(0) - lengths)[unit]
+    return ((steps - first) / lengths[unit] - 0.5)[:, None].float() * math.sqrt(12)
 
-    So codes do not depend on the units of the actions.
-    """
-    limit = STEP_LIMIT * data.actions.shape[1]
-    return (densities + data.action_nats).clamp(-limit, limit)
+
+def odd_blocks(data: TrainingData, steps: Tensor) -> Tensor:
+    """Whether each step lies in an odd block of its unit: (B,) -> (B,) bool"""
+    lengths = torch.from_numpy(data.unit_lengths).to(data.device)
+    block = min(BLOCK, max(1, int(lengths.median()) // FEWEST_BLOCKS))
+    first = (lengths.cumsum(0) - lengths)[data.unit_of_step[steps]]
+    return ((steps - first) // block) % 2 == 1
+
+
+Directions = tuple[Tensor, Tensor]
+"""(R, F) slopes and (F,) offsets of random features."""
+
+
+def random_directions(n_inputs: int, n_features: int, generator: torch.Generator, device: torch.device) -> Directions:
+    slopes = torch.randn(n_inputs, n_features, generator=generator) / math.sqrt(n_inputs)
+    return slopes.to(device), torch.randn(n_features, generator=generator).to(device)
+
+
+def random_features(inputs: Tensor, directions: Directions, scale: float) -> Tensor:
+    """Rectified random directions and a constant, each of mean square 1: (B, R) -> (B, F + 1) float64"""
+    slopes, offsets = directions
+    features = torch.relu(inputs @ (scale * slopes) + offsets)
+    features = torch.cat([features, torch.ones_like(features[:, :1])], dim=-1).double()
+    return features / features.square().mean(0).sqrt().clamp_min(1e-6)
+
+
+def choose(directions: Directions, seen: Tensor, done: Tensor, units: Tensor) -> tuple[float, float]:
+    """The scale and the variance under which units, each by itself, are explained best."""
+    best, chosen = -math.inf, (SCALES[0], VARIANCES[0])
+    n_units, everything = int(units.max()) + 1, torch.ones_like(units, dtype=torch.bool)
+    for scale in SCALES:
+        features = random_features(seen, directions, scale)
+        left, spread = beyond_the_common_law(features, done)
+        moments = moments_of(features, left, units, everything, n_units)
+        for variance in VARIANCES:
+            found = float(
+                log_evidence(moments, (features.shape[1] - 1) / variance).sum() - len(done) * spread.log().sum()
+            )
+            if found > best:
+                best, chosen = found, (scale, variance)
+    return chosen
+
+
+def _view(
+    features: Tensor, done: Tensor, units: Tensor, odd: Tensor, n_units: int, precision: float, weight: float
+) -> View:
+    left, _ = beyond_the_common_law(features, done)
+    of_odd, of_even = (moments_of(features, left, units, side, n_units) for side in (odd, ~odd))
+    return View(of_odd, of_even, precision, weight)
+
+
+def beyond_the_common_law(features: Tensor, done: Tensor) -> tuple[Tensor, Tensor]:
+    """What the law of all leaves, in units of its spread and never FAR off: (B, A); and that spread, (A,)"""
+    done = done.double().clamp(-STATE_LIMIT, STATE_LIMIT)
+    scale = done.std(0, correction=0).clamp_min(1e-6)
+    done = (done - done.mean(0)) / scale
+    ridge = 1e-3 * len(features) * torch.eye(features.shape[1], dtype=features.dtype, device=features.device)
+    left = done - features @ torch.linalg.solve(features.T @ features + ridge, features.T @ done)
+    spread = left.std(0, correction=0).clamp_min(1e-6)
+    return (left / spread).clamp(-FAR, FAR), spread * scale
+
+
+def moments_of(features: Tensor, done: Tensor, units: Tensor, among: Tensor, n_units: int) -> Moments:
+    """Sums over the steps of each unit that are among these: (B, F), (B, A), ascending (B,), (B,) bool -> U groups"""
+    features, done, units = features[among], done[among], units[among]
+    ends = torch.searchsorted(units, torch.arange(n_units + 1, device=units.device)).tolist()
+    products = []
+    for first, last in itertools.pairwise(ends):
+        both = torch.cat([features[first:last], done[first:last]], dim=-1)
+        products.append(features[first:last].T @ both)
+    found = torch.stack(products)  # (U, F, F + A)
+    n_features = features.shape[1]
+    squares = features.new_zeros(n_units, done.shape[1]).index_add(0, units, done.square())
+    counts = torch.bincount(units, minlength=n_units).double()
+    return Moments(found[..., :n_features].contiguous(), found[..., n_features:].contiguous(), squares, counts)

@@ -24,8 +24,8 @@ import torch
 from torch import Tensor
 
 from mode_imitation.discovery.config import DiscoveryConfig
-from mode_imitation.discovery.evidence import PIECE, Twins, fit_twins, limited, step_log_prob
 from mode_imitation.discovery.hidden_markov import lasting_path, runs_of
+from mode_imitation.discovery.judges import PIECE, Twins, fit_twins, limited, step_log_prob
 from mode_imitation.model.batches import TrainingData, Units
 from mode_imitation.model.features import TokenEmbedding
 from mode_imitation.model.mode_model import Actor, ModeModel

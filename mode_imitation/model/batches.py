@@ -19,8 +19,8 @@ from mode_imitation.errors import UserError
 from mode_imitation.model.features import TAIL, Features
 from mode_imitation.model.objective import Steps, Windows
 
-SCORED_STEPS = 100
-"""Fewer than twice as many steps of a unit are what its likelihood is taken over."""
+TELLING_STEPS = 1000
+"""Fewer than twice as many steps of a unit are what its law is made of."""
 MOMENT_WINDOWS = 20_000
 EMPHASIS = 0.5
 """Share of the draws that are surely among the emphasised steps, where there are any: what an agent does that has lost
@@ -149,7 +149,7 @@ class TrainingData:
             self._pool(unit, starts[chosen]) for chosen in (clean, inside, any_of)
         )
         self.drawable = self._tensor(np.flatnonzero(counts))
-        self.scored = self._tensor(_scored_steps(unit, flat.usable, flat.emphasised, len(lengths)))
+        self.telling = self._tensor(_telling_steps(unit, flat.usable, flat.emphasised, len(lengths)))
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
@@ -284,13 +284,13 @@ def _log_half_ranges(actions: np.ndarray) -> float:
     return float(np.log(np.where(ranges > 0, ranges / 2, 1.0)).sum())
 
 
-def _scored_steps(units: np.ndarray, usable: np.ndarray, emphasised: np.ndarray, n_units: int) -> np.ndarray:
-    """Steps that a unit is judged by: undisturbed, emphasised where it has such steps, evenly spread."""
+def _telling_steps(units: np.ndarray, usable: np.ndarray, emphasised: np.ndarray, n_units: int) -> np.ndarray:
+    """Steps that tell what a unit does: undisturbed, emphasised where it has such steps, evenly spread."""
     chosen = usable & emphasised
     inside = np.bincount(units[chosen], minlength=n_units)
     chosen |= usable & (inside[units] == 0)
     steps = np.flatnonzero(chosen)
     counts = np.bincount(units[steps], minlength=n_units)
     rank = np.arange(len(steps)) - (np.cumsum(counts) - counts)[units[steps]]
-    every = np.maximum(1, counts // SCORED_STEPS)[units[steps]]
+    every = np.maximum(1, counts // TELLING_STEPS)[units[steps]]
     return steps[rank % every == 0]

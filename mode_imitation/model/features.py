@@ -144,6 +144,10 @@ class SensorFeatures:
         """The fixed part: (..., obs_dim) raw -> (..., n_rows)"""
         raise NotImplementedError
 
+    def quantities(self, rows: Tensor) -> Tensor:
+        """The row as quantities, of which a law may be linear: (..., n_rows) -> (..., N); names are none."""
+        return rows
+
     def module(self, n_plain: int, n_codes: int, generator: torch.Generator) -> "SensorModule":
         """The learned part, for one actor; as it stands, it hands the row through.
 
@@ -290,6 +294,13 @@ class TokenEmbedding(SensorFeatures):
 
     def rows(self, observations: Tensor, features: Features) -> Tensor:
         return torch.cat([_named(observations, columns).to(observations) for columns in self.sensors], dim=-1)
+
+    def quantities(self, rows: Tensor) -> Tensor:
+        parts = rows.long().split([columns.stop - columns.start for columns in self.sensors], dim=-1)
+        named = zip(parts, self.sensors, strict=True)
+        return torch.cat(
+            [nn.functional.one_hot(part, columns.size).flatten(-2).to(rows) for part, columns in named], dim=-1
+        )
 
     def module(self, n_plain: int, n_codes: int, generator: torch.Generator) -> SensorModule:
         return TokenModule(self.sensors, generator)

@@ -12,13 +12,13 @@ from mode_imitation.errors import UserError
 from mode_imitation.plots import style as look
 
 
-def _smallest(gaps: Sequence[float | None]) -> float | None:
-    return min([gap for gap in gaps if gap is not None], default=None)
+def _smallest(values: Sequence[float | None]) -> float | None:
+    return min([value for value in values if value is not None], default=None)
 
 
 PANELS = (
     ("cross-fitted NLL,\nbest seed", lambda entry: entry["nll"][0], "{:.3f}"),
-    ("smallest gap of all\nseeds (nats)", lambda entry: _smallest(entry["gaps"]), "{:.2f}"),
+    ("least clear pair of\nall seeds", lambda entry: _smallest(entry["clarities"]), "{:.2f}"),
     ("stability between\nseeds", lambda entry: entry["stability"], "{:.2f}"),
     ("modes found,\nbest seed", lambda entry: entry["n_modes"][0], "{:.0f}"),
 )
@@ -28,11 +28,11 @@ PANELS = (
 def plot_choice(
     settings: Sequence[Mapping[str, Any]], *, chosen: tuple[int, int] | None, title: str | None = None
 ) -> Figure:
-    """Likelihood, smallest gap between two codes, agreement of seeds and number of modes of every setting.
+    """Likelihood, clarity of the least clear pair of codes, agreement of seeds and number of modes of every setting.
 
     Args:
-        settings: as in sweep.json: "codes", "stride", "nll" and "n_modes" (best seed first), "gaps" (of each seed;
-            None for a single code), "stability".
+        settings: as in sweep.json: "codes", "stride", "nll" and "n_modes" (best seed first), "clarities" (of each
+            seed; None for a single code), "stability".
         chosen: (k, stride), or None.
         title: over the figure.
 

@@ -32,7 +32,7 @@ class TrainConfig(DiscoveryConfig):
     ring: RingKind = "readings"
     """How the actor sees sensors around the body: readings (fast), or attention over them (sees single objects; three
     times the training time)."""
-    chunk: Count = 1
+    chunk: Suppress[Count] = 1
     """Actions that the policy predicts at once; it carries out half of them, then plans anew."""
     memory: Annotated[int, Within(0)] = 0
     """Units of the policy's recurrent state, for experts that remember, 64 say. Codes are found without it."""
@@ -43,7 +43,7 @@ class TrainConfig(DiscoveryConfig):
     held_out: Suppress[ShareBelowOne] = 0.1
     """Share of the episodes that training does not see and that the log reports on."""
     workers: Suppress[Count | None] = None
-    """Processes that look for codes, one a restart, and threads; None: one a core. Does not change the weights."""
+    """Threads of the policy's training; None: one a core. Does not change the weights."""
     batch: Suppress[Count | None] = None
     """Steps in a batch of the policy's training; None: 2048, and half of it with attention, whose steps are dear."""
     codebook: Suppress[CodebookKind] = "ema"

@@ -1,8 +1,8 @@
 """From trajectories of several experts, mixed and unlabelled, to one policy that can be steered: the whole story.
 
-    start      codes for trajectories, from the VQ-VAE under the joint objective    discovery.starts
-    reassign   codes that policies bear out which never saw the trajectory          discovery.reassignment, evidence
-    train      the policy on these codes, told the context of each one's mode       training.policy_training
+    start    codes for trajectories, from the VQ-VAE under the joint objective    discovery.starts
+    search   as many codes as laws bear out which never saw the trajectory        discovery.search, evidence
+    train    the policy on these codes, told the context of each one's mode       training.policy_training
 
 Labels never come in. U units (trajectories, or segments of them), S steps, K codes.
 """
@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.discovery.evidence import selection_score
-from mode_imitation.discovery.reassignment import next_round, same_partition
+from mode_imitation.discovery.evidence import evidence_of
+from mode_imitation.discovery.search import find_codes, first_groups, pairs
 from mode_imitation.discovery.starts import STARTS, JointTraining, nearest_codes, unit_distances
 from mode_imitation.discovery.switches import (
     SwitchSearch,
@@ -29,6 +29,7 @@ from mode_imitation.discovery.switches import (
     units_of_codes,
 )
 from mode_imitation.model.batches import FlatEpisodes, TrainingData, Units
+from mode_imitation.model.config import ModelConfig
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.threads import one_thread
 from mode_imitation.training.config import TrainConfig
@@ -48,10 +49,9 @@ from mode_imitation.training.preparation import (
     new_model,
     token_sizes,
 )
-from mode_imitation.training.restarts import RestartPlan, WholeRun, check_known_to_processes, run_restarts
-from mode_imitation.training.run_folder import TENSORBOARD, Run, RunFolder, load_run
-from mode_imitation.training.state import State
+from mode_imitation.training.run_folder import TENSORBOARD, WORK, Run, RunFolder, load_run
 from mode_imitation.training.tensorboard import TrainingLog
+from mode_imitation.training.whole_run import WholeRun
 
 EVALUATE_EVERY = 5
 """Entries in the log from one evaluation on held-out episodes to the next."""
@@ -109,49 +109,54 @@ def fit(
     data = TrainingData(flat, config.window, config.segment, device, units)
     data.check_drawable(dataset.name)
     sizes = config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
-    new_model(sizes, data, config, restart=0)  # what cannot be built is refused before anything is written
-    check_known_to_processes(sizes, config)
+    new_model(sizes, data, config)  # what cannot be built is refused before anything is written
     if given is not None:
         given = given.to(device) if units else codes_of_units(data, given.to(device))
     with RunFolder(Path(out)).held(record, resume=resume, overwrite=overwrite) as folder, one_thread():
         if folder.complete:
             return load_run(folder.path)
-        plan = RestartPlan(sizes, config, folder.path, given)
         with WholeRun(config, dataset.name) as whole:
-            look = partial(find_codes, hook=None if config.refine else hook)
-            best, restarts = run_restarts(plan, flat, data, look, whole)
-            job = policy_job(plan, data, best, restarts, whole)
+            # Where nothing is refined, the actor of the joint objective is the one that is steered.
+            looked_with = sizes.for_discovery if config.refine else sizes
+            looking = stage_job(folder.path, "codes", "start", looked_with, data, config, whole)
+            look_for_codes(looking, data, config, given, None if config.refine else hook)
+            job = policy_job(looking, folder.path, sizes, data, config, whole)
             if config.find_switches:
                 data = sharpen(job, flat, data, config)
             train_policy(job, data, config, held_out_data(dataset, held_out, config, device), hook)
-        return folder.finish(job.state.model, summary(job, data, config, restarts), device)
+        return folder.finish(job.state.model, summary(job, data, config), device)
 
 
-def find_codes(
-    job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None, hook: Hook | None = None
+def stage_job(
+    out: Path, name: str, first: str, sizes: ModelConfig, data: TrainingData, config: TrainConfig, whole: WholeRun
+) -> Job:
+    """A job with a file of its own in the run's folder; it goes on from that file where there is one."""
+    make_model = partial(new_model, sizes, data, config)
+    return Job(out / WORK / f"{name}.safetensors", first, make_model, config, out / TENSORBOARD / name, whole.advance)
+
+
+def look_for_codes(
+    job: Job, data: TrainingData, config: TrainConfig, given: Tensor | None, hook: Hook | None = None
 ) -> None:
-    """One restart: a start, then reassignment. The job's state ends with (U,) codes and their score."""
+    """A start, then the search from there. The job's state ends with (U,) codes, or (S,) where experts may switch."""
     state = job.state
     if state.stage == "start":
         with job.timed("start"):
-            state.codes = start(job, data, config, restart, given, hook)
-        job.enter("switches" if config.find_switches else "reassign")
-    if state.stage == "reassign":
-        with job.timed("reassign"):
-            reassign_codes(job, data, config, restart)
-        job.enter("done")
+            state.codes = start(job, data, config, given, hook)
+        job.enter("search")
+    if state.stage == "search":
+        with job.timed("search"):
+            search(job, data, config)
+        job.enter("switches" if config.find_switches else "done")
     if state.stage == "switches":
         with job.timed("switches"):
-            search_switches(job, data, config, seeded(config.seed, 0, "switches"), blind=True)
-            state.score = state.rounds[-1]["nll"]
+            search_switches(job, data, config, seeded(config.seed, "switches"), blind=True)
         job.enter("done")
 
 
-def start(
-    job: Job, data: TrainingData, config: TrainConfig, restart: int, given: Tensor | None, hook: Hook | None = None
-) -> Tensor:
-    """(U,) the codes that a restart begins with; the joint objective trains the job's model, too."""
-    model, generator = job.state.model, seeded(config.seed, restart, "start", data.device)
+def start(job: Job, data: TrainingData, config: TrainConfig, given: Tensor | None, hook: Hook | None = None) -> Tensor:
+    """(U,) the codes to begin with; the joint objective trains the job's model, too."""
+    model, generator = job.state.model, seeded(config.seed, "start", data.device)
     if config.start == "given":
         assert given is not None
         return given
@@ -167,29 +172,25 @@ def start(
         figures=partial(joint_figures, model),
         watch=partial(call_hook, hook, job, config.hook_every, config.joint_iterations),
     )
-    return nearest_codes(model, unit_distances(model, data, seeded(config.seed, restart, "codes", data.device)))
+    return nearest_codes(model, unit_distances(model, data, seeded(config.seed, "codes", data.device)))
 
 
-def reassign_codes(job: Job, data: TrainingData, config: TrainConfig, restart: int) -> None:
-    """Rounds of splitting, reassignment and merging until the codes settle; then their score."""
-    state, generator = job.state, seeded(config.seed, restart, "reassign")
-    data = data.showing(state.model.features)
+def search(job: Job, data: TrainingData, config: TrainConfig) -> None:
+    """From the start's codes, and from every trajectory by itself: the better of what both end with."""
+    state = job.state
     assert state.codes is not None
-    if not config.refine:
+    if not (config.refine and config.rounds):
         return
-    state.restore(generator)
-    job.advance("reassign", len(state.rounds))
-    while (
-        done := next_round(state.model, data, state.codes, config, generator, state.rounds, state.moved)
-    ) is not None:
-        state.codes, state.moved = done.codes, done.moved
-        state.rounds.append(done.figures)
-        job.log.scalars("reassign", done.figures, len(state.rounds))
-        job.save(generator)
-        job.advance("reassign", 1)
-    if config.restarts > 1:
-        # The same split and the same fit for every restart.
-        state.score = selection_score(state.model, data, state.codes, config, seeded(config.seed, 0, "selection"))
+    generator = seeded(config.seed, "search")
+    evidence = evidence_of(state.model, data.showing(state.model.features), config, generator)
+    proposals = [state.codes, first_groups(data, state.codes, generator)]
+    found = [find_codes(evidence, codes, config.codes, config.confidence, config.rounds) for codes in proposals]
+    best = max(found, key=lambda one: one.score)
+    state.codes, state.score = best.codes, best.score
+    if not config.find_switches:  # else the codes of the steps are others
+        state.pairs = pairs(evidence, best.codes, config.confidence)
+    job.log.scalars("search", {"score": best.score, "n_codes": len(best.codes.unique())}, 0)
+    job.advance("search", 1)
 
 
 def search_switches(
@@ -210,29 +211,25 @@ def search_switches(
 
 
 def policy_job(
-    plan: RestartPlan, data: TrainingData, best: State, restarts: list[dict[str, Any]], whole: WholeRun
+    looked: Job, out: Path, sizes: ModelConfig, data: TrainingData, config: TrainConfig, whole: WholeRun
 ) -> Job:
-    """The job that goes on from the best restart's model and codes."""
-    config = plan.config
-    make_model = partial(new_model, plan.sizes, data, config, restart=0)
+    """The job that goes on from the codes that were found and from the model they were found with."""
     first = "sharpen" if config.find_switches else "settle"
-    job = Job(plan.policy_path, first, make_model, config, plan.out / TENSORBOARD / "policy", whole.advance)
+    job, found = stage_job(out, "policy", first, sizes, data, config, whole), looked.state
     state = job.state
     if state.stage == first and state.generator is None:
-        state.model.take_over(best.model)
-        state.codes, state.rounds = best.codes, list(best.rounds)
-        for entry in restarts:
-            for name, seconds in entry["seconds"].items():
-                state.seconds[name] = round(state.seconds.get(name, 0.0) + seconds, 2)
+        state.model.take_over(found.model)
+        state.codes, state.rounds, state.pairs = found.codes, list(found.rounds), found.pairs
+        state.score, state.seconds = found.score, dict(found.seconds)
     return job
 
 
 def sharpen(job: Job, flat: FlatEpisodes, data: TrainingData, config: TrainConfig) -> TrainingData:
-    """The rounds of the best restart that see everything; then the steps' codes cut episodes into units."""
+    """The rounds that see everything; then the steps' codes cut episodes into units."""
     state = job.state
     if state.stage == "sharpen":
         with job.timed("switches"):
-            search_switches(job, data, config, seeded(config.seed, 0, "sharpen"), blind=False)
+            search_switches(job, data, config, seeded(config.seed, "sharpen"), blind=False)
         assert state.codes is not None
         units, of_unit = units_of_codes(state.codes.cpu().numpy(), data.episode_lengths, config.window.span)
         state.units = torch.from_numpy(np.stack(units)).to(data.device)
@@ -250,14 +247,16 @@ def train_policy(
     state = job.state
     assert state.codes is not None
     if state.stage == "settle":
-        generator = seeded(config.seed, 0, "settle", data.device)
+        generator = seeded(config.seed, "settle", data.device)
         if config.refine:
-            state.codes = settle(state.model, data, state.codes, generator)
+            before = state.codes
+            state.codes = settle(state.model, data, before, generator)
+            state.pairs = renamed(state.pairs, before, state.codes)
         else:
             state.codes = settle_joint(state.model, data, config.pool, generator)
         job.enter("policy" if config.refine else "done")
     if state.stage == "policy":
-        generator = seeded(config.seed, 0, "policy", data.device)
+        generator = seeded(config.seed, "policy", data.device)
         training = PolicyTraining(state.model, data, state.codes, config, generator)
 
         def watch(iteration: int) -> None:
@@ -293,7 +292,13 @@ def log_figures(
     return figures
 
 
-def summary(job: Job, data: TrainingData, config: TrainConfig, restarts: list[dict[str, Any]]) -> dict[str, Any]:
+def renamed(pairs: list[dict[str, Any]], before: Tensor, after: Tensor) -> list[dict[str, Any]]:
+    """The pairs of codes by their new names: (U,) before and after."""
+    names = dict(zip(before.tolist(), after.tolist(), strict=True))
+    return [entry | {"first": names[entry["first"]], "second": names[entry["second"]]} for entry in pairs]
+
+
+def summary(job: Job, data: TrainingData, config: TrainConfig) -> dict[str, Any]:
     """What run.json says of a finished run."""
     state = job.state
     codes = state.codes
@@ -311,11 +316,13 @@ def summary(job: Job, data: TrainingData, config: TrainConfig, restarts: list[di
         "summary": {
             "n_modes": n_modes,
             "shares": model.mode_shares[:n_modes].tolist(),
-            "restarts": restarts,
+            "score": state.score,
+            "pairs": state.pairs,
+            "rounds": state.rounds,
             "seconds": {stage: round(seconds, 2) for stage, seconds in state.seconds.items()},
             "figures": state.figures,
         }
     }
 
 
-__all__ = ["Hook", "HookCall", "fit", "same_partition"]
+__all__ = ["Hook", "HookCall", "fit"]

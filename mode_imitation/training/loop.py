@@ -124,8 +124,8 @@ class Job:
         )
 
 
-def seeded(seed: int, restart: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
+def seeded(seed: int, purpose: str, device: torch.device | str = "cpu") -> torch.Generator:
     """A generator of its own for everything that draws."""
-    words = [seed, restart, *purpose.encode()]
+    words = [seed, 0, *purpose.encode()]
     state = int(np.random.SeedSequence(words).generate_state(1, np.uint64)[0] >> np.uint64(1))
     return torch.Generator(device).manual_seed(state)

@@ -40,9 +40,9 @@ def held_out_data(
     return data if len(data.drawable) else None
 
 
-def new_model(sizes: ModelConfig, data: TrainingData, config: TrainConfig, restart: int) -> ModeModel:
-    """A model of a restart's first weights on the data's device, its scales taken from the data."""
-    model = ModeModel(sizes, seeded(config.seed, restart, "weights")).to(data.device)
+def new_model(sizes: ModelConfig, data: TrainingData, config: TrainConfig) -> ModeModel:
+    """A model of its first weights on the data's device, its scales taken from the data."""
+    model = ModeModel(sizes, seeded(config.seed, "weights")).to(data.device)
     model.features.fit(data.observations, data.some_deltas(), data.actions[data.trainable])
     return model
 

@@ -155,13 +155,13 @@ REPORT = (
 """What `modes` and `attribute` write into a run's folder."""
 FORMER = "checkpoint.safetensors"
 """Of runs that release 0.1 made."""
-JOBS = tuple(f"{WORK}/{name}.safetensors" for name in ("data", "policy", "restart-*"))
+JOBS = tuple(f"{WORK}/{name}.safetensors" for name in ("codes", "policy"))
 FILES = (INFO, MODEL, WEIGHTS, FORMER, *REPORT)
 TEMPORARY = tuple(f".{name}.????????.tmp" for name in FILES)
 """What an atomic write leaves of them when it is killed."""
 OWN = (
     *(*FILES, *TEMPORARY, *JOBS, f"{WORK}/.*.????????.tmp"),
-    *(f"{TENSORBOARD}/{part}events.out.tfevents.*" for part in ("", "policy/", "restart-*/")),
+    *(f"{TENSORBOARD}/{part}events.out.tfevents.*" for part in ("", "codes/", "policy/")),
 )
 """All that --overwrite may delete."""
 

@@ -13,10 +13,10 @@ from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.training.run_folder import check_format, load_weights
 from mode_imitation.training.tensor_files import read_tensors, write_tensors
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MODEL, OPTIMISER, GENERATOR = "model.", "optimiser.", "generator"
-OWN_TENSORS = ("codes", "moved", "units")
-OWN_VALUES = ("stage", "iteration", "rounds", "score", "seconds")
+OWN_TENSORS = ("codes", "units")
+OWN_VALUES = ("stage", "iteration", "rounds", "pairs", "score", "seconds")
 
 
 @dataclass
@@ -30,14 +30,14 @@ class State:
     """Done in this stage."""
     codes: Tensor | None = None
     """(U,) int, of every unit, or (S,) of every step while switches are looked for; None before they are known."""
-    moved: Tensor | None = None
-    """(U,) bool, the units that the last round of reassignment gave another code."""
     units: Tensor | None = None
     """(2, U) int, steps and episode of every unit, where switches were found; None: as the settings cut them."""
     rounds: list[dict[str, Any]] = field(default_factory=list)
-    """Of reassignment, and of the search for switches."""
+    """Of the search for switches."""
+    pairs: list[dict[str, Any]] = field(default_factory=list)
+    """Of codes, and how clearly each is told apart, see `discovery.search.pairs`."""
     score: float | None = None
-    """Of the codes, cross-fitted nats per step; lower is better."""
+    """Of the codes, nats a step, see `discovery.search.score`; more is better."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Spent in every stage."""
     optimiser: dict[int, dict[str, Tensor]] = field(default_factory=dict)

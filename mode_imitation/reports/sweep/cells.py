@@ -21,7 +21,7 @@ from mode_imitation.reports.sweep.config import Cell
 from mode_imitation.training.config import TrainConfig
 from mode_imitation.versions import digest_of_code, versions
 
-FORMAT = 2
+FORMAT = 3
 CELLS, SUMMARY = "cells", "sweep.json"
 CODE = ("data", "model", "discovery", "training", "steering", "reports", "reports/sweep")
 """Rooms of the project whose code decides what is in a cell."""
@@ -29,14 +29,14 @@ CODE = ("data", "model", "discovery", "training", "steering", "reports", "report
 
 @dataclass(frozen=True)
 class Judgement:
-    """How good codes are, by policies that never saw what they judge; no label comes in."""
+    """How good codes are, by laws that never saw what they judge; no label comes in."""
 
     nll: float
-    """Cross-fitted nats per step (with something in sight, where that is known), mean over episodes; less is better."""
+    """Minus `discovery.search.score`: cross-fitted nats per step, mean over all steps; less is better."""
     episode_nll: list[float | None]
     """Of every episode that has a step to be judged by; None elsewhere."""
-    smallest_gap: float | None
-    """How many nats per step worse the two most similar codes explain each other's episodes; None for one code."""
+    smallest_clarity: float | None
+    """How clearly the least clear pair of codes is told apart, see `discovery.search.Apart`; None for one code."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +78,11 @@ def code_digest() -> str:
     return digest_of_code(tuple(f"mode_imitation/{room}" for room in CODE))
 
 
-def cell_file(out: Path, cell: Cell, dataset: TrajectoryDataset, training: TrainConfig, most_codes: int) -> Path:
+def cell_file(out: Path, cell: Cell, dataset: TrajectoryDataset, training: TrainConfig) -> Path:
     """Where a cell lies: its name tells of everything that decides its content."""
     parts = {
         "format": FORMAT,
         "training": training.to_dict(),
-        "most_codes": most_codes,
         "dataset": dataset.checksum,
         "versions": versions(),
     }
@@ -135,7 +134,7 @@ def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], dict[str
         finally:
             shutil.rmtree(folder, ignore_errors=True)  # of the training's own files nothing is needed
         codes = [int(code) for code in run.info["assignment"]]
-        criteria = asdict(Judge(dataset, config, job["most_codes"]).judge(codes))
+        criteria = asdict(Judge(dataset).judge(codes))
         return {"codes": codes, "n_modes": run.model.n_modes, "criteria": criteria, "code": code}
 
     return run_cell

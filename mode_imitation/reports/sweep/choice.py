@@ -5,8 +5,8 @@ The rule, in this order:
 1. Only cells that explain the data as well as the best one are looked at: their cross-fitted nats per step are at most
    one standard error of the difference (paired over episodes; the one-standard-error rule of Breiman et al. 1984) or
    WITHIN_NATS above the lowest. A k and stride is judged by its best seed, as that seed is what would be trained.
-2. Of their (k, stride), those whose codes do not explain each other's data: with no seed is the smallest gap between
-   two codes below the one at which training takes two codes for one. Where none is left, none is passed over for it.
+2. Of their (k, stride), those whose codes are told apart: with every seed each pair is, by steps that did not decide
+   who has which. Where none is left, none is passed over for it.
 3. Of these, those whose seeds agree: stability within WITHIN_STABILITY of the most stable one's.
 4. Of these the fewest modes, then the best likelihood, then the smallest k, then the smallest stride.
 
@@ -22,8 +22,8 @@ import numpy as np
 import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.windows import WindowShape
-from mode_imitation.discovery.evidence import code_gaps, scores_as_they_are
+from mode_imitation.discovery.evidence import evidence_of
+from mode_imitation.discovery.search import pairs, score, unit_scores
 from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.reports.sweep.cells import Done, Judgement
@@ -32,36 +32,35 @@ from mode_imitation.training.preparation import new_model, token_sizes
 
 
 class Judge:
-    """Judges codes of a dataset's episodes by the same split and the same fit, whatever they were found with.
+    """Judges codes of a dataset's episodes by the same evidence, whatever they were found with.
 
-    Codes are renamed in the order in which they appear, and the fit does not know the window, k or the seed of the
+    Codes are renamed in the order in which they appear, and the evidence does not know the window, k or the seed of the
     training; so equal partitions are judged equally to the last bit, and others are comparable.
     """
 
-    def __init__(self, dataset: TrajectoryDataset, config: TrainConfig, most_codes: int) -> None:
-        """A yardstick for up to `most_codes` codes; of the config, learning rate, sizes and iterations matter."""
-        self.config = config
-        data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), WindowShape(1, 1, 1))
-        # One yardstick for all cells, whatever their own policies are.
-        sizes = TrainConfig(codes=max(2, most_codes), actor_hidden=config.actor_hidden, stride=1, horizon=1, gap=1)
-        described = sizes.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
-        self.model = new_model(described, data, sizes, restart=0)
-        self.data = data.showing(self.model.features)
+    def __init__(self, dataset: TrajectoryDataset) -> None:
+        self.config = TrainConfig(evidence="policy", horizon=1, gap=1, stride=1)
+        data = TrainingData(FlatEpisodes.of(dataset, range(len(dataset))), self.config.window)
+        sizes = self.config.model_config(dataset.obs_dim, dataset.action_space, dataset.sensors, token_sizes(dataset))
+        model = new_model(sizes, data, self.config)
+        self.evidence = evidence_of(model, data, self.config, torch.Generator().manual_seed(0))
 
     def judge(self, codes: Sequence[int]) -> Judgement:
         """Judge (E,) codes."""
         names: dict[int, int] = {}
         named = torch.tensor([names.setdefault(int(code), len(names)) for code in codes])  # [5, 2, 5] -> [0, 1, 0]
-        generator = torch.Generator().manual_seed(0)
-        scores, judged = scores_as_they_are(self.model, self.data, named, self.config, generator)
-        own = scores.gather(1, named[:, None])[:, 0]
-        gaps = code_gaps(scores[judged], named[judged])
-        nll = [value if known else None for value, known in zip(own.tolist(), judged.tolist(), strict=True)]
-        return Judgement(own[judged].mean().item(), nll, min(gaps.values(), default=None))
+        of_each = (-unit_scores(self.evidence, named)).tolist()
+        judged = (self.evidence.steps["both"] > 0).tolist()
+        found = pairs(self.evidence, named, self.config.confidence)  # the least clear one first
+        return Judgement(
+            -score(self.evidence, named),
+            [value if known else None for value, known in zip(of_each, judged, strict=True)],
+            found[0]["clarity"] if found else None,
+        )
 
 
 WITHIN_NATS = 0.01
-"""The same codes, judged by fits of other seeds, differ by less than this."""
+"""Too little to have more modes for, however sure it is."""
 WITHIN_STABILITY = 0.05
 WHAT_TO_TRY = (
     "the data may be of one expert alone; else give more codes (--codes 8,16) and other step sizes, longer cells, or, "
@@ -99,10 +98,10 @@ class Setting:
         return self.best.criteria.nll
 
     @property
-    def smallest_gap(self) -> float | None:
+    def smallest_clarity(self) -> float | None:
         """Of all seeds; None where each found a single code."""
-        gaps = (done.criteria.smallest_gap for done in self.cells)
-        return min((gap for gap in gaps if gap is not None), default=None)
+        found = (done.criteria.smallest_clarity for done in self.cells)
+        return min((clarity for clarity in found if clarity is not None), default=None)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -112,7 +111,7 @@ class Setting:
             "seeds": [done.cell.seed for done in self.cells],
             "nll": [done.criteria.nll for done in self.cells],
             "n_modes": [done.n_modes for done in self.cells],
-            "gaps": [done.criteria.smallest_gap for done in self.cells],
+            "clarities": [done.criteria.smallest_clarity for done in self.cells],
             "stability": self.stability,
         }
 
@@ -152,8 +151,8 @@ def stability(partitions: Sequence[Sequence[int]]) -> float | None:
     return float(np.mean(pairs)) if pairs else None
 
 
-def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation:
-    """The rule at the top of this file, among every setting of a sweep whose training merges codes below `merge_gap`.
+def recommend(candidates: Sequence[Setting]) -> Recommendation:
+    """The rule at the top of this file, among every setting of a sweep.
 
     Raises:
         UserError: there is nothing to choose among.
@@ -164,7 +163,7 @@ def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation
         return Recommendation(None, f"every training found one mode, which is nothing to steer; {WHAT_TO_TRY}")
     best = min(candidates, key=lambda setting: setting.nll)
     close = [setting for setting in candidates if setting.nll - best.nll <= tolerance(setting, best)]
-    apart = [setting for setting in close if setting.smallest_gap is None or setting.smallest_gap >= merge_gap]
+    apart = [setting for setting in close if setting.smallest_clarity is None or setting.smallest_clarity >= 1]
     left = apart or close
     most_stable = max((setting.stability for setting in left if setting.stability is not None), default=None)
     agreeing = left
@@ -179,7 +178,7 @@ def recommend(candidates: Sequence[Setting], merge_gap: float) -> Recommendation
         )
     steps = [f"{len(close)} of {len(candidates)} settings explain the data as well as the best"]
     if len(left) < len(close):
-        steps.append(f"{len(left)} of them with codes that do not explain each other's data")
+        steps.append(f"{len(left)} of them with codes that are told apart")
     if most_stable is not None:
         steps.append(f"{len(agreeing)} with seeds that agree")
     return Recommendation(chosen, f"{', '.join(steps)}; this one has the fewest modes")

@@ -11,11 +11,9 @@ from mode_imitation.training.config import TrainConfig
 
 MOST = 1000
 """Codes, steps of a stride and seeds; more are taken for a slip of the keyboard."""
-LENGTHS = ("joint_iterations", "judge_iterations")
-"""What has to be as in `train` for it to find a cell's codes again."""
-AS_IN_A_CELL: dict[str, Any] = {"restarts": 1, "held_out": 0.0}
-"""What the recommended command needs to find the cell's codes again: the seeds are the restarts, and every episode is
-trained on, so that all cells' codes are judged on the same ones."""
+AS_IN_A_CELL: dict[str, Any] = {"held_out": 0.0}
+"""What the recommended command needs to find the cell's codes again: every episode is trained on, so that all cells'
+codes are judged on the same ones."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,6 @@ class SweepConfig:
     """Of a cell's second phase, which only brings encoder and codes together; train the chosen one longer."""
     joint_iterations: int = 800
     """Of a cell's first phase, which finds the codes; fewer than `train` has are for trials."""
-    judge_iterations: int = 1000
-    """Of each fit that judges codes; fewer than `train` has are for trials, under-trained ones merge too much."""
     root: Path | None = None
     """Folder of the datasets; left out, MINARI_DATASETS_PATH or else ./data."""
     config: Path | None = None
@@ -84,21 +80,14 @@ class SweepConfig:
             seed=cell.seed,
             iterations=self.iterations,
             joint_iterations=self.joint_iterations,
-            judge_iterations=self.judge_iterations,
             device="cpu",
             **AS_IN_A_CELL,
         )
 
     @property
-    def differing(self) -> list[str]:
-        """Options that are not as in `train`, which then would not find a cell's codes again."""
-        usual = TrainConfig()
-        return [f"--{name.replace('_', '-')}" for name in LENGTHS if getattr(self, name) != getattr(usual, name)]
-
-    @property
-    def merge_gap(self) -> float:
-        """Nats per step below which training takes two codes for one; the same in every cell."""
-        return self.training(self.cells()[0]).merge_gap
+    def trial(self) -> bool:
+        """Whether the first phase is not as long as in `train`, which then would not find a cell's codes again."""
+        return self.joint_iterations != TrainConfig().joint_iterations
 
     @property
     def n_jobs(self) -> int:

@@ -38,14 +38,13 @@ from mode_imitation.training.preparation import FEWEST_EPISODES, check, held_out
 from mode_imitation.versions import platform_name, versions
 
 Run = Callable[[dict[str, Any], Sequence[dict[str, Any]], int], Generator[tuple[int, Any]]]
-CODES_STEP = 16
-COLUMNS = ("k", "stride", "modes", "cross-fitted NLL", "smallest gap", "stability")
+COLUMNS = ("k", "stride", "modes", "cross-fitted NLL", "least clear pair", "stability")
 WITH_LABELS = "episode NMI*"
 LEGEND = (
-    "Cross-fitted NLL: nats per step of each episode's actions under a policy for its code that never saw the episode, "
-    "best seed; the same split and the same fit for every row. Smallest gap: how much worse the two most similar codes "
-    "of any seed explain each other's episodes, nats per step; training merges codes below {merge_gap:g}. Stability: "
-    "mean adjusted Rand index between the seeds' codes."
+    "Cross-fitted NLL: nats per step of each episode's actions under the law of the code that its other steps choose, "
+    "a law that never saw the episode; best seed, less is better. Least clear pair: how clearly the two most similar "
+    "codes of any seed are told apart by steps that did not decide who has which; 1 is what a confidence of 99% asks "
+    "for. Stability: mean adjusted Rand index between the seeds' codes."
 )
 EVALUATION = "\\* Evaluation only, median over seeds: the recommendation knows no labels."
 
@@ -82,11 +81,12 @@ class Sweep:
 
     @property
     def rows(self) -> list[tuple[str, ...]]:
-        """A row for each k and stride: likelihood of the best seed, smallest gap of all; `<` is the recommended."""
+        """A row for each k and stride: likelihood of the best seed, least clear pair of all; `<` is the recommended."""
         found = []
         for setting in self.settings:
             modes = sorted({done.n_modes for done in setting.cells})
-            figures = ("-" if value is None else f"{value:.2f}" for value in (setting.smallest_gap, setting.stability))
+            known = (setting.smallest_clarity, setting.stability)
+            figures = ("-" if value is None else f"{value:.2f}" for value in known)
             row = (
                 f"{setting.codes}" + (" <" if setting is self.recommendation.setting else ""),
                 f"{setting.stride}",
@@ -134,14 +134,12 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
     if len(dataset) < FEWEST_EPISODES:
         raise UserError(
             f"dataset {dataset.name} has {len(dataset)} episode{'s' * (len(dataset) != 1)}; codes are judged by "
-            f"policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
+            f"what other episodes with the same code do, which takes at least {FEWEST_EPISODES}; record more episodes"
         )
     cells = config.cells()
     _check_some_cell(config, cells, dataset)
     check_out(config.out, dataset)
-    # The same policies judge the codes of all grids of usual size, so that a grid can be extended.
-    most_codes = -(-max(cell.codes for cell in cells) // CODES_STEP) * CODES_STEP
-    files = {cell: cell_file(config.out, cell, dataset, config.training(cell), most_codes) for cell in cells}
+    files = {cell: cell_file(config.out, cell, dataset, config.training(cell)) for cell in cells}
     found: dict[Cell, Done | Failed | None] = {cell: read_cell(files[cell], cell) for cell in cells}
     missing = [cell for cell in cells if found[cell] is None]
     if len(missing) < len(cells):
@@ -150,7 +148,7 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
         busy = f"another sweep is at work in {config.out}; wait for it to end, or choose another --out"
         with (
             locked(config.out / CELLS, busy),
-            contextlib.closing(_train_cells(config, missing, most_codes, run or run_cells)) as results,
+            contextlib.closing(_train_cells(config, missing, run or run_cells)) as results,
         ):
             for result in results:
                 found[result.cell] = result
@@ -161,7 +159,7 @@ def sweep(config: SweepConfig, run: Run | None = None) -> Sweep:
     if not done:
         raise UserError(f"every cell of the sweep failed; the first one: {reasons[0]}")
     settings = gather(done)
-    chosen = recommend(settings, config.merge_gap)
+    chosen = recommend(settings)
     command = None if chosen.setting is None else _train_command(config, chosen.setting)
     return Sweep(config, dataset, tried, settings, chosen, command, _notes(config, tried, chosen))
 
@@ -179,13 +177,12 @@ def _check_some_cell(config: SweepConfig, cells: Sequence[Cell], dataset: Trajec
     raise UserError(f"no cell of the sweep can be trained: {first}")
 
 
-def _train_cells(config: SweepConfig, missing: Sequence[Cell], most_codes: int, run: Run) -> Generator[Done | Failed]:
+def _train_cells(config: SweepConfig, missing: Sequence[Cell], run: Run) -> Generator[Done | Failed]:
     """Yield what came of each cell, with progress."""
     place, root = Path(config.dataset), resolve_root(config.root)
     job = {
         "dataset": str(place.resolve()) if place.exists() and not (root / place).exists() else config.dataset,
         "root": str(root.resolve()),
-        "most_codes": most_codes,
     }
     tasks = [{"name": cell.name, "training": config.training(cell).to_dict()} for cell in missing]
     failed = 0
@@ -215,7 +212,7 @@ def _train_command(config: SweepConfig, chosen: Setting) -> str:
     out = Path("runs") / f"{Path(config.dataset).name}-k{chosen.codes}-stride{chosen.stride}"
     settings: dict[str, Any] = {} if config.root is None else {"root": config.root}
     settings |= asdict(chosen.best.cell)
-    settings |= {} if config.differing else AS_IN_A_CELL
+    settings |= {} if config.trial else AS_IN_A_CELL
     return shlex.join(["mode-imitation", "train", config.dataset, *as_arguments(settings | {"out": out})])
 
 
@@ -231,15 +228,14 @@ def _notes(config: SweepConfig, cells: Sequence[Done | Failed], chosen: Recommen
             f"{other} of {len(made_by)} cells were made by another state of this project's code; to make them again, "
             "remove the sweep's folder `cells`"
         )
-    if config.differing:
+    if config.trial:
         lines.append(
-            f"a trial: {' and '.join(config.differing)} are not as in `train`; the command leaves them as they are "
-            "there, and searches anew"
+            "a trial: --joint-iterations is not as in `train`; the command leaves it as it is there, and searches anew"
         )
     elif chosen.setting is not None:
         lines.append(
-            "in the command, --restarts 1 and --held-out 0.0 find the codes of this cell again; leave both out to "
-            "search anew and to hold episodes out"
+            "in the command, --held-out 0.0 finds the codes of this cell again; leave it out to search anew and to "
+            "hold episodes out"
         )
     return lines
 
@@ -261,12 +257,11 @@ def write_sweep(found: Sweep) -> list[Path]:
 def _as_dict(found: Sweep) -> dict[str, Any]:
     """What sweep.json holds: everything but the codes and likelihoods of episodes; those stay in the cells' files."""
     dataset, config = found.dataset, found.config
-    options = ("codes", "strides", "seeds", "seed", "iterations", "joint_iterations", "judge_iterations")
+    options = ("codes", "strides", "seeds", "seed", "iterations", "joint_iterations")
     return {
         "format_version": FORMAT,
         "dataset": {"name": dataset.name, "checksum": dataset.checksum, "n_episodes": len(dataset)},
         "grid": {name: getattr(config, name) for name in options},
-        "merge_gap": config.merge_gap,
         "recommendation": found.recommendation.to_dict(),
         "command": found.command,
         "settings": [setting.to_dict() for setting in found.settings],
@@ -284,7 +279,6 @@ def _markdown(found: Sweep) -> str:
     told, *rest = (f"{line[0].upper()}{line[1:]}" for line in found.conclusion)
     parts = [f"# Sweep of {found.dataset.name}", f"{told}." + (f"\n{rest[0]}." if rest else "")]
     parts += [f"```bash\n{found.command}\n```"] if found.command else []
-    parts += [table(found.columns, found.rows), LEGEND.format(merge_gap=found.config.merge_gap)]
-    parts[-1] += f"\n{EVALUATION}" if found.labelled else ""
+    parts += [table(found.columns, found.rows), LEGEND + f"\n{EVALUATION}" * found.labelled]
     parts += ["\n".join(f"- {line}" for line in found.notes), "![What the choice goes by](choice.png)"]
     return "\n\n".join(part for part in parts if part) + "\n"
