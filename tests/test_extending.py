@@ -2,20 +2,15 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
 
-import mode_imitation as mi
-from mode_imitation.data.spaces import Sensor
-from mode_imitation.errors import UserError
 from mode_imitation.model.encoders import ENCODERS
 from mode_imitation.model.features import KINDS
 from mode_imitation.model.heads import HEADS
-from tests.synthetic import two_laws
 
 ROOT = Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "extending.md").read_text()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from mode_imitation.errors import UserError
 from mode_imitation.options import Argument, Suppress
@@ -114,6 +114,28 @@ def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
     return draw_modes(dataset.env_id)
 
 
+PAIRS_LISTED = 6
+
+
+def told_apart(pairs: "list[dict[str, Any]]", confidence: float) -> None:
+    """Print how clearly the modes are told apart, the least clear first."""
+    if not pairs:
+        return
+    from mode_imitation.commands.tables import print_table
+
+    listed = [
+        (f"{pair['first']} and {pair['second']}", f"{pair['gap']:.2f}", f"{pair['clarity']:.1f}")
+        for pair in sorted(pairs, key=lambda pair: pair["clarity"])[:PAIRS_LISTED]
+    ]
+    more = f"; {len(pairs) - len(listed)} pairs are clearer" if len(pairs) > len(listed) else ""
+    print_table(
+        f"How clearly modes are told apart, by steps that did not decide who has which (1: with {confidence:.0%} "
+        f"confidence{more})",
+        ("modes", "gap (nats a step)", "clarity"),
+        listed,
+    )
+
+
 def report(run: "Run") -> None:
     """Print what came out."""
     summary = run.info["summary"]
@@ -122,9 +144,10 @@ def report(run: "Run") -> None:
     print(f"{n_modes} mode{'s' * (n_modes != 1)} ({listed} of the training steps)")
     if n_modes == 1:
         print(
-            "one mode only: more episodes, --joint-iterations 3000 or --merge-gap 0.15 may tell more apart; the guide "
+            "one mode only: more episodes, --evidence behaviour or --confidence 0.9 may tell more apart; the guide "
             '"One mode only, what now?" says how to find out'
         )
+    told_apart(summary["pairs"], run.info["config"]["confidence"])
     for name, figures in summary["figures"].items():
         listed = ", ".join(f"{words} {figures[key]:.3f}" for key, words in PRINTED.items() if key in figures)
         print(f"{name.replace('_', '-')} episodes: {listed}")
