@@ -3,7 +3,9 @@
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -116,7 +118,8 @@ def train(path: Path, cell: Cell) -> dict[str, Any]:
     labels = np.unique(arrays["labels"], return_inverse=True)[1]
     shortest, classes = int(dataset.lengths.min()), len(np.unique(labels))
     window = {} if shortest >= SHORT else {"horizon": min(8, max(1, (shortest - 1) // 2)), "gap": 1, "stride": 1}
-    with TemporaryDirectory() as folder:
+    # One progress is enough: that of all cells.
+    with TemporaryDirectory() as folder, redirect_stderr(StringIO()):
         run = mi.fit(
             dataset,
             out=Path(folder) / "run",

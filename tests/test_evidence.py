@@ -15,6 +15,7 @@ from mode_imitation.discovery.evidence import (
     SHAPE,
     Evidence,
     Moments,
+    Side,
     View,
     beyond_the_common_law,
     evidence_of,
@@ -111,6 +112,14 @@ def test_every_unit_is_judged_by_laws_of_the_others_alone(codes: list[int], side
                 assert float(found[unit, code]) == pytest.approx(
                     slow_predictive(views, of_units, side, unit, code), abs=1e-8
                 )
+
+
+def test_some_units_are_judged_as_among_all() -> None:
+    of, codes = Evidence([view(7), view(7, 3)]), torch.tensor([0, 1, 1, 0, 2, 1, 0])
+    who = torch.tensor([6, 1, 2])
+    sides: tuple[Side, ...] = ("odd", "even", "both")
+    for side in sides:
+        torch.testing.assert_close(of.predictive(codes, side, who), of.predictive(codes, side)[who])
 
 
 def test_some_units_alone_have_the_evidence_that_they_have_among_all() -> None:

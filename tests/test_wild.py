@@ -16,7 +16,7 @@ def write_set(path: Path, steps: int) -> None:
         observations=np.concatenate([episode.observations for episode in episodes]),
         actions=np.concatenate([episode.actions for episode in episodes]),
         episode_lengths=[len(episode) for episode in episodes],
-        labels=[episode.expert for episode in episodes],
+        labels=[str(episode.expert) for episode in episodes],
     )
 
 

@@ -157,24 +157,31 @@ class Evidence:
         each = side_by_side(weighed, list(zip(self.views, moments, strict=True)), None if on_cpu else 1)
         return torch.stack(each).sum(0)
 
-    def predictive(self, codes: Tensor, side: Side = "both") -> Tensor:
-        """Log density of what each unit does on a side under the law of each code's other units: (U,) -> (U, K)
+    def predictive(self, codes: Tensor, side: Side = "both", who: Tensor | None = None) -> Tensor:
+        """Log density of what units do on a side under the law of each code's other units: (U,) -> (N, K)
 
         Codes without a unit are minus infinity.
+
+        Args:
+            codes: (U,) int.
+            side: the blocks that are judged; laws are made of both.
+            who: (N,) units that are judged; None: all.
         """
-        n_codes = int(codes.max()) + 1
+        n_codes, who = int(codes.max()) + 1, torch.arange(self.n_units, device=codes.device) if who is None else who
         wholes, units, judged = self.summed(codes, n_codes), self.both, self.side(side)
-        densities = torch.full((self.n_units, n_codes), -torch.inf, dtype=torch.double, device=codes.device)
+        densities = torch.full((len(who), n_codes), -torch.inf, dtype=torch.double, device=codes.device)
         of_laws = self.log_evidence(wholes)
         for code in codes.unique().tolist():
-            others, own = (codes != code).nonzero()[:, 0], (codes == code).nonzero()[:, 0]
-            law = [whole.take(torch.tensor([code], device=codes.device)) for whole in wholes]
+            inside = codes[who] == code
+            others, own = who[~inside], who[inside]
+            law = [whole.take(codes.new_tensor([code])) for whole in wholes]
             if len(others):
                 joined = [whole + done.take(others) for whole, done in zip(law, judged, strict=True)]
-                densities[others, code] = self.log_evidence(joined) - of_laws[code]
-            left = [whole - unit.take(own) for whole, unit in zip(law, units, strict=True)]
-            again = [whole + done.take(own) for whole, done in zip(left, judged, strict=True)]
-            densities[own, code] = self.log_evidence(again) - self.log_evidence(left)
+                densities[~inside, code] = self.log_evidence(joined) - of_laws[code]
+            if len(own):
+                left = [whole - unit.take(own) for whole, unit in zip(law, units, strict=True)]
+                again = [whole + done.take(own) for whole, done in zip(left, judged, strict=True)]
+                densities[inside, code] = self.log_evidence(again) - self.log_evidence(left)
         return densities
 
 

@@ -19,7 +19,10 @@ from mode_imitation.discovery.evidence import Evidence, Side
 from mode_imitation.discovery.starts import kmeans_codes
 from mode_imitation.model.batches import TrainingData
 
-REASSIGNMENTS = 10
+REASSIGNMENTS, REASSIGNMENTS_OF_MANY = 10, 2
+"""In a row, at most; and of many units while there are many codes, which takes longest."""
+MOST_JUDGED = 64
+"""Units of a code, evenly spread, that tell whether two codes are two."""
 FAR = 5.0
 """Nats a step that a trajectory may prefer a code by; beyond, it counts as no clearer."""
 SMALLEST_SPREAD = 1e-3
@@ -56,7 +59,8 @@ def find_codes(evidence: Evidence, codes: Tensor, n_codes: int, confidence: floa
         confidence: that two codes are two, .99 say.
         passes: of joining and reassigning, at most; they mostly settle in two.
     """
-    codes = reassigned(evidence, join(evidence, numbered(codes), n_codes, confidence, only_gains=True))
+    few = REASSIGNMENTS if evidence.n_units <= MOST_GROUPS else REASSIGNMENTS_OF_MANY
+    codes = reassigned(evidence, join(evidence, numbered(codes), n_codes, confidence, only_gains=True), few)
     for _ in range(passes):
         joined = join(evidence, codes, n_codes, confidence)
         settled = len(joined.unique()) == len(codes.unique())
@@ -127,13 +131,13 @@ def join(evidence: Evidence, codes: Tensor, n_codes: int, confidence: float, *, 
     return numbered(codes)
 
 
-def reassigned(evidence: Evidence, codes: Tensor) -> Tensor:
+def reassigned(evidence: Evidence, codes: Tensor, times: int = REASSIGNMENTS) -> Tensor:
     """Every unit with the code whose other units' law explains it best, until none moves: (U,) -> (U,) numbered
 
     A unit without a step to be judged by goes where most are.
     """
     judged = evidence.steps["both"] > 0
-    for _ in range(REASSIGNMENTS):
+    for _ in range(times):
         found = evidence.predictive(codes).argmax(1)
         if judged.any() and not judged.all():
             known = torch.isin(codes, found[judged])
@@ -153,10 +157,12 @@ def told_apart(evidence: Evidence, codes: Tensor, first: int, second: int, confi
     """
     units = ((codes == first) | (codes == second)).nonzero()[:, 0]
     pair, sides = evidence.take(units), (codes[units] == second).long()
+    each = [(sides == side).nonzero()[:, 0] for side in (0, 1)]
+    who = torch.cat([of_side[:: -(-len(of_side) // MOST_JUDGED)] for of_side in each])
     chosen, preferred, known = [], [], []
     for decides, judges in CROSSWISE:
-        choice, steps = pair.predictive(sides, decides).argmax(1), pair.steps[judges]
-        densities = pair.predictive(sides, judges) / steps.clamp_min(1)[:, None]
+        choice, steps = pair.predictive(sides, decides, who).argmax(1), pair.steps[judges][who]
+        densities = pair.predictive(sides, judges, who) / steps.clamp_min(1)[:, None]
         preference = densities.gather(1, choice[:, None]) - densities.gather(1, 1 - choice[:, None])
         chosen.append(choice)
         preferred.append(preference[:, 0].clamp(-FAR, FAR))
