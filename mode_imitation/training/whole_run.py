@@ -6,6 +6,8 @@ from mode_imitation.discovery.switches import BLIND_ROUNDS, MOST_SIGHTED
 from mode_imitation.progress import progress
 from mode_imitation.training.config import TrainConfig
 
+LAST_SHARE = 0.99
+"""Of the plan is done, at most, before all of it is."""
 NOTES = {
     "start": "looking for codes",
     "search": "looking for codes",
@@ -45,7 +47,9 @@ class WholeRun:
         self._progress.__exit__(*error)
 
     def _advance(self, units: float, note: str) -> None:
-        self.done += units
+        # Rounds that merge codes come on top of the plan: what is not done yet is never shown as done.
+        most = self.total if not note else LAST_SHARE * self.total
+        self.done = max(self.done, min(self.done + units, most))
         self.bar.advance(round(self.done) - self._shown, note=note)
         self._shown = round(self.done)
 
