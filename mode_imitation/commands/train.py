@@ -144,7 +144,7 @@ def report(run: "Run") -> None:
     print(f"{n_modes} mode{'s' * (n_modes != 1)} ({listed} of the training steps)")
     if n_modes == 1:
         print(
-            "one mode only: more episodes, --evidence behaviour or --confidence 0.9 may tell more apart; the guide "
+            "one mode only: more episodes, --evidence behaviour or --confidence 0.6 may tell more apart; the guide "
             '"One mode only, what now?" says how to find out'
         )
     told_apart(summary["pairs"], run.info["config"]["confidence"])

@@ -149,8 +149,10 @@ def reassigned(evidence: Evidence, codes: Tensor, times: int = REASSIGNMENTS) ->
 
 
 def told_apart(evidence: Evidence, codes: Tensor, first: int, second: int, confidence: float) -> Apart:
-    """Whether two codes are two: each unit chooses between them by its odd blocks and is judged by its even ones, and
-    the other way round, under laws that never saw it.
+    """Whether two codes are two, with this confidence over the whole search.
+
+    Each unit chooses between them by its odd blocks and is judged by its even ones, and the other way round, under laws
+    that never saw it.
 
     The gap of a code is how much those that chose it prefer it; its standard error is taken over units, their spread
     pooled over both codes. The less clear code counts.
@@ -183,7 +185,8 @@ def told_apart(evidence: Evidence, codes: Tensor, first: int, second: int, confi
         (float(of_side.mean()) / (spread / len(of_side) ** 0.5 + SMALLEST_SPREAD), float(of_side.mean()))
         for of_side in gaps
     )
-    return Apart(gap, clarity / students_quantile(confidence, freedom))
+    # Among many units there are as many chances of a split that looks clear.
+    return Apart(gap, clarity / students_quantile(1 - (1 - confidence) / evidence.n_units, freedom))
 
 
 def unit_scores(evidence: Evidence, codes: Tensor) -> Tensor:

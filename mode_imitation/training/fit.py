@@ -295,7 +295,8 @@ def log_figures(
 def renamed(pairs: list[dict[str, Any]], before: Tensor, after: Tensor) -> list[dict[str, Any]]:
     """The pairs of codes by their new names: (U,) before and after."""
     names = dict(zip(before.tolist(), after.tolist(), strict=True))
-    return [entry | {"first": names[entry["first"]], "second": names[entry["second"]]} for entry in pairs]
+    found = [(*sorted((names[entry["first"]], names[entry["second"]])), entry) for entry in pairs]
+    return [entry | {"first": first, "second": second} for first, second, entry in found]
 
 
 def summary(job: Job, data: TrainingData, config: TrainConfig) -> dict[str, Any]:
