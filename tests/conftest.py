@@ -1,5 +1,7 @@
 """Settings of all tests, and what several of them start from."""
 
+import signal
+import threading
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ from tests.small_datasets import NAME, SENSORS, make_episode
 # The same examples in every run: what CI finds, the developer finds. No deadline: a busy machine is no bug.
 settings.register_profile("seeded", derandomize=True, deadline=None)
 settings.load_profile("seeded")
+
+if threading.current_thread() is threading.main_thread():
+    # A shell that starts the tests in the background has Ctrl-C ignored, and tests send themselves just that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
