@@ -99,7 +99,7 @@ def fit(
         data: a dataset, its name, or several of them, which train together.
         out: folder that keeps the run, for `load_policy`, the command line and `resume`; None keeps nothing.
         config: settings; None takes the defaults.
-        given: codes that reassignment starts from, in place of those that it finds: (E,) int; or an (T,) array for each
+        given: codes that the search starts from, in place of those of a start: (E,) int; or an (T,) array for each
             episode, of its steps, with rounds=0.
         overwrite: replace the run at `out`.
         resume: go on with the run at `out` that was interrupted.

@@ -34,7 +34,7 @@ class DiscoveryConfig:
     stride: Suppress[Count] = 5
     """Steps that one transition spans: s[t + stride] - s[t]."""
     start: Suppress[str] = "vqvae"
-    """Where the codes come from that reassignment begins with: vqvae (the joint objective), kmeans, random or given."""
+    """Where the codes come from that the search begins with: vqvae (the joint objective), kmeans, random or given."""
     joint_iterations: Suppress[Count] = 800
     """Of the joint objective."""
     see_states: Suppress[bool] = True

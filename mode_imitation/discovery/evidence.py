@@ -237,17 +237,21 @@ def numbers_of(model: ModeModel, data: TrainingData, steps: Tensor) -> Tensor:
 def phase_of(data: TrainingData, steps: Tensor) -> Tensor:
     """How much of its unit lies behind each step, of mean 0 and spread 1: (B,) -> (B, 1)"""
     lengths = torch.from_numpy(data.unit_lengths).to(data.device)
-    unit = data.unit_of_step[steps]
-    first = (lengths.cumsum(0) - lengths)[unit]
-    return ((steps - first) / lengths[unit] - 0.5)[:, None].float() * math.sqrt(12)
+    share = steps_into_unit(data, steps) / lengths[data.unit_of_step[steps]]
+    return (share - 0.5)[:, None].float() * math.sqrt(12)
 
 
 def odd_blocks(data: TrainingData, steps: Tensor) -> Tensor:
     """Whether each step lies in an odd block of its unit: (B,) -> (B,) bool"""
+    median = int(torch.from_numpy(data.unit_lengths).median())
+    block = min(BLOCK, max(1, median // FEWEST_BLOCKS))
+    return (steps_into_unit(data, steps) // block) % 2 == 1
+
+
+def steps_into_unit(data: TrainingData, steps: Tensor) -> Tensor:
+    """How many steps of its unit lie before each: (B,) -> (B,)"""
     lengths = torch.from_numpy(data.unit_lengths).to(data.device)
-    block = min(BLOCK, max(1, int(lengths.median()) // FEWEST_BLOCKS))
-    first = (lengths.cumsum(0) - lengths)[data.unit_of_step[steps]]
-    return ((steps - first) // block) % 2 == 1
+    return steps - (lengths.cumsum(0) - lengths)[data.unit_of_step[steps]]
 
 
 Directions = tuple[Tensor, Tensor]
@@ -255,6 +259,7 @@ Directions = tuple[Tensor, Tensor]
 
 
 def random_directions(n_inputs: int, n_features: int, generator: torch.Generator, device: torch.device) -> Directions:
+    """A draw of the directions along which features rise, and of where they begin to."""
     slopes = torch.randn(n_inputs, n_features, generator=generator) / math.sqrt(n_inputs)
     return slopes.to(device), torch.randn(n_features, generator=generator).to(device)
 

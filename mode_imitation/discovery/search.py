@@ -56,7 +56,7 @@ def find_codes(evidence: Evidence, codes: Tensor, n_codes: int, confidence: floa
         evidence: of U units.
         codes: (U,) int, groups to begin with.
         n_codes: K, the most codes there may be in the end.
-        confidence: that two codes are two, .99 say.
+        confidence: that two codes are two, over the whole search, .95 say.
         passes: of joining and reassigning, at most; they mostly settle in two.
     """
     few = REASSIGNMENTS if evidence.n_units <= MOST_GROUPS else REASSIGNMENTS_OF_MANY

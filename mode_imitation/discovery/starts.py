@@ -1,4 +1,4 @@
-"""Where the codes come from that reassignment begins with: one code for each of U units.
+"""Where the codes come from that the search begins with: one code for each of U units.
 
 The default is the VQ-VAE, trained jointly with the policy: it also makes the encoder that later tells of new episodes
 which mode made them. The others only need the data.
