@@ -1,5 +1,7 @@
 """Worlds, experts and figures of a few lines for the tests of what drives any gymnasium environment."""
 
+import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -67,6 +69,36 @@ class Walker(gymnasium.Env):
     def _told(self, cost: float) -> dict[str, Any]:
         x, y = self.place.tolist()
         return {"x_position": x, "y_position": y, "cost": cost, "is_success": self.steps == 2}
+
+
+class Seedless(SyncVectorEnv, gymnasium.Env):  # type: ignore[misc]
+    """As EnvPool is: seeds are fixed when it is made. Its spec has no id and keeps the time limit in its config.
+
+    Args:
+        num_envs: how many worlds.
+        says: whether a reset warns that it ignores seeds.
+        starts: of each world before it begins again at its first; None for no end of them.
+    """
+
+    def __init__(self, num_envs: int = 3, says: bool = True, starts: int | None = None) -> None:
+        super().__init__([Walker] * num_envs)
+        self.spec: Any = SimpleNamespace(config=SimpleNamespace(max_episode_steps=6))
+        self.says, self.starts, self.resets = says, starts, 0
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        if seed is not None and self.says:
+            warnings.warn("seeds are fixed when it is made. reset(seed=...) is ignored", stacklevel=2)
+        start = self.resets % self.starts if self.starts else self.resets
+        self.resets += 1
+        return super().reset(seed=[1000 * start + world for world in range(self.num_envs)], options=options)
+
+
+def silent(num_envs: int = 3) -> VectorEnv:
+    return Seedless(num_envs, says=False)
+
+
+def few_starts(num_envs: int = 3) -> VectorEnv:
+    return Seedless(num_envs, says=False, starts=2)
 
 
 def endless(**options: Any) -> gymnasium.Env:

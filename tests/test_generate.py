@@ -51,7 +51,7 @@ class FakeDriver:
 
     drives: list[list[int]] = []  # noqa: RUF012
 
-    def __init__(self, config: GenerateConfig) -> None:
+    def __init__(self, config: GenerateConfig, starts: object) -> None:
         self.config = config
 
     def drive(self, expert: str, indices: Sequence[int], advance: Callable[[int], object]) -> list[Episode]:

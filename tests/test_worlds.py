@@ -6,7 +6,6 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -151,33 +150,6 @@ def test_worlds_that_share_one_seed_say_that_no_episode_has_its_own() -> None:
     assert all(5 < len(episode) < 20 and episode.terminated for episode in episodes)
     assert len({episode.observations.tobytes() for episode in episodes[:3]}) == 3
     world.close()
-
-
-class Seedless(SyncVectorEnv, gymnasium.Env):  # type: ignore[misc]
-    """As EnvPool is: it ignores seeds with a warning, and its spec has no id and keeps the time limit in its config."""
-
-    def __init__(self, num_envs: int = 3) -> None:
-        super().__init__([Walker] * num_envs)
-        self.spec: Any = SimpleNamespace(config=SimpleNamespace(max_episode_steps=6))
-        self.fresh = True
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
-        if seed is not None:
-            warnings.warn("seeds are fixed when it is made. reset(seed=...) is ignored", stacklevel=2)
-        first, self.fresh = self.fresh, False
-        return super().reset(seed=7 if first else None, options=options)
-
-
-def test_worlds_that_ignore_seeds_are_driven_and_no_episode_claims_one() -> None:
-    world = open_worlds(Seedless())
-    assert (world.env_id, world.max_episode_steps) == ("Seedless", 6)
-    episodes = drive(world, SEEDS[:4], n_steps=6)
-    assert [episode.layout_seed for episode in episodes] == [None] * 4
-    assert {episode.terminated for episode in episodes} <= {True, False}
-    assert "7 steps; expected 1 to 6" in refused(lambda: drive(open_worlds(Seedless()), n_steps=7))
-    again = drive(open_worlds(Seedless, 3), SEEDS[:4], n_steps=6)  # not opened anew for the last one
-    assert_same_episodes(again, episodes)
-    assert len({episode.observations.tobytes() for episode in again}) == 4
 
 
 def test_named_parts_become_columns_that_keep_their_names() -> None:

@@ -48,6 +48,12 @@ class ChunkFolder:
                 found |= dict.fromkeys((int(name.partition("/")[0]) for name in file.namelist()), path)
         return found
 
+    def first_observations(self) -> Iterator[np.ndarray]:
+        """(obs_dim,) float32, of every episode that is there."""
+        for path in sorted(set(self.finished().values())):
+            with np.load(io.BytesIO(path.read_bytes()[DIGEST_SIZE:]), allow_pickle=False) as file:
+                yield from (file[name][0] for name in file.files if name.endswith("/observations"))
+
     def read(self, n_episodes: int) -> Iterator[Episode]:
         """Episodes 0 .. n_episodes - 1 in order, with one file in memory at a time.
 

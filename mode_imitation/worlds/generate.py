@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -45,6 +46,8 @@ def generate(config: GenerateConfig) -> Path:
 
     The same settings and versions give the same arrays, whatever the number of workers and worlds and however often
     it was stopped and started again: episode i has the layout seed `seed * 1,000,000 + i` and its own generator.
+    Worlds that ignore seeds cannot keep that promise. Their episodes come from one process, have no layout seed, and
+    do not begin where an earlier one began.
 
     Returns:
         The dataset's folder.
@@ -68,6 +71,7 @@ def generate(config: GenerateConfig) -> Path:
         config, steps=description.pop("steps", config.steps), workers=description.pop("workers", config.workers)
     )
     description["metadata"]["settings"] = config.settings
+    takes_seeds = description.pop("takes_seeds", True)
     with (
         _full_disk_is_the_users(root),
         sole_writer(config.out, config.root, overwrite=config.overwrite),
@@ -75,7 +79,7 @@ def generate(config: GenerateConfig) -> Path:
         chunks = ChunkFolder(staging / CHUNKS)
         try:
             _agree_on_settings(staging, chunks, config)
-            _drive(config, plan, chunks)
+            _drive(config, plan, chunks, takes_seeds)
             folder = _assemble(config, plan, chunks, description)
         except BaseException:
             if not chunks.finished():
@@ -131,6 +135,7 @@ def _describe_environment(config: GenerateConfig, plan: Plan) -> dict[str, Any]:
             "steps": steps,
             # Worlds that take no seeds may show the same episodes in every process.
             "workers": config.workers if world.takes_seeds else 1,
+            "takes_seeds": world.takes_seeds,
             "env_id": config.env,
             "sensors": world.sensors,
             "observation_bounds": world.observation_bounds,
@@ -145,11 +150,14 @@ def _describe_environment(config: GenerateConfig, plan: Plan) -> dict[str, Any]:
         world.close()
 
 
-def _drive(config: GenerateConfig, plan: Plan, chunks: ChunkFolder) -> None:
+def _drive(config: GenerateConfig, plan: Plan, chunks: ChunkFolder, takes_seeds: bool) -> None:
     finished = chunks.finished()
     total = plan[-1][1].stop - len(finished)
     if not total:
         return
+    if not takes_seeds:
+        again = f"; none begins where one of the {len(finished)} finished ones does" if finished else ""
+        print(f"{config.env} ignores seeds: episodes without seeds, in one process{again}", file=sys.stderr)
     n_workers = min(config.workers or cores(), total)
     worlds = min(config.worlds, math.ceil(total / n_workers))
     tasks = []
@@ -160,6 +168,7 @@ def _drive(config: GenerateConfig, plan: Plan, chunks: ChunkFolder) -> None:
         tasks += [{"expert": expert, "indices": group.tolist()} for group in groups]
     label = f"generating, {len(finished)} episodes were there" if finished else "generating"
     job = {"config": vars(config) | {"worlds": worlds, "root": None}, "chunks": str(chunks.folder)}
+    job["takes_seeds"] = takes_seeds
     with progress(label, total * (config.steps or 0), "steps") as bar:
         if n_workers > 1:
             with closing(run_tasks(prepare, job, tasks, n_workers, bar.advance)) as outcomes:

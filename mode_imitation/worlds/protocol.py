@@ -53,7 +53,10 @@ class World:
         self.max_episode_steps: int | None = _episode_steps(envs)
         """Steps after which the world ends every episode; None where that is not known."""
         self.takes_seeds = True
-        """Whether the last reset's seeds, or the first of them, decided anything."""
+        """Whether seeds, or the first of them, decide where episodes begin; known from the first reset on."""
+        self.starts: set[bytes] = set()
+        """First observations (`start_of`) of episodes that there are: a world that takes no seeds passes them over."""
+        self._tried = False
         self._fewer: World | None = None
 
     @property
@@ -79,6 +82,7 @@ class World:
             if self._fewer is not None:
                 self._fewer.close()
             self._fewer = World(self._reopen(n_worlds), self.env_id)
+        self._fewer.starts = self.starts
         return self._fewer
 
     def flatten(self, observations: Any) -> np.ndarray:
@@ -112,10 +116,34 @@ class World:
     def reset(self, seeds: Sequence[int]) -> tuple[np.ndarray, dict[str, Any], bool]:
         """Start new episodes, one seed a world.
 
+        The first reset is done twice, to see whether the seeds decide anything: not every world says that it ignores
+        them. One that does shows its first episodes again wherever it is opened anew, so it is reset until it shows
+        none of `starts`. Where that does not happen soon it begins in a few places only; `starts` is emptied then.
+
         Returns:
             (N, obs_dim) observations, infos, and whether each world took its own seed: some VectorEnvs, gymnasium's
             CartPoleVectorEnv for one, take a single seed for all, and EnvPool's none.
         """
+        observations, infos, taken = self._reset(seeds)
+        if taken is None:
+            self.takes_seeds = False
+        elif not self._tried:
+            first = observations
+            observations, infos, _ = self._reset(seeds)
+            self.takes_seeds = np.allclose(first, observations, equal_nan=True)
+        self._tried = True
+        if self.takes_seeds:
+            return observations, infos, isinstance(taken, list)
+        for _ in range(len(self.starts)):
+            if self.starts.isdisjoint(map(start_of, observations)):
+                break
+            observations, infos, _ = self._reset(seeds)
+        else:
+            self.starts.clear()
+        return observations, infos, False
+
+    def _reset(self, seeds: Sequence[int]) -> tuple[np.ndarray, dict[str, Any], list[int] | int | None]:
+        """(N, obs_dim) observations, infos, and what the worlds took as their seed."""
         for seed in (list(seeds), int(seeds[0]), None):
             try:
                 with warnings.catch_warnings():
@@ -125,8 +153,7 @@ class World:
                 if seed is None:
                     raise
             else:
-                self.takes_seeds = seed is not None
-                return self.flatten(observations), infos, isinstance(seed, list)
+                return self.flatten(observations), infos, seed
         raise AssertionError("unreachable")
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
@@ -206,6 +233,11 @@ def open_worlds(
         raise UserError(f"--path {path} is for safety-gymnasium's tasks only; leave it out for {spec}")
     reopen = _opener(spec)
     return World(reopen(n_worlds), spec if isinstance(spec, str) else getattr(spec, "__name__", "worlds"), reopen)
+
+
+def start_of(observation: np.ndarray) -> bytes:
+    """What tells where an episode began, from its first observation (obs_dim,)."""
+    return np.asarray(observation, dtype=np.float32).tobytes()
 
 
 def as_action_space(space: gymnasium.Space, whose: str) -> ActionSpace:

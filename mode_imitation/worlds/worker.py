@@ -1,6 +1,6 @@
 """What one process of `generate` does: let an expert drive a few episodes at once, and keep them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.processes import Advance
 from mode_imitation.worlds.chunks import ChunkFolder
 from mode_imitation.worlds.config import GenerateConfig
-from mode_imitation.worlds.protocol import World, as_world, open_worlds
+from mode_imitation.worlds.protocol import World, as_world, open_worlds, start_of
 from mode_imitation.worlds.rollout import ExpertController, rollout
 
 SEEDS, EPISODES = 1_000, 1_000_000
@@ -29,11 +29,13 @@ class Driver:
 
     Args:
         config: whose steps are known.
+        starts: see `World.starts`; those of its own episodes are added.
     """
 
-    def __init__(self, config: GenerateConfig) -> None:
+    def __init__(self, config: GenerateConfig, starts: Iterable[bytes] = ()) -> None:
         assert config.steps is not None
         self.config, self.steps = config, config.steps
+        self.starts = set(starts)
         self.world: World | None = None
 
     def drive(self, expert: str, indices: Sequence[int], advance: Advance) -> list[Episode]:
@@ -50,6 +52,7 @@ class Driver:
             self.world = open_worlds(
                 config.env, len(indices), path=config.path, threads=1, max_episode_steps=config.steps
             )
+            self.world.starts = self.starts
         controller = ExpertController(
             make_expert(expert, expert_setting(self.world)),
             self.steps,
@@ -60,6 +63,8 @@ class Driver:
         )
         seeds = [training_layout_seed(config.seed, index) for index in indices]
         episodes = rollout(self.world, controller, seeds, self.steps, progress=_Advance(advance))
+        if not self.world.takes_seeds:
+            self.starts.update(start_of(episode.observations[0]) for episode in episodes)
         acting = {row: np.array(names) for row, names in controller.acting.items()}
         return [
             replace(episode, expert=expert_label(expert), acting=acting[row][: len(episode)] if acting else None)
@@ -121,9 +126,11 @@ def disturbance_of(config: GenerateConfig, robot: str = "", *, turns: bool = Fal
 
 
 def prepare(job: dict[str, Any]) -> Callable[[dict[str, Any], Advance], None]:
-    """For `processes.run_tasks`: the job is the options and the folder of chunks, a task experts and indices."""
+    """For `processes.run_tasks`: the job is the options, the folder of chunks and whether worlds take seeds, a task
+    experts and indices."""
     config = GenerateConfig(**job["config"] | {"expert": tuple(job["config"]["expert"])})
-    driver, chunks = Driver(config), ChunkFolder(Path(job["chunks"]))
+    chunks = ChunkFolder(Path(job["chunks"]))
+    driver = Driver(config, () if job["takes_seeds"] else map(start_of, chunks.first_observations()))
 
     def do(task: dict[str, Any], advance: Advance) -> None:
         chunks.write(task["indices"], driver.drive(task["expert"], task["indices"], advance))
