@@ -13,7 +13,8 @@ import numpy as np
 
 from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_action_noise, check_seed
-from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
+from mode_imitation.data.dataset import load_dataset
+from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import of_kind
 from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
@@ -32,6 +33,7 @@ from mode_imitation.reports.closed_loop import (
 from mode_imitation.reports.clustering import compare_with_labels, exemplar_episodes, exemplars, sort_dataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.describe import UNKNOWN, contrasts, describe_modes, traits
+from mode_imitation.reports.distinctions import distinctions
 from mode_imitation.reports.drives import environment_of, length_of
 from mode_imitation.reports.guarantees import SIDES, Condition, Guarantee, check_confidence, parse_requirements
 from mode_imitation.reports.latent_map import make_latent_map
@@ -314,16 +316,18 @@ def _measure_leak(report: Report) -> None:
 def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | None]]) -> list[ModeEntry]:
     policy, dataset, found, seed = report.policy, report.dataset, report.found, report.config.seed
     driven = {mode: [drive.motion for drive in drives] for mode, drives in report.modes.items()}
-    motions = driven or {mode: _demonstrations(report, mode) for mode in policy.modes}
+    episodes = _episodes_of_modes(report)
+    motions = driven or {mode: _motions(report, own) for mode, own in episodes.items()}
     typical = {mode: means(motions[mode]) for mode in policy.modes}
     sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
+    if UNKNOWN in sentences.values():
+        told = distinctions(episodes, policy.model.config.action_space, dataset.sensors if dataset else None)
+        sentences |= {mode: words for mode, words in told.items() if words and sentences[mode] == UNKNOWN}
     # Of the same layouts alone: a dataset's episodes are no pairs.
     apart = contrasts({mode: columns(own, FIGURES) for mode, own in driven.items()}, seed=seed)
     reactions: dict[int, dict[str, float]] = {}
     if dataset is not None and found is not None:
         reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
-        for mode in [mode for mode, words in sentences.items() if words == UNKNOWN]:
-            sentences[mode] = f"mean action {_mean_action(report, mode)}; {UNKNOWN}"
     experts: list[str | None] = [None] * policy.n_codes
     if report.agreement:
         # The label that most of a mode's episodes have; where it has no episodes, most of its windows.
@@ -348,31 +352,31 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
     ]
 
 
-def _mean_action(report: Report, mode: int) -> str:
-    """ "(0.80, 0.01)", over the windows' first steps that were sorted into a mode."""
-    assert report.dataset is not None
-    assert report.found is not None
-    rows = np.flatnonzero(report.found.codes == mode)
-    if not len(rows):
-        return "unknown"
-    steps = zip(report.found.episode_of_window[rows], report.found.starts[rows], strict=True)
-    mean = np.mean([report.dataset.episodes[episode].actions[start] for episode, start in steps], axis=0)
-    return f"({', '.join(f'{value:.2f}' for value in mean)})"
+def _episodes_of_modes(report: Report) -> dict[int, list[Episode]]:
+    """What each mode drove, or else the dataset's episodes that were sorted into it."""
+    modes, dataset, found = report.policy.modes, report.dataset, report.found
+    if report.modes:
+        return {mode: [drive.episode for drive in drives] for mode, drives in report.modes.items()}
+    if dataset is None or found is None:
+        return {mode: [] for mode in modes}
+    return {mode: [dataset.episodes[index] for index in np.flatnonzero(found.episode_codes == mode)] for mode in modes}
 
 
-def _demonstrations(report: Report, mode: int) -> list[Motion]:
-    """Figures of the dataset's episodes that were sorted into a mode."""
-    dataset: TrajectoryDataset | None = report.dataset
-    if dataset is None or report.found is None:
+def _motions(report: Report, episodes: Sequence[Episode]) -> list[Motion]:
+    """Figures of a dataset's episodes."""
+    if report.dataset is None:
         return []
-    env_id, time_step = dataset.env_id or "", float(dataset.metadata.get("time_step") or 1.0)
+    env_id, time_step = report.dataset.env_id or "", float(report.dataset.metadata.get("time_step") or 1.0)
     direction = next((angle for robot, angle in DRIVING_DIRECTION.items() if env_id.startswith(f"Safety{robot}")), 0.0)
-    motions = []
-    for index in np.flatnonzero(report.found.episode_codes == mode):
-        episode = dataset.episodes[index]
-        seen = in_arena(episode.observations, dataset.sensors)
-        motions.append(measure(episode, time_step=time_step, driving_direction=direction, in_arena=seen))
-    return motions
+    return [
+        measure(
+            episode,
+            time_step=time_step,
+            driving_direction=direction,
+            in_arena=in_arena(episode.observations, report.dataset.sensors),
+        )
+        for episode in episodes
+    ]
 
 
 def _figures(drives: Sequence[Drive], report: Report) -> Figures:
