@@ -20,7 +20,7 @@ WRONG_PLACE = (errno.ENOENT, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EN
 
 
 COMMANDS = {
-    "demo": "the main job, end to end: two experts, discover, train, report, pictures",
+    "demo": "the main job, end to end: experts drive, discover, train, report, pictures",
     "experts": "measure the scripted experts, or your own, on held-out layouts",
     "generate": "let experts drive, and record a dataset",
     "import": "turn arrays (.npz, HDF5) or tables (CSV, Parquet) into a dataset",

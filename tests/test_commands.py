@@ -29,7 +29,9 @@ def test_the_demo_goes_through_all_stages_and_keeps_what_is_finished(
         *(word for name, size in sizes.items() for word in (f"--{name}", str(size))),
     ]
     assert main(arguments) == 0
-    assert "look at" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "look at" in printed
+    assert "experts: 2; modes found" in printed
     report = json.loads((out / "run" / "report.json").read_text())
     assert {"experts", "modes", "clustering", "leak", "layouts", "versions"} <= set(report)
     assert set(report["experts"]) == {"goal_seeking", "forward_moving"}
@@ -59,10 +61,14 @@ def test_the_demo_shows_other_experts_in_another_world(
     arguments += ["--joint-iterations", "20", "--layouts", "2", "--figure", f"{controllers}:mean_position"]
     assert main(arguments) == 2
     assert "--expert path/to/file.py:Class=20" in capsys.readouterr().err
-    arguments += [word for name in ("Left", "Right") for word in ("--expert", f"{controllers}:Hold{name}=4")]
+    arguments += [word for name in ("Left", "Middle", "Right") for word in ("--expert", f"{controllers}:Hold{name}=4")]
+    capsys.readouterr()
     assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "experts: 3; modes found" in printed
+    assert "two experts" not in printed
     report = json.loads((out / "run" / "report.json").read_text())
-    assert set(report["experts"]) == {"HoldLeft", "HoldRight"}
+    assert set(report["experts"]) == {"HoldLeft", "HoldMiddle", "HoldRight"}
     assert report["modes"][0]["mean_position"] is not None
     assert (out / "modes.gif").stat().st_size > 1000
     assert main(arguments) == 0

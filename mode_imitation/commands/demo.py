@@ -210,9 +210,11 @@ def animate(report: "Report", config: DemoCommand) -> None:
 
 def conclude(report: "Report", config: DemoCommand, seconds: float) -> None:
     """What was found, and where to look."""
+    from experts.switching import members
     from mode_imitation.commands.modes import print_report
 
-    print()
+    drove = {name for spec in config.experts for name in members(spec.rpartition("=")[0])}
+    print(f"\nexperts: {len(drove)}; modes found without labels: {report.data.n_modes}")
     print_report(report.data)
     run = config.out / "run"
     print(f"look at {run / 'panels.png'}, {config.out / 'switching.png'} and {config.out / 'modes.gif'}")
