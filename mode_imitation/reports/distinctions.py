@@ -117,15 +117,15 @@ def _figures(
 
     some = next(iter(episodes.values()))[0]
     observations = column_names(some.observations.shape[1], sensors)
-    yield from measured(observations, "averages {} late on", "{:.2f}", seen, _late_mean)
-    yield from measured(observations, "averages {}", "{:.2f}", seen, _mean)
+    yield from measured(observations, "averages {} late on", "{:z.2f}", seen, _late_mean)
+    yield from measured(observations, "averages {}", "{:z.2f}", seen, _mean)
     if space.discrete:
         pairs = [(place, choice) for place, choices in enumerate(space.choices) for choice in range(choices)]
         names = {n: f"choice {c}" + (f" of action {p}" if space.size > 1 else "") for n, (p, c) in enumerate(pairs)}
         yield from measured(names, "is taken in {} of the steps", "{:.0%}", done, _mean)
     else:
         actions = {place: f"action {place}" for place in range(space.size)}
-        yield from measured(actions, "averages {}", "{:.2f}", done, _mean)
+        yield from measured(actions, "averages {}", "{:z.2f}", done, _mean)
         yield from measured(actions, "has a standard deviation of {}", "{:.2g}", done, _spread)
     yield from measured(observations, "has a standard deviation of {}", "{:.2g}", seen, _spread)
 
