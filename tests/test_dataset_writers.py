@@ -22,9 +22,9 @@ from mode_imitation.data.verify import verify_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.worlds.generate import generate
+from tests.foreign_arrays import make_arrays
 from tests.small_datasets import NAME, make_episode
 from tests.test_generate import SMALL, FakeDriver, fake
-from tests.test_importing import make_arrays
 
 __all__ = ["fake"]
 

@@ -1,13 +1,8 @@
 """Arrays of other people's become datasets, or one clear line."""
 
-import io
 import re
-import sys
-import zipfile
-from dataclasses import replace
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,36 +11,10 @@ from hypothesis import strategies as st
 from mode_imitation.cli import main
 from mode_imitation.data.config import ImportConfig
 from mode_imitation.data.dataset import load_dataset
-from mode_imitation.data.importing import ImportResult, import_arrays
+from mode_imitation.data.importing import import_arrays
 from mode_imitation.data.spaces import Sensor
 from mode_imitation.errors import UserError
-
-LENGTHS = [4, 2, 5]
-
-
-def make_arrays(lengths: list[int], final: bool) -> dict[str, np.ndarray]:
-    """Observation t of episode i is (i, t); action t is 100 i + t."""
-    rows = [(i, t) for i, length in enumerate(lengths) for t in range(length + final)]
-    steps = [(i, t) for i, length in enumerate(lengths) for t in range(length)]
-    return {
-        "observations": np.array(rows, dtype=np.float64).reshape(-1, 2),
-        "actions": np.array([[100 * i + t] for i, t in steps], dtype=np.float64).reshape(-1, 1),
-        "rewards": np.array([t for _, t in steps], dtype=np.float64),
-        "positions": np.array(rows, dtype=np.float64).reshape(-1, 2) / 10,
-        "episode_lengths": np.array(lengths),
-        "labels": np.array([f"expert {i % 2}" for i in range(len(lengths))]),
-    }
-
-
-def do_import(tmp_path: Path, arrays: dict, suffix: str = ".npz", **options) -> ImportResult:
-    source = tmp_path / f"arrays{suffix}"
-    if suffix == ".npz":
-        np.savez(source, **arrays)
-    else:
-        with h5py.File(source, "w") as file:
-            for key, values in arrays.items():
-                file[key] = values.astype("S") if values.dtype.kind == "U" else values
-    return import_arrays(ImportConfig(sources=(source,), out="other/arrays-v0", root=tmp_path, **options))
+from tests.foreign_arrays import LENGTHS, do_import, make_arrays
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".hdf5"])
@@ -99,14 +68,6 @@ def test_arrays_may_have_other_names(tmp_path: Path) -> None:
     assert load_dataset("other/arrays-v0", tmp_path).obs_dim == 2
 
 
-def test_python_objects_are_never_unpickled(tmp_path: Path) -> None:
-    arrays = make_arrays(LENGTHS, final=True)
-    ragged = np.empty(3, dtype=object)
-    ragged[:] = [np.zeros(2), np.zeros(3), np.zeros(4)]
-    with pytest.raises(UserError, match="Python objects, which are never unpickled"):
-        do_import(tmp_path, arrays | {"observations": ragged})
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -153,118 +114,6 @@ def test_arrays_without_episode_ends_are_refused(tmp_path: Path) -> None:
     del arrays["episode_lengths"], arrays["labels"]
     with pytest.raises(UserError, match=r"does not say where episodes end.*it has.*--episode-lengths"):
         do_import(tmp_path, arrays)
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".h5"])
-def test_a_damaged_file_is_one_clear_line(tmp_path: Path, suffix: str) -> None:
-    do_import(tmp_path, make_arrays(LENGTHS, final=True), suffix)
-    source = tmp_path / f"arrays{suffix}"
-    for content in (b"", b"nonsense", source.read_bytes()[:700]):
-        source.write_bytes(content)
-        with pytest.raises(UserError, match="cannot be read") as caught:
-            import_arrays(ImportConfig(sources=(source,), out="other/more-v0", root=tmp_path))
-        assert "\n" not in str(caught.value)
-
-
-def test_an_npz_with_any_byte_changed_is_read_or_one_clear_line(tmp_path: Path) -> None:
-    source = tmp_path / "arrays.npz"
-    arrays: dict = make_arrays(LENGTHS, final=True)
-    np.savez_compressed(source, **arrays)
-    content = source.read_bytes()
-    refused = []
-    for where in np.random.default_rng(0).choice(len(content), 300, replace=False):
-        source.write_bytes(content[:where] + bytes([content[where] ^ 0x5A]) + content[where + 1 :])
-        try:
-            import_arrays(ImportConfig(sources=(source,), out="other/any-v0", root=tmp_path, overwrite=True))
-        except UserError as error:
-            refused.append(str(error))
-    assert len(refused) > 150
-    assert not any("\n" in message for message in refused)
-
-
-def test_what_is_no_archive_of_arrays_is_one_clear_line(tmp_path: Path) -> None:
-    source = tmp_path / "arrays.npz"
-    with source.open("wb") as file:
-        np.save(file, np.zeros((3, 2)))
-    with pytest.raises(UserError, match="is one array without a name; expected several, saved with"):
-        import_arrays(ImportConfig(sources=(source,), out="other/more-v0", root=tmp_path))
-    with zipfile.ZipFile(source, "w") as archive:
-        for name in ("observations", "actions"):
-            archive.writestr(f"{name}.npy", "not an array")
-    with pytest.raises(UserError, match="observations is a file, not an array"):
-        import_arrays(ImportConfig(sources=(source,), out="other/more-v0", root=tmp_path))
-
-
-def test_a_missing_or_unknown_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no file"):
-        import_arrays(ImportConfig(sources=(tmp_path / "none.npz",), out="a-v0", root=tmp_path))
-    (tmp_path / "x.mat").touch()
-    with pytest.raises(UserError, match=r"no .npz, .h5, .hdf5, .csv, .parquet file"):
-        import_arrays(ImportConfig(sources=(tmp_path / "x.mat",), out="a-v0", root=tmp_path))
-
-
-@pytest.mark.parametrize(
-    ("pointer", "message"),
-    [
-        ("external link", "observations is a link to .*other.h5/observations, and links are not followed"),
-        ("soft link", "observations is a link to /elsewhere, and links are not followed"),
-        ("external storage", "the numbers of observations lie in another file"),
-        ("virtual", "the numbers of observations lie in another file"),
-    ],
-)
-def test_what_hdf5_keeps_in_other_files_is_refused(tmp_path: Path, pointer: str, message: str) -> None:
-    arrays = make_arrays(LENGTHS, final=True)
-    observations = arrays.pop("observations")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["observations"] = observations
-    (tmp_path / "secret").write_bytes(observations.tobytes())
-    source = tmp_path / "arrays.h5"
-    with h5py.File(source, "w") as file:
-        for key, values in arrays.items():
-            file[key] = values.astype("S") if values.dtype.kind == "U" else values
-        if pointer == "external link":
-            file["observations"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "/observations")
-        elif pointer == "soft link":
-            file["elsewhere"] = observations
-            file["observations"] = h5py.SoftLink("/elsewhere")
-        elif pointer == "external storage":
-            file.create_dataset(
-                "observations",
-                observations.shape,
-                observations.dtype,
-                external=[(str(tmp_path / "secret"), 0, observations.nbytes)],
-            )
-        else:
-            layout = h5py.VirtualLayout(observations.shape, observations.dtype)
-            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "observations", observations.shape)
-            file.create_virtual_dataset("observations", layout)
-    with pytest.raises(UserError, match=message):
-        import_arrays(ImportConfig(sources=(source,), out="other/arrays-v0", root=tmp_path))
-
-
-def test_arrays_of_groups_are_taken_by_their_path(tmp_path: Path) -> None:
-    with h5py.File(tmp_path / "arrays.h5", "w") as file:
-        for key, values in make_arrays(LENGTHS, final=True).items():
-            file[f"train/{key}"] = values.astype("S") if values.dtype.kind == "U" else values
-    config = ImportConfig(sources=(tmp_path / "arrays.h5",), out="other/arrays-v0", root=tmp_path)
-    names: dict = {key: f"train/{key}" for key in ("observations", "actions", "episode_lengths", "labels")}
-    import_arrays(replace(config, **names))
-    assert load_dataset("other/arrays-v0", tmp_path).lengths.tolist() == LENGTHS
-
-
-def test_what_is_larger_than_the_memory_is_told_before_it_is_read(tmp_path: Path) -> None:
-    shape = (10**12, 2)
-    with h5py.File(tmp_path / "arrays.h5", "w") as file:
-        file.create_dataset("observations", shape, "f4", chunks=(1000, 2))  # nothing is written of it
-        file["actions"] = np.zeros((3, 1))
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    with zipfile.ZipFile(tmp_path / "arrays.npz", "w") as archive:
-        for name in ("observations", "actions"):
-            archive.writestr(f"{name}.npy", header.getvalue())
-    for name in ("arrays.h5", "arrays.npz"):
-        with pytest.raises(UserError, match=rf"{name} needs (16|32),000.0 GB of memory, there are [\d.]+ GB; cut it"):
-            import_arrays(ImportConfig(sources=(tmp_path / name,), out="other/arrays-v0", root=tmp_path))
 
 
 def test_images_are_named_and_never_flattened(tmp_path: Path) -> None:
@@ -401,98 +250,6 @@ def test_a_kind_of_sensor_that_training_does_not_know_is_refused(tmp_path: Path,
         said = "--sensor where=0:2:rnig: there is no kind 'rnig', did you mean 'ring'?; expected plain, ring, token"
         assert said in capsys.readouterr().err
         assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
-
-
-ROWS = """episode,x,y,obs_speed,obs_turn,action,reward,label
-a,0,0,0.5,1,0.25,1,fast
-a,1,0,0.5,2,-0.5,1,fast
-a,2,0,0.5,3,0.75,1,fast
-b,0,1,0.1,4,0.125,0,slow
-b,0,2,0.1,5,,0,slow
-"""
-
-
-def table_config(tmp_path: Path, text: str = ROWS, **options) -> ImportConfig:
-    (tmp_path / "steps.csv").write_text(text)
-    given = {"out": "other/table-v0", "root": tmp_path, "overwrite": True} | options
-    return ImportConfig(sources=(tmp_path / "steps.csv",), **given)
-
-
-@pytest.mark.parametrize("text", [ROWS, "\ufeff" + ROWS, ROWS.replace(",", ";"), ROWS.replace("\n", "\r\n")])
-def test_a_table_has_one_row_a_step(tmp_path: Path, text: str) -> None:
-    result = import_arrays(table_config(tmp_path, text, positions="x,y", sensor=("way=obs_speed..obs_turn",)))
-    dataset = load_dataset("other/table-v0", tmp_path)
-    assert dataset.lengths.tolist() == [2, 1]
-    assert dataset.labels == ["fast", "slow"]
-    assert dataset.sensors == {"way": Sensor(0, 2)}
-    first = dataset.episodes[0]
-    np.testing.assert_array_equal(first.observations, np.array([[0.5, 1], [0.5, 2], [0.5, 3]], np.float32))
-    np.testing.assert_array_equal(first.actions, [[0.25], [-0.5]])
-    assert first.rewards is not None
-    assert first.positions is not None
-    np.testing.assert_array_equal(first.rewards, [1, 1])
-    np.testing.assert_array_equal(first.positions, [[0, 0], [1, 0], [2, 0]])
-    assert result.notes == (
-        "no costs, headings",
-        "the last action of 2 episodes left out: no observation follows it",
-        "observations are obs_speed, obs_turn; actions action",
-    )
-
-
-def test_columns_of_a_table_are_named_one_by_one_or_by_what_they_begin_with(tmp_path: Path) -> None:
-    import_arrays(table_config(tmp_path, observations="y,obs_t", actions="difference"))
-    dataset = load_dataset("other/table-v0", tmp_path)
-    np.testing.assert_array_equal(dataset.episodes[1].observations, [[1, 4], [2, 5]])
-    np.testing.assert_array_equal(dataset.episodes[1].actions, [[1, 1]])
-
-
-@pytest.mark.parametrize(
-    ("changes", "options", "message"),
-    [
-        (("episode", "trial"), {}, "has no column 'episode' for the episode; it has trial, x, y, .*--episode"),
-        (("", ""), {"observations": "x,w"}, "has no column 'w', and none that begins so,.* it has .*--observations"),
-        (("", ""), {"actions": "acton"}, "'acton'.*did you mean 'action'"),
-        (("", ""), {"costs": "cost"}, "has no column 'cost' for the costs; .*--costs"),
-        (("-0.5", "left"), {}, "steps.csv, line 3, column action: 'left' is no number"),
-        (("-0.5", ""), {}, "1 episode with NaN.*: 0, the first in the actions at step 1"),
-        (("b,0,2", "a,0,2"), {}, "the rows of episode a are not together"),
-        (("b,0,2", "b,0"), {}, "steps.csv, line 6: 7 cells; expected 8"),
-        (("0.1,5,,0,slow", "0.1,5,,0,fast"), {}, "the labels of episode 1 change on the way"),
-        (("obs_turn", "obs_speed"), {}, "has the column 'obs_speed' 2 times"),
-        ((ROWS, ""), {}, "is empty; expected a first row"),
-        (("-0.5", "5" * 200_000), {}, "cannot be read: field larger than field limit"),
-        ((ROWS[ROWS.index("\n") :], "\n"), {}, "expected rows, one a step"),
-        (("fast", "f\0st"), {}, "NUL|cannot be read"),
-    ],
-)
-def test_wrong_tables_are_one_clear_line(tmp_path: Path, changes: tuple[str, str], options: dict, message: str) -> None:
-    text = ROWS.replace(*changes) if changes[0] else ROWS
-    with pytest.raises(UserError, match=message) as caught:
-        import_arrays(table_config(tmp_path, text, **options))
-    assert "\n" not in str(caught.value)
-
-
-def test_parquet_without_pyarrow_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
-    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    (tmp_path / "steps.parquet").touch()
-    with pytest.raises(UserError, match=r"Parquet needs pyarrow.*`pip install mode-imitation\[parquet\]`"):
-        import_arrays(ImportConfig(sources=(tmp_path / "steps.parquet",), out="other/table-v0", root=tmp_path))
-
-
-def test_parquet_reads_as_the_same_table_does_from_csv(tmp_path: Path) -> None:
-    pyarrow = pytest.importorskip("pyarrow")
-    parquet = pytest.importorskip("pyarrow.parquet")
-    csv_pyarrow = pytest.importorskip("pyarrow.csv")
-    checksum = load_dataset(import_arrays(table_config(tmp_path)).folder).checksum
-    source = tmp_path / "steps.parquet"
-    parquet.write_table(csv_pyarrow.read_csv(tmp_path / "steps.csv"), source)
-    config = table_config(tmp_path)
-    assert load_dataset(import_arrays(replace(config, sources=(source,))).folder).checksum == checksum
-    lists = pyarrow.table({"episode_index": [0, 0, 1, 1], "observation.state": [[1.0, 2.0]] * 4, "action": [[0.5]] * 4})
-    parquet.write_table(lists, source)
-    import_arrays(replace(config, sources=(source,)))
-    assert load_dataset("other/table-v0", tmp_path).obs_dim == 2
 
 
 def test_rare_names_are_taken_on_the_command_line_and_not_listed(tmp_path: Path, capsys) -> None:

@@ -25,9 +25,9 @@ from mode_imitation.data.spaces import ActionSpace
 from mode_imitation.data.verify import verify_dataset
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
+from tests.foreign_arrays import make_arrays
 from tests.small_datasets import make_episode
 from tests.test_generate import NAME, FakeDriver, fake
-from tests.test_importing import make_arrays
 
 __all__ = ["fake"]
 
