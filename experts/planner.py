@@ -84,14 +84,31 @@ class PointMotion(Motion):
         return -self.velocity
 
     def advance(self, direction: np.ndarray, stopping: np.ndarray) -> None:
-        gear = np.where(_dot(self.front, direction) < 0, -1.0, 1.0)
+        gear, share = self.drive(direction)
         self.front = turned(self.front, gear * direction, self.TURN * self.step)
         speed = np.sqrt(_dot(self.velocity, self.velocity))
         little = self.THRUST * np.minimum(speed / (self.THRUST * self.step), 1.0)
-        thrust = gear * np.where(stopping, little, self.THRUST)
+        thrust = gear * share * np.where(stopping, little, self.THRUST)
         velocity = self.velocity * self.KEEP + thrust * self.front * self.GAIN
         self.position = self.position + 0.5 * self.step * (self.velocity + velocity)
         self.velocity = velocity
+
+    def drive(self, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+        """The gear for a direction, 1 or -1, and the share of the thrust, before the robot turns towards it."""
+        return np.where(_dot(self.front, direction) < 0, -1.0, 1.0), 1.0
+
+
+class SteadyPointMotion(PointMotion):
+    """Reverses only towards what lies well behind, and turns before it drives: where what lies at its side is as near
+    for either gear, a driver without memory would change the gear for ever."""
+
+    REVERSES_BEYOND = 0.5
+    """Minus the cosine of the bearing from which on it reverses: 120 degrees."""
+
+    def drive(self, direction: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
+        along = _dot(self.front, direction) / (np.sqrt(_dot(direction, direction)) + 1e-9)
+        gear = np.where(along < -self.REVERSES_BEYOND, -1.0, 1.0)
+        return gear, np.clip(20.0 * gear * along, 0.0, 1.0)
 
 
 class CarMotion(Motion):
@@ -150,6 +167,8 @@ class Planner:
     with the last plan. Each is played through over the next seconds, and the cheapest is taken.
     """
 
+    weight = HAZARD_WEIGHT
+
     def __init__(self, motion: Motion) -> None:
         self.motion = motion
         angles = np.tile(np.arange(N_DIRECTIONS) * (2 * np.pi / N_DIRECTIONS), len(motion.hold_times))
@@ -178,10 +197,26 @@ class Planner:
             direction: (N, 2) in the world's axes, of any length.
             stopping: (N,) bool; there, drive in the direction only until the robot stands.
         """
-        n, n_plans, motion = len(goal), len(self.hold), self.motion
+        n = len(goal)
         held, hold = np.repeat(self.direction[:, None], n, axis=1), np.tile(self.hold, (n, 1))
         held[..., -1], hold[:, -1] = self.last_direction, self.last_hold
+        first, cost = self.play(pose, goal, hazards, held, hold)
+        cost[:, -1] -= LOYALTY
+        best, worlds = cost.argmin(axis=1), np.arange(n)
+        self.last_direction = held[:, worlds, best]
+        self.last_hold = np.maximum(hold[worlds, best] - elapsed, 0.0)
+        return first[:, worlds, best].T, self.stop[best]
 
+    def play(
+        self, pose: Pose, goal: np.ndarray, hazards: np.ndarray, held: np.ndarray, hold: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Play plans through that hold the directions `held` (2, N, K) for `hold` (N, K) seconds.
+
+        Returns:
+            first: (2, N, K) the direction in which each begins, of any length.
+            cost: (N, K) seconds to the goal, and what hazards cost on the way.
+        """
+        n, n_plans, motion = len(goal), len(self.hold), self.motion
         motion.begin(pose, n_plans)
         path = np.empty((motion.n_steps, 2, n, n_plans))
         first, offset = held, goal.T[..., None] - motion.position
@@ -199,12 +234,7 @@ class Planner:
             duration = duration + np.where(reached, 0.0, motion.step)
 
         beyond = np.maximum(remaining - GOAL_RADIUS, 0.0) / motion.usual_speed + 0.2
-        cost = duration + np.where(reached, 0.0, beyond) + self.hazard_cost(path, hazards)
-        cost[:, -1] -= LOYALTY
-        best, worlds = cost.argmin(axis=1), np.arange(n)
-        self.last_direction = held[:, worlds, best]
-        self.last_hold = np.maximum(hold[worlds, best] - elapsed, 0.0)
-        return first[:, worlds, best].T, self.stop[best]
+        return first, duration + np.where(reached, 0.0, beyond) + self.hazard_cost(path, hazards)
 
     def hazard_cost(self, path: np.ndarray, hazards: np.ndarray) -> np.ndarray:
         """(N, K) seconds that the time within hazards (N, M, 2) costs on paths (T, 2, N, K)."""
@@ -212,11 +242,49 @@ class Planner:
         for hazard in range(hazards.shape[1]):
             offset = path - hazards[:, hazard].T[..., None]
             np.minimum(nearest, offset[:, 0] * offset[:, 0] + offset[:, 1] * offset[:, 1], out=nearest)
-        depth = np.clip((HAZARD_RADIUS + MARGIN - np.sqrt(nearest)) / MARGIN, 0.0, 1.0)
+        near = self.nearness(np.sqrt(nearest))
         total = np.zeros(path.shape[2:])
-        for instant in depth:  # one after the other: a sum's order must not depend on the shape
+        for instant in near:  # one after the other: a sum's order must not depend on the shape
             total += instant
-        return HAZARD_WEIGHT * self.motion.step * total
+        return self.weight * self.motion.step * total
+
+    def nearness(self, distance: np.ndarray) -> np.ndarray:
+        """What an instant at a distance from the nearest hazard's centre, m, counts: 0 to 1"""
+        return np.clip((HAZARD_RADIUS + MARGIN - distance) / MARGIN, 0.0, 1.0)
+
+
+class SoftPlanner(Planner):
+    """Does not take the cheapest plan but weighs all of them, by one instant alone: what it chooses changes smoothly,
+    where the cheapest plan's direction jumps. So a policy can imitate it. It keeps a wide berth."""
+
+    weight = 8.0
+    BERTH = 0.15
+    """Metres around a hazard within which it is dear to be, the dearer the nearer."""
+    SHARPNESS = 6.0
+    """Per second by which a plan is dearer, its weight falls by a factor of e as often."""
+
+    def __init__(self, motion: Motion) -> None:
+        super().__init__(motion)
+        # Between ahead, left, behind and right: what lies exactly there is turned to one way, and its mirror image too.
+        along, across, half = *self.direction, np.pi / N_DIRECTIONS
+        self.direction = np.stack(
+            [along * np.cos(half) - across * np.sin(half), along * np.sin(half) + across * np.cos(half)]
+        )
+
+    def direction_at(self, pose: Pose, goal: np.ndarray, hazards: np.ndarray) -> np.ndarray:
+        """The mean of the plans' first directions: as `choose` takes them -> (N, 2), of length 1 at most.
+
+        The plans differ from `choose`'s in that there is no last one.
+        """
+        n = len(goal)
+        held, hold = np.repeat(self.direction[:, None], n, axis=1), np.tile(self.hold, (n, 1))
+        first, cost = self.play(pose, goal, hazards, held, hold)  # the last plan holds nothing: a second seeker
+        weights = np.exp(-self.SHARPNESS * (cost - cost.min(axis=1, keepdims=True)))
+        weights = weights / weights.sum(axis=1, keepdims=True) / (np.sqrt(_dot(first, first)) + 1e-9)
+        return (weights * first).sum(axis=-1).T
+
+    def nearness(self, distance: np.ndarray) -> np.ndarray:
+        return np.clip((HAZARD_RADIUS + self.BERTH - distance) / self.BERTH, 0.0, 1.0) ** 2
 
 
 def _dot(one: np.ndarray, other: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ NAMES = {
     "slow_goal_seeking": "experts.goal_seeking:SlowGoalSeekingExpert",
     "agile_goal_seeking": "experts.goal_seeking:AgileGoalSeekingExpert",
     "hazard_avoiding": "experts.hazard_avoiding:HazardAvoidingExpert",
+    "careful": "experts.careful:CarefulExpert",
 }
 
 

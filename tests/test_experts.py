@@ -8,8 +8,8 @@ from experts.registry import expert_names, make_expert
 from tests.experts_scene import observe, random_observations, setting_of
 
 ROBOTS = ("Point", "Car")
-SEEKERS = ("goal_seeking", "slow_goal_seeking", "agile_goal_seeking", "hazard_avoiding")
-MEMORYLESS = ("goal_seeking", "slow_goal_seeking", "forward_moving", "backward_moving", "circling")
+SEEKERS = ("goal_seeking", "slow_goal_seeking", "agile_goal_seeking", "hazard_avoiding", "careful")
+MEMORYLESS = ("goal_seeking", "slow_goal_seeking", "forward_moving", "backward_moving", "circling", "careful")
 
 
 def answer(name: str, setting: ExpertSetting, *observations: np.ndarray) -> np.ndarray:
@@ -92,7 +92,7 @@ def test_seekers_drive_straight_to_a_goal_ahead(name: str) -> None:
     assert (wheels > 0.9).all()
 
 
-@pytest.mark.parametrize("name", ["agile_goal_seeking", "hazard_avoiding"])
+@pytest.mark.parametrize("name", ["agile_goal_seeking", "hazard_avoiding", "careful"])
 def test_agile_experts_reverse_to_a_goal_behind(name: str) -> None:
     thrust, turn = answer(name, setting_of("Point"), observe(setting_of("Point"), goal=(-1.5, 0.0)))
     assert thrust < -0.9

@@ -14,14 +14,15 @@ ENV = {"Point": "SafetyPointGoal1-v0", "Car": "SafetyCarGoal1-v0"}
 
 @pytest.mark.parametrize("robot", ["Point", "Car"])
 def test_experts_reach_goals_drive_straight_and_avoid_hazards(robot: str) -> None:
-    specs = ["goal_seeking", "agile_goal_seeking", "hazard_avoiding", "forward_moving"]
+    specs = ["goal_seeking", "agile_goal_seeking", "hazard_avoiding", "careful", "forward_moving"]
     rows = measure_experts(ENV[robot], specs, n_layouts=6, n_steps=300)
     assert list(rows) == specs
     # Over 1000 steps goal_seeking reaches about 12 goals, the agile ones more.
     assert rows["goal_seeking"]["goals"].mean() > 2.3
     assert rows["agile_goal_seeking"]["goals"].mean() > 2.5
-    assert rows["hazard_avoiding"]["goals"].mean() > 2
-    assert rows["hazard_avoiding"]["cost"].mean() < 3
+    for name in ("hazard_avoiding", "careful"):
+        assert rows[name]["goals"].mean() > 2
+        assert rows[name]["cost"].mean() < 3
     assert rows["forward_moving"]["straightness"].mean() > 0.97
     assert rows["goal_seeking"]["return"].mean() > 3
 

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from experts.careful import CarefulExpert
 from experts.hazard_avoiding import HazardAvoidingExpert
 from experts.hazard_map import HazardMap
 from experts.lidar import bin_bearings, centroid, heading, single_object, wrap
-from experts.planner import CarMotion, Motion, Planner, PointMotion, Pose, turned
+from experts.planner import CarMotion, Motion, Planner, PointMotion, Pose, SoftPlanner, turned
 from tests.experts_scene import observe, random_observations, setting_of, slow_lidar
 
 Forgetful: type[HazardAvoidingExpert] = run_path(str(Path(__file__).parents[1] / "benchmarks/forgetful.py"))[
@@ -219,3 +220,50 @@ def test_without_memory_the_planner_goes_by_the_observation_alone(
         expert.backwards = np.zeros(len(now), dtype=bool)  # the gear is kept, and the velocity shows it as well
         answers.append(expert.act(now))
     assert (answers[0] != answers[1]).any() == remembers
+
+
+def test_careful_drives_the_mirror_image_of_what_it_sees_in_a_mirror() -> None:
+    setting, rng = setting_of("Point"), np.random.default_rng(4)
+    places = [(rng.uniform(-2, 2, 2), rng.uniform(-1.5, 1.5, (3, 2)), rng.uniform(-1, 1, 2)) for _ in range(40)]
+    acted = []
+    for side in (1.0, -1.0):
+        turn = np.array([1.0, side])
+        seen = [
+            observe(setting, goal=tuple(g * turn), hazards=tuple(map(tuple, h * turn)), velocity=tuple(v * turn))
+            for g, h, v in places
+        ]
+        acted.append(CarefulExpert(setting).act(np.stack(seen)))
+    np.testing.assert_allclose(acted[1], acted[0] * [1.0, -1.0], atol=1e-6)
+
+
+def test_the_soft_planner_weighs_every_plan_by_its_cost() -> None:
+    planner = SoftPlanner(PointMotion())
+    pose, goal, hazards = pose_at(velocity=(0.4, 0.2)), np.array([[1.2, 0.5]]), np.array([[[0.6, 0.1], [0.2, 0.7]]])
+    n_plans = len(planner.hold)
+    first, cost = planner.play(pose, goal, hazards, planner.direction[:, None], np.tile(planner.hold, (1, 1)))
+    mean, total = np.zeros(2), 0.0
+    for plan in range(n_plans):
+        weight = np.exp(-SoftPlanner.SHARPNESS * cost[0, plan])
+        mean += weight * first[:, 0, plan] / np.hypot(*first[:, 0, plan])
+        total += weight
+    np.testing.assert_allclose(planner.direction_at(pose, goal, hazards)[0], mean / total, atol=1e-6)
+
+
+def test_a_step_near_a_hazard_costs_the_soft_planner_more_the_nearer_it_is() -> None:
+    planner = SoftPlanner(PointMotion())
+    distances = np.array([0.1, 0.2, 0.25, 0.3, 0.35, 0.6])
+    path = np.stack([distances, np.zeros(6)])[None, :, None]  # one instant, one world, six plans
+    cost = planner.hazard_cost(path, np.zeros((1, 1, 2)))[0] / (planner.weight * planner.motion.step)
+    np.testing.assert_allclose(cost, [1, 1, 4 / 9, 1 / 9, 0, 0], atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [CarefulExpert, HazardAvoidingExpert])
+def test_what_careful_does_changes_smoothly_where_hazard_avoiding_jumps(kind: type) -> None:
+    """Past a hazard that stands nearly on the way: to the left of it, or to the right."""
+    setting = setting_of("Point")
+    sides = np.linspace(-0.1, 0.1, 400)
+    seen = np.stack([observe(setting, goal=(1.6, 0.0), hazards=((0.8, side),)) for side in sides])
+    expert = kind(setting)
+    expert.reset(seen, [])
+    jump = np.abs(np.diff(expert.act(seen), axis=0)).max()
+    assert (jump < 0.1) == (kind is CarefulExpert)

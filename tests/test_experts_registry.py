@@ -190,7 +190,7 @@ def test_an_expert_that_cannot_drive_a_robot_says_so(file: Path) -> None:
     assert make_expert(f"{file}:Bare", setting_of("Ant")).robots == ()
 
 
-@pytest.mark.parametrize("name", ["goal_seeking", "agile_goal_seeking", "hazard_avoiding"])
+@pytest.mark.parametrize("name", ["goal_seeking", "agile_goal_seeking", "hazard_avoiding", "careful"])
 def test_an_expert_names_the_sensor_that_it_misses(name: str) -> None:
     with pytest.raises(UserError, match=f"{name} needs the sensor goal_lidar, this environment has accelerometer"):
         make_expert(name, setting_of("Point", lidars={"circle_lidar": 16}))

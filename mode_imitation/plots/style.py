@@ -39,7 +39,9 @@ _TOL = "4477aa ee7733 228833 aa3377 ccbb44 33bbee 882255 44aa99 999933 bbbbbb 33
 PALETTE = tuple(f"#{color}" for color in _TOL.split())
 
 # Fixed, so that an expert wears one colour in every picture of every dataset.
-_EXPERTS = "goal_seeking forward_moving circling backward_moving hazard_avoiding slow_goal_seeking agile_goal_seeking"
+_EXPERTS = (
+    "goal_seeking forward_moving circling backward_moving hazard_avoiding slow_goal_seeking agile_goal_seeking careful"
+)
 _EXPERT_COLORS = dict(zip(_EXPERTS.split(), PALETTE, strict=False))
 UNLABELLED = "#5f6b7a"
 
