@@ -27,7 +27,7 @@ from mode_imitation.training.policy_training import PolicyTraining
 from mode_imitation.training.preparation import new_model, token_sizes
 from mode_imitation.versions import versions
 
-DATA, SAMPLE = Path(__file__).parents[1] / "data", "sample/pointgoal1-v0"
+DATA, SAMPLE = Path(__file__).parents[1] / "data", "sample/two-experts-v0"
 EPOCH = 20
 """Batches of which a small dataset is drawn with replacement, so that epochs' beginnings are not what is measured."""
 ROUNDS = 3
