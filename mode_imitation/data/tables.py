@@ -78,8 +78,8 @@ def open_parquet(source: Path) -> Iterator[Contents]:
         parquet: Any = importlib.import_module("pyarrow.parquet")
     except ModuleNotFoundError:
         raise UserError(
-            f"{source.name}: Parquet needs pyarrow, which is not installed; `pip install mode-imitation[parquet]`, or "
-            "save it as CSV"
+            f"{source.name}: Parquet needs pyarrow, which is not installed; `pip install pyarrow` (`uv pip install "
+            "pyarrow` where there is no pip), or save it as CSV"
         ) from None
     with parquet.ParquetFile(source) as file:
 
