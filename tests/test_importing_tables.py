@@ -34,7 +34,7 @@ def test_a_table_has_one_row_a_step(tmp_path: Path, text: str) -> None:
     dataset = load_dataset("other/table-v0", tmp_path)
     assert dataset.lengths.tolist() == [2, 1]
     assert dataset.labels == ["fast", "slow"]
-    assert dataset.sensors == {"way": Sensor(0, 2)}
+    assert dataset.sensors == {"way": Sensor(0, 2)}  # and no name of its own for a column of it
     first = dataset.episodes[0]
     np.testing.assert_array_equal(first.observations, np.array([[0.5, 1], [0.5, 2], [0.5, 3]], np.float32))
     np.testing.assert_array_equal(first.actions, [[0.25], [-0.5]])
@@ -54,6 +54,7 @@ def test_columns_of_a_table_are_named_one_by_one_or_by_what_they_begin_with(tmp_
     dataset = load_dataset("other/table-v0", tmp_path)
     np.testing.assert_array_equal(dataset.episodes[1].observations, [[1, 4], [2, 5]])
     np.testing.assert_array_equal(dataset.episodes[1].actions, [[1, 1]])
+    assert dataset.sensors == {"y": Sensor(0, 1), "obs_turn": Sensor(1, 2)}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,7 @@ def test_parquet_without_pyarrow_is_one_clear_line(tmp_path: Path, monkeypatch: 
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "steps.parquet").touch()
-    with pytest.raises(UserError, match=r"Parquet needs pyarrow.*`pip install mode-imitation\[parquet\]`"):
+    with pytest.raises(UserError, match=r"Parquet needs pyarrow.*`pip install pyarrow`"):
         import_arrays(ImportConfig(sources=(tmp_path / "steps.parquet",), out="other/table-v0", root=tmp_path))
 
 

@@ -172,6 +172,7 @@ def animate(report: "Report", config: DemoCommand) -> None:
     from mode_imitation.plots.animation import until
     from mode_imitation.progress import progress
     from mode_imitation.reports.config import RolloutConfig
+    from mode_imitation.reports.describe import titled
     from mode_imitation.reports.rollout_command import rollout_run
     from mode_imitation.steering.policy import load_policy
 
@@ -201,7 +202,7 @@ def animate(report: "Report", config: DemoCommand) -> None:
             overwrite=True,
         )
     )
-    titles = {entry.mode: f"mode {entry.mode}: {entry.description.partition(';')[0]}" for entry in report.data.modes}
+    titles = {entry.mode: titled(entry.mode, entry.description) for entry in report.data.modes}
     episodes = {titles[mode]: until(drives[0].episode, steps) for mode, drives in report.modes.items()}
     colors = {title: mode_color(mode) for mode, title in titles.items()}
     with progress("animating", 1 - (-max(map(len, episodes.values())) // 5), "pictures") as shown:

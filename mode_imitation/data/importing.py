@@ -86,7 +86,10 @@ def import_arrays(config: ImportConfig) -> ImportResult:
     sensors = dict(_sensor(text, columns) for text in config.sensor)
     if len(sensors) < len(config.sensor):
         raise UserError(f"--sensor names {', '.join(sensors)} in {len(config.sensor)} options; expected each once")
-    dataset, changed = as_dataset(given, config, sensors=sensors, name=config.out, env_id=config.env)
+    # Reports call the columns of a table by their names.
+    within = {index for sensor in sensors.values() for index in range(sensor.start, sensor.stop)}
+    own = {name: Sensor(index, index + 1) for index, name in enumerate(columns) if index not in within}
+    dataset, changed = as_dataset(given, config, sensors=own | sensors, name=config.out, env_id=config.env)
     folder = write_dataset(
         config.out,
         dataset.episodes,

@@ -5,6 +5,7 @@ constantly"), `contrasts` how it differs from the mode that is most like it ("tw
 told only if the interval of the ratio over the same layouts leaves out 1, so that chance has not made it.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -99,6 +100,11 @@ def describe_modes(modes: Sequence[Figures]) -> list[str]:
     kinds = [_kind(figures) for figures in modes]
     sentences = [_with_manner(index, kinds, modes) for index in range(len(modes))]
     return [_told_apart(index, sentences, modes) for index in range(len(modes))]
+
+
+def titled(mode: int, description: str) -> str:
+    """ "mode 0: seeks goals", with the beginning of a description where it says anything."""
+    return f"mode {mode}" if description == UNKNOWN else f"mode {mode}: {re.split(',|;| with a ', description)[0]}"
 
 
 def with_description(what: str, motions: Sequence[Motion]) -> str:

@@ -20,17 +20,15 @@ STATES = 2000
 """States of a mode that are looked at, at most."""
 SWAPS = 4
 """How often every sensor is exchanged anew."""
-MOST_NUMBERS = 16
-"""Observations of so many numbers are looked at number by number where no sensors are named."""
+MOST_GROUPS = 16
+"""Sensors, or numbers where no sensors are named, up to which they are looked at one by one."""
 
 
 def sensor_groups(dataset: TrajectoryDataset) -> dict[str, slice]:
-    """The sensors that the dataset names; else single numbers where there are few; else nothing."""
-    if dataset.observation_slices:
-        return dict(dataset.observation_slices)
-    if dataset.obs_dim > MOST_NUMBERS:
-        return {}
-    return {f"number {index}": slice(index, index + 1) for index in range(dataset.obs_dim)}
+    """The sensors that the dataset names, else single numbers; nothing where these are many."""
+    numbers = {f"observation {index}": slice(index, index + 1) for index in range(dataset.obs_dim)}
+    groups = dict(dataset.observation_slices or numbers)
+    return groups if len(groups) <= MOST_GROUPS else {}
 
 
 def measure_reactions(

@@ -191,7 +191,7 @@ def _sort_data(report: Report) -> None:
         data.clustering = report.agreement.scores
         tables = report.agreement.tables.items()
         data.confusion = {unit: {"labels": one.labels, "counts": one.counts.tolist()} for unit, one in tables}
-    if not of_kind(dataset.sensors, "ring") and (not dataset.env_id or is_safety(dataset.env_id)):
+    if not of_kind(dataset.sensors, "ring") and is_safety(dataset.env_id or ""):
         data.leave_out("figures in the arena: the dataset does not say which observations are lidar")
 
 

@@ -1,7 +1,6 @@
 """The pictures of a report card, and the one of the modes in a training's log."""
 
 import copy
-import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from mode_imitation import plots
 from mode_imitation.reports.closed_loop import run_modes
+from mode_imitation.reports.describe import titled
 from mode_imitation.reports.layouts import held_out_layouts, layout_name
 from mode_imitation.reports.report_data import Report
 
@@ -72,7 +72,7 @@ def draw_pictures(report: Report, folder: Path) -> list[Path]:
 def _panels(report: Report, shades: dict[str, str]) -> "Figure":
     modes = []
     for entry in report.data.modes:
-        title, episode = f"mode {entry.mode}: {_short(entry.description)}", report.modes[entry.mode][0].episode
+        title, episode = titled(entry.mode, entry.description), report.modes[entry.mode][0].episode
         modes.append(plots.Panel(title=title, episode=episode, color=plots.mode_color(entry.mode)))
     # Each expert under the mode that matches it.
     matched = [entry.expert for entry in report.data.modes]
@@ -124,12 +124,11 @@ def _maps(report: Report) -> "Figure | None":
     episodes = driven or report.demonstrations
     drawn, of_states = placed([episode for found in episodes.values() for episode in found])
     fill, maps = iter(drawn), []
-    sentences = {entry.mode: _short(entry.description) for entry in report.data.modes}
+    titles = {entry.mode: titled(entry.mode, entry.description) for entry in report.data.modes}
     for mode, found in episodes.items():
         paths = [positions for _ in found if (positions := next(fill).positions) is not None]
         if paths:
-            title = f"mode {mode}: {sentences[mode]}"
-            maps.append(plots.ModeMap(title=title, paths=paths, color=plots.mode_color(mode)))
+            maps.append(plots.ModeMap(title=titles[mode], paths=paths, color=plots.mode_color(mode)))
     if not maps:
         return None
     scene = next((episode.scene for episode in drawn if episode.scene is not None), None)
@@ -162,11 +161,6 @@ def _latent(report: Report, colors: dict[str, str]) -> "Figure":
         path_title=f"way of episode {found.path_episode}, of mode {found.path_mode}",
         title=f"{len(found.points):,} windows as the encoder sees them; diamonds are codes, crosses pruned ones",
     )
-
-
-def _short(sentence: str) -> str:
-    """The beginning of a description, for a title."""
-    return re.split(",|;| with a ", sentence)[0]
 
 
 def draw_modes(env_id: str, n_steps: int = 500) -> "Callable[[HookCall], None]":
