@@ -48,14 +48,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 when all went well, 1 when a check that was asked for failed, 2 for a user's mistake, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(overview())
-        return 0
-    if arguments[0] == "--version":
-        print(PROGRAM, __version__)
-        return 0
     try:
-        return run_command(arguments[0], arguments[1:])
+        try:
+            return run_command(arguments[0] if arguments else "--help", arguments[1:])
+        finally:
+            sys.stdout.flush()
     except UserError as error:
         return complain(str(error))
     except KeyboardInterrupt:
@@ -87,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_command(name: str, arguments: list[str]) -> int:
     """Parse `arguments` into the subcommand's config and run it."""
+    if name in ("-h", "--help"):
+        print(overview())
+        return 0
+    if name == "--version":
+        print(PROGRAM, __version__)
+        return 0
     if name not in COMMANDS:
         raise UserError(f"there is no command {name!r}{near_matches(name, COMMANDS)}; `{PROGRAM} --help` lists them")
     return command_module(name).run(parse(name, arguments))

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from dataclasses import MISSING, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -38,6 +40,17 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture) -> Non
         main([name, "--help"])
     assert stop.value.code == 0
     assert COMMANDS[name] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("buffering", ["-u", "-B"])
+@pytest.mark.parametrize("words", ["--help", "--version", "train --help"])
+def test_a_reader_that_goes_away_is_no_traceback(words: str, buffering: str) -> None:
+    command = [sys.executable, buffering, "-m", "mode_imitation", *words.split()]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # as head and less do
+        assert process.stderr.read() == ""
 
 
 def test_an_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture) -> None:
