@@ -54,8 +54,8 @@ def run(config: InfoCommand) -> int:
     print_table("Means per episode, by expert", ("expert", "episodes", "steps", *known), rows)
     if any(row.disturbed and row.goals is not None for row in summary.rows):
         print("disturbed steps were not the experts' own: without them, experts reach more goals, as in the README")
-    for line in summary.left_out:
-        print(line)
+    if summary.missing:
+        print(f"not in this data, nor the figures that need it: {', '.join(summary.missing)}")
     if config.pictures:
         from mode_imitation.plots import plot_overview, save_figure
 

@@ -34,11 +34,11 @@ class ExpertSummary:
 
 @dataclass(frozen=True)
 class DatasetSummary:
-    """One row an expert, in the order in which they appear, and what had to be left out."""
+    """One row an expert, in the order in which they appear."""
 
     rows: tuple[ExpertSummary, ...]
-    left_out: tuple[str, ...]
-    """A line for each figure that the data cannot give."""
+    missing: tuple[str, ...]
+    """What the data does not have; figures that need it are None."""
 
 
 def summarise(dataset: TrajectoryDataset) -> DatasetSummary:
@@ -62,16 +62,16 @@ def summarise(dataset: TrajectoryDataset) -> DatasetSummary:
                 disturbed=_share([episode.disturbed for episode in episodes]),
             )
         )
-    needs = [
-        ("figures per expert", dataset.labels is not None, "the episodes name no expert"),
-        ("goals", dataset.has("goals_met"), "no step says whether a goal was reached"),
-        ("return", dataset.has("rewards"), "the data has no rewards"),
-        ("cost", dataset.has("costs"), "the data has no costs"),
-        ("share of steps in the arena", has_ring, "the data declares no sensor of kind ring, as a lidar is"),
-        ("share of disturbed steps", dataset.has("disturbed"), "no step is marked as disturbed or not"),
-        ("bird's-eye plots", dataset.has("positions"), "the data has no positions"),
-    ]
-    return DatasetSummary(tuple(rows), tuple(f"left out: {what}; {why}" for what, there, why in needs if not there))
+    parts = {
+        "labels": dataset.labels is not None,
+        "goals": dataset.has("goals_met"),
+        "rewards": dataset.has("rewards"),
+        "costs": dataset.has("costs"),
+        "a sensor of kind ring": has_ring,
+        "marks of disturbed steps": dataset.has("disturbed"),
+        "positions": dataset.has("positions"),
+    }
+    return DatasetSummary(tuple(rows), tuple(name for name, there in parts.items() if not there))
 
 
 def _mean_total(arrays: Sequence[np.ndarray | None]) -> float | None:

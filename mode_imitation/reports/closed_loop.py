@@ -136,9 +136,9 @@ def run_experts(
     check_labels(specs)
     world = as_world(env)
     setting = expert_setting(world)
+    experts = {expert_label(spec): make_expert(spec, setting) for spec in specs}  # a mistake shows before one drives
     found: dict[str, list[Drive]] = {}
-    for spec in specs:
-        expert, label = make_expert(spec, setting), expert_label(spec)
+    for label, expert in experts.items():
         # Each layout has its own generator, so that neither the others nor the number of worlds matter.
         rngs = [np.random.default_rng([seed, layout]) for layout in layouts]
         controller = ExpertController(expert, n_steps, rngs, action_noise=action_noise, action_space=world.action_space)

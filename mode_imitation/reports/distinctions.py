@@ -1,6 +1,7 @@
 """What tells a mode from the others where there are no positions: its observations and actions, in words."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -115,31 +116,20 @@ def _figures(
         taken = [actions[:, [place]] == np.arange(choices) for place, choices in enumerate(space.choices)]
         return np.concatenate(taken, axis=1).astype(np.float64)
 
+    mean, spread = partial(np.mean, axis=0), partial(np.std, axis=0)
     some = next(iter(episodes.values()))[0]
     observations = column_names(some.observations.shape[1], sensors)
-    yield from measured(observations, "averages {} late on", "{:z.2f}", seen, _late_mean)
-    yield from measured(observations, "averages {}", "{:z.2f}", seen, _mean)
+    yield from measured(observations, "averages {} late on", "{:z.2f}", seen, lambda rows: mean(rows[len(rows) // 2 :]))
+    yield from measured(observations, "averages {}", "{:z.2f}", seen, mean)
     if space.discrete:
         pairs = [(place, choice) for place, choices in enumerate(space.choices) for choice in range(choices)]
         names = {n: f"choice {c}" + (f" of action {p}" if space.size > 1 else "") for n, (p, c) in enumerate(pairs)}
-        yield from measured(names, "is taken in {} of the steps", "{:.0%}", done, _mean)
+        yield from measured(names, "is taken in {} of the steps", "{:.0%}", done, mean)
     else:
         actions = {place: f"action {place}" for place in range(space.size)}
-        yield from measured(actions, "averages {}", "{:z.2f}", done, _mean)
-        yield from measured(actions, "has a standard deviation of {}", "{:.2g}", done, _spread)
-    yield from measured(observations, "has a standard deviation of {}", "{:.2g}", seen, _spread)
-
-
-def _late_mean(values: np.ndarray) -> np.ndarray:
-    return values[len(values) // 2 :].mean(axis=0)
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    return values.mean(axis=0)
-
-
-def _spread(values: np.ndarray) -> np.ndarray:
-    return values.std(axis=0)
+        yield from measured(actions, "averages {}", "{:z.2f}", done, mean)
+        yield from measured(actions, "has a standard deviation of {}", "{:.2g}", done, spread)
+    yield from measured(observations, "has a standard deviation of {}", "{:.2g}", seen, spread)
 
 
 def column_names(obs_dim: int, sensors: Sensors | None) -> dict[int, str]:

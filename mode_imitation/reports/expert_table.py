@@ -38,23 +38,17 @@ def measure_experts(
         UserError: a count below 1; a negative seed or action noise; an expert that does not exist or cannot drive this
             robot; two of the same label.
     """
-    from experts.registry import check_labels, make_expert
     from mode_imitation.reports.closed_loop import run_experts
     from mode_imitation.worlds.safety import make_vec
-    from mode_imitation.worlds.worker import expert_setting
 
     check_seed(seed)
     check_action_noise(action_noise)
     # Neither training nor a report sees these, so an expert may be tuned on them.
     layouts = held_out_layouts(n_layouts, "tuning")
-    found: dict[str, dict[str, np.ndarray]] = {}
     with closing(make_vec(env_id, min(n_layouts, WORLDS), threads=threads)) as env:
-        check_labels(specs)
-        for spec in specs:  # a mistake in the last one shows before the first one drives
-            make_expert(spec, expert_setting(env))
-        for spec in specs:  # one at a time: the episodes of one expert are memory enough
-            driven = run_experts([spec], env, layouts, n_steps, action_noise=action_noise, seed=seed, progress=progress)
-            for label, drives in driven.items():
-                known = columns([drive.motion for drive in drives], FIGURES).items()
-                found[label] = {name: values for name, values in known if values is not None}
-    return found
+        driven = run_experts(specs, env, layouts, n_steps, action_noise=action_noise, seed=seed, progress=progress)
+    found = {label: columns([drive.motion for drive in drives], FIGURES) for label, drives in driven.items()}
+    return {
+        label: {name: values for name, values in figures.items() if values is not None}
+        for label, figures in found.items()
+    }
