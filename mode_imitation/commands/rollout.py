@@ -1,12 +1,7 @@
 """`mode-imitation rollout RUN --mode 1`"""
 
-from typing import TYPE_CHECKING
-
 from mode_imitation.commands.tables import print_table
 from mode_imitation.reports.config import RolloutConfig
-
-if TYPE_CHECKING:
-    from mode_imitation.reports.statistics import Interval
 
 UNITS = {
     "speed": "(m/s)",
@@ -30,37 +25,17 @@ def run(config: RolloutConfig) -> int:
     places = "layout" if any(drive.episode.scene is not None for drive in result.drives) else "seed"
     print_table(
         f"{result.what} on {count} {places}{'s' * (count != 1)} of {result.env_id}",
-        ("figure", "mean", "95% interval"),
-        [
-            (
-                f"{title_of(name)} {UNITS.get(name, '')}".strip(),
-                f"{figure.mean:.2f}",
-                spread(figure),
-            )
-            for name, figure in result.figures.items()
-        ],
+        ("figure", "mean [95% interval]"),
+        [(f"{title_of(name)} {UNITS.get(name, '')}".strip(), figure.text()) for name, figure in result.figures.items()],
     )
     if result.segments:
         print_table(
             "by segment of the schedule",
-            ("segment", "mode", "goals per episode", "95% interval"),
-            [
-                (
-                    f"steps {segment.start}-{segment.stop}",
-                    str(segment.mode),
-                    f"{segment.goals.mean:.2f}",
-                    spread(segment.goals),
-                )
-                for segment in result.segments
-            ],
+            ("segment", "mode", "goals per episode [95% interval]"),
+            [(f"steps {one.start}-{one.stop}", str(one.mode), one.goals.text()) for one in result.segments],
         )
     for note in result.notes:
         print(note)
     for path in result.written:
         print("wrote", path)
     return 0
-
-
-def spread(figure: "Interval") -> str:
-    """`10.90 .. 11.50`; one value has no interval."""
-    return "-" if figure.n < 2 else f"{figure.low:.2f} .. {figure.high:.2f}"

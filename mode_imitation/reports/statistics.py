@@ -21,8 +21,8 @@ class Interval:
 
     def text(self, digits: int = 2) -> str:
         """`11.20 [10.90, 11.50]`; of a single value only that value."""
-        mean = f"{self.mean:.{digits}f}"
-        return mean if self.n < 2 else f"{mean} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        mean = f"{self.mean:z.{digits}f}"  # z: no minus before nought
+        return mean if self.n < 2 else f"{mean} [{self.low:z.{digits}f}, {self.high:z.{digits}f}]"
 
 
 def cell(interval: Interval | None, digits: int = 2) -> str:
