@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import ActionSpace, Sensor
+from mode_imitation.data.spaces import ActionSpace, Mirror, Sensor
 from mode_imitation.data.windows import WindowShape
 from mode_imitation.errors import UserError
 from mode_imitation.model import batches
@@ -55,6 +55,21 @@ def test_flat_episodes_hold_the_chosen_ones_in_order_and_nothing_that_tells_who_
     np.testing.assert_array_equal(flat.emphasised, np.concatenate([np.arange(15) % 2 == 1, np.ones(20, bool)]))
     assert flat.lengths.tolist() == [15, 20]
     assert set(vars(flat)) == {"observations", "actions", "lengths", "usable", "emphasised"}
+
+
+def test_mirror_images_come_after_what_they_are_images_of() -> None:
+    dataset = numbered(disturbed=[[False], [True], [False, True]], ring=[[0.5], [0.0], [0.0, 0.1]])
+    mirror = Mirror((1, 0), (1, 1), (0,), (-1,))
+    flat = FlatEpisodes.of(dataset, range(3))
+    data = TrainingData(flat, SHAPE, segment=8).and_images(flat, mirror)
+    half = data.n_units // 2
+    assert data.unit_lengths[:half].tolist() == data.unit_lengths[half:].tolist() == [8, 12, 9, 8, 7]
+    assert data.episode_of_unit.tolist() == [0, 0, 1, 2, 2, 3, 3, 4, 5, 5]
+    steps = torch.arange(sum(LENGTHS))
+    there, image = data.row_of_step[steps], data.row_of_step[steps + sum(LENGTHS)]
+    assert torch.equal(data.observations[image], data.observations[there].flip(1))
+    assert torch.equal(data.actions_at(steps + sum(LENGTHS)), -data.actions_at(steps))
+    assert torch.equal(data.usable[: sum(LENGTHS)], data.usable[sum(LENGTHS) :])
 
 
 @pytest.mark.parametrize("choices", [(), (2, 4)])

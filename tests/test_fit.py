@@ -14,7 +14,7 @@ import torch
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
-from mode_imitation.data.spaces import ActionSpace, Sensor
+from mode_imitation.data.spaces import ActionSpace, Mirror, Sensor
 from mode_imitation.discovery import config as discovery_config
 from mode_imitation.errors import UserError
 from mode_imitation.steering.policy import Policy
@@ -87,7 +87,12 @@ def rich_dataset(choices: tuple[int, ...] = ()) -> TrajectoryDataset:
         "sign": Sensor(13, 14, "token"),
     }
     space = ActionSpace(len(choices), choices) if choices else ActionSpace(2)
-    return TrajectoryDataset("test/rich-v0", tuple(episodes), sensors, action_space=space)
+    mirror = (
+        None
+        if choices
+        else Mirror((0, 1, 2, *range(7, 2, -1), *range(12, 7, -1), 13), (1, -1, *[1] * 12), (0, 1), (1, -1))
+    )
+    return TrajectoryDataset("test/rich-v0", tuple(episodes), sensors, action_space=space, mirror=mirror)
 
 
 SEAMS = {
@@ -100,6 +105,7 @@ SEAMS = {
     "head categorical, one choice": ({}, (3,)),
     "head categorical, several": ({"chunk": 3}, (2, 4)),
     "ring attention": ({"ring": "attention"}, ()),
+    "mirror images": ({"mirror": True}, ()),
     "chunks": ({"chunk": 4}, ()),
     "memory": ({"memory": 8}, ()),
     "memory and chunks": ({"memory": 8, "chunk": 4, "head": "mixture"}, ()),

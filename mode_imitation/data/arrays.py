@@ -178,6 +178,7 @@ def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
         first.sensors,
         env_id=env_ids.pop() if len(env_ids) == 1 else None,
         action_space=first.action_space,
+        mirror=first.mirror if all(other.mirror == first.mirror for other in others) else None,
     )
 
 

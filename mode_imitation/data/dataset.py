@@ -15,7 +15,7 @@ import numpy as np
 from mode_imitation.data.episodes import ARRAY_FIELDS, Episode, Scene
 from mode_imitation.data.flattening import Part, action_space_of, flatten, parts_of, sensors_of
 from mode_imitation.data.patient_file import WaitingSignals
-from mode_imitation.data.spaces import ActionSpace, Sensor, slices_of
+from mode_imitation.data.spaces import ActionSpace, Mirror, Sensor, slices_of
 from mode_imitation.data.storage import MAIN_FILE, METADATA_FILE, damaged_files, data_folder
 from mode_imitation.errors import UserError, brief
 
@@ -39,6 +39,8 @@ class TrajectoryDataset:
     """The whole of metadata.json."""
     action_space: ActionSpace = None  # type: ignore[assignment]
     """What an action is; left out, so many numbers as the episodes have."""
+    mirror: Mirror | None = None
+    """What it looks like with left for right; None where the data does not say, or the world is not the same then."""
     folder: Path | None = field(default=None, compare=False)
     """Where it was read from; None of what was made in memory."""
 
@@ -52,6 +54,9 @@ class TrajectoryDataset:
                 f"dataset {self.name} has actions of size {self.act_dim}, its action space says "
                 f"{self.action_space.size}; expected the same"
             )
+        mirror = self.mirror
+        if mirror and (len(mirror.obs_order), len(mirror.act_order)) != (self.obs_dim, self.act_dim):
+            raise UserError(f"dataset {self.name} has a mirror of other sizes; expected {self.obs_dim}, {self.act_dim}")
         for index, episode in enumerate(self.episodes):
             if len(episode) == 0:
                 raise UserError(f"dataset {self.name}: episode {index} has no steps; remove that episode")
@@ -160,6 +165,7 @@ def load_dataset(name_or_path: str | os.PathLike, root: str | os.PathLike | None
         action_space=declared.actions or ActionSpace(episodes[0].actions.shape[1] if episodes else 1),
         env_id=declared.env_id,
         metadata=metadata,
+        mirror=declared.mirror,
         folder=folder.parent.resolve(),
     )
     for index, episode in enumerate(dataset.episodes):
@@ -259,6 +265,7 @@ class Declared:
     actions: ActionSpace | None = None
     sensors: dict[str, Sensor] | None = None
     env_id: str | None = None
+    mirror: Mirror | None = None
 
     @classmethod
     def of(cls, name: str, metadata: dict[str, Any]) -> "Declared":
@@ -277,7 +284,8 @@ class Declared:
                 kinds = {key: "ring" for key in slices if str(key).endswith("_lidar")}
             sensors = {str(key): Sensor(*ends, kind=kinds.get(key, "plain")) for key, ends in slices.items()}
             env_id = metadata.get("env_id") or (said.get("env_spec") or {}).get("id")
-            return cls(parts, actions, sensors or sensors_of(parts or []), env_id)
+            mirror = Mirror.from_dict(metadata["mirror"]) if metadata.get("mirror") else None
+            return cls(parts, actions, sensors or sensors_of(parts or []), env_id, mirror)
         except UserError:
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:

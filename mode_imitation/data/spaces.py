@@ -37,6 +37,46 @@ class Sensor:
 Sensors = Mapping[str, Sensor]
 
 
+@dataclass(frozen=True)
+class Mirror:
+    """What data looks like with left for right, in a world that is the same in a mirror.
+
+    Number i of a row becomes signs[i] times number order[i] of it.
+    """
+
+    obs_order: tuple[int, ...]
+    obs_signs: tuple[int, ...]
+    act_order: tuple[int, ...]
+    act_signs: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        for order, signs in ((self.obs_order, self.obs_signs), (self.act_order, self.act_signs)):
+            twice = sorted(order) == list(range(len(order))) == [order[other] for other in order]
+            if len(order) != len(signs) or not twice or any(signs[i] * signs[order[i]] != 1 for i in range(len(order))):
+                raise UserError("a mirror's order and signs are no reflection; expected one that undoes itself")
+
+    def observations(self, values: np.ndarray) -> np.ndarray:
+        """(..., obs_dim) -> (..., obs_dim)"""
+        return values[..., self.obs_order] * np.array(self.obs_signs, values.dtype)
+
+    def actions(self, values: np.ndarray) -> np.ndarray:
+        """(..., size) numbers -> (..., size)"""
+        return values[..., self.act_order] * np.array(self.act_signs, values.dtype)
+
+    def to_dict(self) -> dict[str, list[int]]:
+        """As JSON holds it; `from_dict` reads it back."""
+        return {name: list(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "Mirror":
+        """
+        Raises:
+            UserError: it is no reflection.
+            TypeError, ValueError: it is not of this form.
+        """
+        return cls(**{name: tuple(map(int, value)) for name, value in values.items()})
+
+
 def slices_of(sensors: Sensors | None) -> dict[str, slice] | None:
     """{name: columns}; None where the data names no sensors."""
     return None if sensors is None else {name: sensor.columns for name, sensor in sensors.items()}

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
-from mode_imitation.data.spaces import in_sight
+from mode_imitation.data.spaces import Mirror, in_sight
 from mode_imitation.data.windows import WindowShape, all_inside, segment_lengths, unit_of_step, window_starts
 from mode_imitation.errors import UserError
 from mode_imitation.model.features import TAIL, Features
@@ -61,6 +61,14 @@ class FlatEpisodes:
             np.array([len(episode) for episode in chosen], dtype=np.int64),
             np.concatenate(calm),
             np.concatenate(seen),
+        )
+
+    def and_images(self, mirror: Mirror) -> "FlatEpisodes":
+        """These episodes, and after them their images with left for right: 2E episodes."""
+        return FlatEpisodes(
+            np.concatenate([self.observations, mirror.observations(self.observations)]),
+            np.concatenate([self.actions, mirror.actions(self.actions)]),
+            *(np.tile(values, 2) for values in (self.lengths, self.usable, self.emphasised)),
         )
 
     def tensors(self) -> dict[str, Tensor]:
@@ -157,6 +165,12 @@ class TrainingData:
     def _pool(self, unit: np.ndarray, starts: np.ndarray) -> StartPool:
         counts = np.bincount(unit[starts], minlength=self.n_units).astype(np.int64)
         return StartPool(*map(self._tensor, (starts, np.cumsum(counts) - counts, counts)))
+
+    def and_images(self, flat: FlatEpisodes, mirror: Mirror) -> "TrainingData":
+        """The units of these episodes, and after them their images with left for right: 2U units."""
+        episodes = np.concatenate([self.episode_of_unit, self.episode_of_unit + len(flat.lengths)])
+        units = Units(np.tile(self.unit_lengths, 2), episodes)
+        return TrainingData(flat.and_images(mirror), self.window, None, self.device, units)
 
     @torch.no_grad()
     def showing(self, features: Features) -> "TrainingData":

@@ -32,6 +32,9 @@ class TrainConfig(DiscoveryConfig):
     ring: RingKind = "readings"
     """How the actor sees sensors around the body: readings (fast), or attention over them (sees single objects; three
     times the training time)."""
+    mirror: Suppress[bool] = False
+    """Whether the policy sees mirror images of the demonstrations too, where the world has declared what they are: for
+    few demonstrations, and experts to whom left and right are alike."""
     chunk: Suppress[Count] = 1
     """Actions that the policy predicts at once; it carries out half of them, then plans anew."""
     memory: Annotated[int, Within(0)] = 0

@@ -86,7 +86,7 @@ def fit(
     the same machine, on a CPU. On a GPU all draws are the same too, but torch does not fix the order of every sum.
 
     Args:
-        dataset: only its observations, actions, disturbed marks, sensors and action space are used.
+        dataset: only its observations, actions, disturbed marks, sensors, action space and mirror are used.
         config: settings.
         out: the run's folder.
         resume: go on with a run that was interrupted; a finished run is left as it is.
@@ -123,7 +123,8 @@ def fit(
             job = policy_job(looking, folder.path, sizes, data, config, whole)
             if config.find_switches:
                 data = sharpen(job, flat, data, config)
-            train_policy(job, data, config, held_out_data(dataset, held_out, config, device), hook)
+            images = data.and_images(flat, dataset.mirror) if config.mirror and dataset.mirror else None
+            train_policy(job, data, config, held_out_data(dataset, held_out, config, device), hook, images)
         return folder.finish(job.state.model, summary(job, data, config), device)
 
 
@@ -241,9 +242,15 @@ def sharpen(job: Job, flat: FlatEpisodes, data: TrainingData, config: TrainConfi
 
 
 def train_policy(
-    job: Job, data: TrainingData, config: TrainConfig, unseen: TrainingData | None, hook: Hook | None
+    job: Job,
+    data: TrainingData,
+    config: TrainConfig,
+    unseen: TrainingData | None,
+    hook: Hook | None,
+    images: TrainingData | None = None,
 ) -> None:
-    """Prune and order the codes, then train the policy on them."""
+    """Prune and order the codes, then train the policy on them; where there are `images`, on U units and those of them
+    in a mirror."""
     state = job.state
     assert state.codes is not None
     if state.stage == "settle":
@@ -257,7 +264,8 @@ def train_policy(
         job.enter("policy" if config.refine else "done")
     if state.stage == "policy":
         generator = seeded(config.seed, "policy", data.device)
-        training = PolicyTraining(state.model, data, state.codes, config, generator)
+        shown, codes = (images, state.codes.repeat(2)) if images else (data, state.codes)
+        training = PolicyTraining(state.model, shown, codes, config, generator)
 
         def watch(iteration: int) -> None:
             if iteration % (EVALUATE_EVERY * config.log_every) == 0 and iteration < config.iterations:

@@ -148,6 +148,13 @@ def check(dataset: TrajectoryDataset, config: TrainConfig, training: np.ndarray,
             f"dataset {dataset.name} has {len(training)} episode{'s' * (len(training) != 1)} to train on; switches are "
             f"judged by policies fitted to the other half, which takes at least {FEWEST_EPISODES}; record more episodes"
         )
+    if config.mirror and dataset.mirror is None:
+        raise UserError(
+            f"mirror is asked for, but dataset {dataset.name} does not say what it is with left for right, as those "
+            "that `generate` records of a Point do; leave it out, or generate the dataset anew"
+        )
+    if config.mirror and not config.refine:
+        raise UserError("mirror needs refine: only the policy on settled codes is shown images")
     if (codes is not None) != (config.start == "given"):
         raise UserError("codes and start='given' belong together; give both, or neither")
     if codes is None:

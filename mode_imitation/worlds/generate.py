@@ -142,6 +142,7 @@ def _describe_environment(config: GenerateConfig, plan: Plan) -> dict[str, Any]:
             "action_space": world.action_space,
             "metadata": {
                 "robot": world.robot or None,
+                "mirror": world.mirror and world.mirror.to_dict(),
                 "time_step": world.time_step,
                 "simulator_path": getattr(world.envs, "path", None),
             },

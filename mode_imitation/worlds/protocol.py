@@ -17,7 +17,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from mode_imitation.data.episodes import Scene
 from mode_imitation.data.flattening import action_space_of, flatten, parts_of, sensors_of
-from mode_imitation.data.spaces import ActionSpace, Sensor
+from mode_imitation.data.spaces import ActionSpace, Mirror, Sensor
 from mode_imitation.errors import UserError, near_matches
 from mode_imitation.user_code import blamed_on, find, load_module
 from mode_imitation.worlds.safety.tasks import ENV_IDS, NAMESPACE
@@ -46,6 +46,7 @@ class World:
         self._parts = parts_of(_described(envs.single_observation_space), env_id)
         self.action_space: ActionSpace = as_action_space(envs.single_action_space, env_id)
         self.sensors: dict[str, Sensor] | None = _offered(envs, "sensors") or sensors_of(self._parts)
+        self.mirror: Mirror | None = _offered(envs, "mirror")
         self.autoreset = AutoresetMode(envs.metadata.get("autoreset_mode", AutoresetMode.NEXT_STEP))
         self.robot: str = _offered(envs, "robot") or ""
         self.time_step: float | None = _seconds(envs)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mode_imitation.data.spaces import Sensor
+from mode_imitation.data.spaces import Mirror, Sensor, Sensors
 from mode_imitation.worlds.safety.light_models import build_task
 
 
@@ -30,6 +30,31 @@ def sensors_of(builder: Any) -> dict[str, Sensor]:
         sensors[name] = Sensor(start, start + size, "ring" if name.endswith("_lidar") else "plain")
         start += size
     return sensors
+
+
+POINT_MIRROR = {
+    "accelerometer": (1, -1, 1),
+    "velocimeter": (1, -1, 1),
+    "gyro": (-1, 1, -1),
+    "magnetometer": (1, -1, 1),
+}
+"""Signs of a Point's sensors with left for right. The field that the magnetometer shows lies along the world's y axis,
+at which its mirror stands."""
+
+
+def mirror_of(robot: str, sensors: Sensors) -> Mirror | None:
+    """What a Point's observations and actions (thrust, turn) are with left for right; None for another robot.
+
+    Bin i of a lidar covers the bearings from i to i + 1 widths to the left, so that it becomes bin n - 1 - i.
+    """
+    if robot != "Point" or any(sensor.kind != "ring" and name not in POINT_MIRROR for name, sensor in sensors.items()):
+        return None
+    order, signs = [], []
+    for name, sensor in sensors.items():
+        columns = list(range(sensor.start, sensor.stop))
+        order += reversed(columns) if sensor.kind == "ring" else columns
+        signs += [1] * len(columns) if sensor.kind == "ring" else POINT_MIRROR[name]
+    return Mirror(tuple(order), tuple(signs), (0, 1), (1, -1))
 
 
 def pseudo_lidar(

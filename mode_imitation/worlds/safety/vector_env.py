@@ -15,7 +15,7 @@ from mode_imitation.errors import UserError
 from mode_imitation.processes import cores
 from mode_imitation.worlds.safety.batched_worlds import is_batchable
 from mode_imitation.worlds.safety.light_models import build_task
-from mode_imitation.worlds.safety.observation import sensors_of
+from mode_imitation.worlds.safety.observation import mirror_of, sensors_of
 from mode_imitation.worlds.safety.process_worlds import ProcessWorlds, make_group
 from mode_imitation.worlds.safety.sleep import can_sleep
 from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS, Physics, parse_env_id
@@ -206,6 +206,7 @@ class NavigationVectorEnv(VectorEnv):
             if hasattr(builder.task, kind)
         }
         self.sensors = sensors_of(builder)
+        self.mirror = mirror_of(self.robot, self.sensors)
         self.observation_slices = {name: sensor.columns for name, sensor in self.sensors.items()}
         option = builder.task.agent.engine.model.opt
         self.time_step = float(option.timestep * builder.task.sim_conf.frameskip_binom_n)
