@@ -156,7 +156,7 @@ def test_a_setting_of_python_decides_the_batch() -> None:
     assert small().policy_batch == 128
     assert [dataclasses.replace(SMALL, batch=None, ring=ring).policy_batch for ring in ("readings", "attention")] == [
         2048,
-        1024,
+        512,
     ]
 
 

@@ -219,7 +219,7 @@ class RingAttention(SensorFeatures):
     demonstrations. Where one object shows, a ring's strongest bearing and its neighbour give its direction.
     """
 
-    WIDTH, HEADS, READ = 96, 4, 5
+    WIDTH, HEADS, READ = 64, 4, 5
 
     def __init__(self, sensors: Sequence[Columns], config: ModelConfig) -> None:
         super().__init__(sensors, config)

@@ -48,7 +48,7 @@ class TrainConfig(DiscoveryConfig):
     workers: Suppress[Count | None] = None
     """Threads of the policy's training; None: one a core. Does not change the weights."""
     batch: Suppress[Count | None] = None
-    """Steps in a batch of the policy's training; None: 2048, and half of it with attention, whose steps are dear."""
+    """Steps in a batch of the policy's training; None: 2048, a quarter of it with ring attention."""
     codebook: Suppress[CodebookKind] = "ema"
     """How the codebook moves: by exponential moving average or by gradient."""
     code_dim: Suppress[Count] = 16
@@ -78,7 +78,7 @@ class TrainConfig(DiscoveryConfig):
     @property
     def policy_batch(self) -> int:
         """The number that `batch` stands for."""
-        return self.batch or (1024 if self.ring == "attention" else 2048)
+        return self.batch or (512 if self.ring == "attention" else 2048)
 
     def model_config(
         self, obs_dim: int, space: ActionSpace, sensors: Sensors | None = None, token_sizes: tuple[int, ...] = ()
