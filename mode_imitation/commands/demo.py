@@ -169,7 +169,7 @@ def modes(config: DemoCommand) -> "Report":
 def animate(report: "Report", config: DemoCommand) -> None:
     """Stage 4: one policy switched from mode to mode, as a picture and as an animation."""
     from mode_imitation.plots import animate_birdseye, mode_color
-    from mode_imitation.plots.animation import until
+    from mode_imitation.plots.animation import EVERY, until
     from mode_imitation.progress import progress
     from mode_imitation.reports.config import RolloutConfig
     from mode_imitation.reports.describe import titled
@@ -205,7 +205,7 @@ def animate(report: "Report", config: DemoCommand) -> None:
     titles = {entry.mode: titled(entry.mode, entry.description) for entry in report.data.modes}
     episodes = {titles[mode]: until(drives[0].episode, steps) for mode, drives in report.modes.items()}
     colors = {title: mode_color(mode) for mode, title in titles.items()}
-    with progress("animating", 1 - (-max(map(len, episodes.values())) // 5), "pictures") as shown:
+    with progress("animating", 1 - (-max(map(len, episodes.values())) // EVERY), "pictures") as shown:
         animate_birdseye(episodes, config.out / "modes.gif", colors=colors, progress=shown)
 
 

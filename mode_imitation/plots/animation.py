@@ -19,7 +19,6 @@ from mode_imitation.plots.layout import Square, square_panels
 from mode_imitation.plots.panels import caption_of
 from mode_imitation.plots.scene import (
     Limits,
-    View,
     draw_goals,
     draw_scene,
     limits_of,
@@ -31,71 +30,56 @@ from mode_imitation.plots.states import name_axes, placed
 from mode_imitation.progress import Progress, no_progress
 
 GIF_COLORS = 128
+FPS, EVERY = 20, 5
+"""Pictures per second, and simulator steps between them."""
+HOLD_S = 1.5
+"""Seconds for which the last picture stands."""
+COLUMNS, PANEL = 4, 3.0
+"""Panels in a row, and their width in inches of 100 pixels."""
 
 
 def animate_birdseye(
     episodes: Mapping[str, Episode],
     path: Path,
     *,
-    fps: int = 20,
-    every: int = 5,
-    columns: int = 4,
-    panel_pixels: int = 300,
-    view: View = "arena",
     colors: Mapping[str, str] | None = None,
-    time_step: float | None = None,
-    hold: float = 1.5,
     progress: Progress = no_progress,
 ) -> Path:
     """Write an animation of the episodes, one panel each, in step with each other: from above, or of their states.
 
     Args:
         episodes: title -> episode; shorter ones stand still at their end.
-        path: ends in .gif or .mp4; written atomically.
-        fps: pictures per second of the animation.
-        every: simulator steps between pictures.
-        columns: panels in a row.
-        panel_pixels: width of a panel.
-        view: of every panel, found over all the episodes.
+        path: ends in .gif; written atomically.
         colors: title -> colour of the strip over the panel.
-        time_step: seconds per step; the clock then shows seconds.
-        hold: seconds for which the last picture stands.
         progress: told of every picture.
 
     Returns:
         `path`.
 
     Raises:
-        UserError: no episodes, one with neither positions nor observations, a number below 1, or a name that ends in
-            neither .gif nor .mp4.
+        UserError: no episodes, one with neither positions nor observations, or a name that does not end in .gif.
     """
-    kind = path.suffix.lower()
-    if kind not in (".gif", ".mp4"):
-        raise UserError(f"cannot write an animation as {path.name!r}; end the name in .gif or .mp4")
+    if path.suffix.lower() != ".gif":
+        raise UserError(f"cannot write an animation as {path.name!r}; end the name in .gif")
     if not episodes:
         raise UserError("there are no episodes to animate; give at least one")
-    if min(fps, every, columns, panel_pixels) < 1 or hold < 0:
-        raise UserError("fps, every, columns and panel_pixels must be at least 1, and hold at least 0")
     drawn, of_states = placed(list(episodes.values()))
-    limits = limits_of(view, drawn)
+    limits = limits_of("arena", drawn)
     squares = [Square(title=title, color=(colors or {}).get(title)) for title in episodes]
-    rows = [squares[first : first + columns] for first in range(0, len(squares), columns)]
-    figure, grid = square_panels(rows, panel_pixels / 100, foot=0.2)
+    rows = [squares[first : first + COLUMNS] for first in range(0, len(squares), COLUMNS)]
+    figure, grid = square_panels(rows, PANEL, foot=0.2)
     axes = [ax for row in grid for ax in row]
     if of_states:
         name_axes(axes[0])
     frames = []
-    for frame in _frames(figure, axes, drawn, limits, every, time_step):
+    for frame in _frames(figure, axes, drawn, limits):
         frames.append(frame)
         progress.advance()
-    write = _write_gif if kind == ".gif" else _write_mp4
-    write_atomic(path, lambda temporary: write(temporary, frames, fps, hold))
+    write_atomic(path, lambda temporary: _write_gif(temporary, frames))
     return path
 
 
-def _frames(
-    figure, axes: Sequence[Axes], episodes: Sequence[Episode], limits: Limits, every: int, time_step: float | None
-) -> Iterator[np.ndarray]:
+def _frames(figure, axes: Sequence[Axes], episodes: Sequence[Episode], limits: Limits) -> Iterator[np.ndarray]:
     """(height, width, 3) uint8 each. What never moves is drawn once; what does is made anew for every picture."""
     last = max(map(len, episodes))
     with look.style():
@@ -108,7 +92,7 @@ def _frames(
         canvas.draw()
         still = canvas.copy_from_bbox(figure.bbox)
         clock = figure.text(0.99, 0.01, "", ha="right", va="bottom", fontsize=8.5, color=look.FAINT)
-        for step in [*range(0, last, every), last]:
+        for step in [*range(0, last, EVERY), last]:
             canvas.restore_region(still)
             for ax, episode in zip(axes, episodes, strict=True):
                 before = set(ax.get_children())
@@ -117,7 +101,7 @@ def _frames(
                 for artist in sorted(moved, key=lambda artist: artist.get_zorder()):
                     ax.draw_artist(artist)
                     artist.remove()
-            clock.set_text(f"step {step}" if time_step is None else f"{step * time_step:.1f} s")
+            clock.set_text(f"step {step}")
             figure.draw_artist(clock)
             yield np.array(canvas.buffer_rgba())[:, :, :3]
 
@@ -158,30 +142,15 @@ def _draw_moment(ax: Axes, episode: Episode, limits: Limits, last: int) -> None:
     ax.text(0, -0.025, score, transform=ax.transAxes, va="top", fontsize=8.5, color=look.FAINT, zorder=9)
 
 
-def _write_gif(path: Path, frames: Sequence[np.ndarray], fps: int, hold: float) -> None:
+def _write_gif(path: Path, frames: Sequence[np.ndarray]) -> None:
     # One palette for all pictures and no dithering: a picture then differs from the one before only where something
     # moved, and only that is stored.
     sample = Image.fromarray(np.concatenate([frames[0], frames[len(frames) // 2], frames[-1]]))
     palette = look.in_few_colors(sample, GIF_COLORS)
     images = (Image.fromarray(frame) for frame in frames)
     first, *others = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    duration = [round(1000 / fps)] * len(frames)
-    duration[-1] += round(1000 * hold)
+    duration = [round(1000 / FPS)] * len(frames)
+    duration[-1] += round(1000 * HOLD_S)
     # With optimize, what did not change becomes transparent: an eighth of the size.
     how = {"duration": duration, "loop": 0, "optimize": True, "disposal": 1}
     first.save(path, format="GIF", save_all=True, append_images=others, **how)
-
-
-def _write_mp4(path: Path, frames: Sequence[np.ndarray], fps: int, hold: float) -> None:
-    import imageio.v2 as imageio
-
-    height, width = (side // 2 * 2 for side in frames[0].shape[:2])  # video codecs want even sides
-    # imageio asks for a known ending, which an atomic write's temporary file does not have.
-    named = path.with_suffix(".mp4")
-    try:
-        with imageio.get_writer(named, format="FFMPEG", mode="I", fps=fps, macro_block_size=2) as writer:
-            for frame in [*frames, *[frames[-1]] * round(hold * fps)]:
-                writer.append_data(frame[:height, :width])  # pyright: ignore[reportAttributeAccessIssue]
-        named.replace(path)
-    finally:
-        named.unlink(missing_ok=True)

@@ -13,6 +13,8 @@ from mode_imitation.progress import Progress, no_progress
 from mode_imitation.worlds.protocol import as_action_space, make_env
 from mode_imitation.worlds.safety.tasks import NAMESPACE, is_safety
 
+FPS = 30
+"""Pictures per second of film."""
 LONGEST_S = 60.0
 """Seconds of film, about: of longer episodes not every step is shown."""
 
@@ -36,9 +38,7 @@ def check_video(env_id: str) -> None:
         env.close()
 
 
-def record_video(
-    env_id: str, seed: int, actions: np.ndarray, path: Path, *, fps: int = 30, progress: Progress = no_progress
-) -> None:
+def record_video(env_id: str, seed: int, actions: np.ndarray, path: Path, *, progress: Progress = no_progress) -> None:
     """Repeat an episode and film it.
 
     Args:
@@ -46,7 +46,6 @@ def record_video(
         seed: of the episode.
         actions: (T, size) as they were executed; the film ends early where the episode does.
         path: an .mp4 or .gif, replaced where it exists.
-        fps: pictures per second of film.
         progress: is told of every step.
 
     Raises:
@@ -55,16 +54,16 @@ def record_video(
     if is_safety(env_id):
         from mode_imitation.worlds.safety.render import record_video as film
 
-        film(env_id.removeprefix(NAMESPACE), seed, actions, path, fps=fps, progress=progress)
+        film(env_id.removeprefix(NAMESPACE), seed, actions, path, progress=progress)
         return
     env = _rendered(env_id)
     space: Any = env.action_space
     sent = as_action_space(space, env_id).to_env(actions).astype(space.dtype).reshape(len(actions), *space.shape)
-    every = max(1, round(len(actions) / (LONGEST_S * fps)))
+    every = max(1, round(len(actions) / (LONGEST_S * FPS)))
     try:
         env.reset(seed=seed)
         pictures = frames(lambda: _picture(env, env_id), lambda a: any(env.step(a)[2:4]), sent, every, progress)
-        write_film(pictures, path, fps)
+        write_film(pictures, path)
     finally:
         env.close()
 
@@ -115,13 +114,13 @@ def frames(
             return
 
 
-def write_film(pictures: Iterator[np.ndarray], path: Path, fps: int) -> None:
+def write_film(pictures: Iterator[np.ndarray], path: Path) -> None:
     """Write pictures as .gif or .mp4, whole or not at all."""
     import imageio.v2 as imageio
 
-    options: dict[str, Any] = {"duration": 1000 / fps, "loop": 0}
+    options: dict[str, Any] = {"duration": 1000 / FPS, "loop": 0}
     if path.suffix != ".gif":
-        options = {"fps": fps, "codec": "libx264", "macro_block_size": 2}
+        options = {"fps": FPS, "codec": "libx264", "macro_block_size": 2}
 
     def write(temporary: Path) -> None:
         film = temporary.with_name(temporary.name + path.suffix)  # imageio chooses the format by the name

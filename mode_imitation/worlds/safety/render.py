@@ -15,70 +15,44 @@ from mode_imitation.errors import UserError
 from mode_imitation.progress import Progress, no_progress
 from mode_imitation.worlds.safety.light_models import build_task
 from mode_imitation.worlds.safety.tasks import parse_env_id
-from mode_imitation.worlds.video import frames, write_film
+from mode_imitation.worlds.video import FPS, frames, write_film
 
 BACKENDS = ("egl", "osmesa")
 """OpenGL without a screen: on a graphics card or in Mesa, and in Mesa's older software renderer."""
 
-SUFFIXES = (".mp4", ".gif")
-CAMERA = "fixedfar"
-"""The library's view of the whole arena."""
+CAMERA, SIZE = "fixedfar", (640, 480)
+"""The library's view of the whole arena; width and height in pixels, which video codecs want as multiples of 16."""
 FIELD_OF_VIEW = 30.0
 """Degrees; the library's 45 show more floor than arena."""
 
 
 def record_video(
-    env_id: str,
-    layout_seed: int,
-    actions: np.ndarray,
-    path: Path,
-    fps: int = 30,
-    every: int | None = None,
-    *,
-    size: tuple[int, int] = (640, 480),
-    camera: str = CAMERA,
-    progress: Progress = no_progress,
+    env_id: str, layout_seed: int, actions: np.ndarray, path: Path, *, progress: Progress = no_progress
 ) -> None:
-    """Replay actions in the textured library environment, and film it.
+    """Replay actions in the textured library environment, and film it in about real time.
 
     Args:
         env_id: a navigation task.
         layout_seed: of the episode.
         actions: (T, act_dim) as they were executed; the film ends early where the episode does.
         path: an .mp4 or .gif, replaced where it exists.
-        fps: pictures per second of film.
-        every: steps from one picture to the next; None for about real time.
-        size: width and height in pixels, multiples of 16.
-        camera: of the library: fixedfar, fixednear, track or vision.
         progress: is told of every step.
 
     Raises:
-        UserError: neither .mp4 nor .gif, actions that do not fit, or no way to render without a screen.
+        UserError: there is no such task, or no way to render without a screen.
     """
     name = parse_env_id(env_id)
-    path = Path(path)
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"{path.name} is no name of a video; expected one that ends in {' or '.join(SUFFIXES)}")
-    if fps < 1 or (every is not None and every < 1):
-        raise UserError(f"{fps} pictures a second, one every {every} steps; expected at least 1 of each")
-    width, height = size
-    if min(size) < 16 or width % 16 or height % 16:
-        raise UserError(f"a picture of {width} x {height} pixels; expected multiples of 16")
     with _rendering_with(headless_backend()):
-        options = {"render_mode": "rgb_array", "camera_name": camera, "width": width, "height": height}
-        builder: Any = build_task(env_id, light=False, **options)
-        shape, actions = builder.action_space.shape, np.asarray(actions, dtype=np.float64)
-        if actions.ndim != 2 or actions.shape[1:] != shape or not np.isfinite(actions).all():
-            raise UserError(f"actions of shape {actions.shape}; expected (T, {shape[0]}), all finite")
+        looks = {"render_mode": "rgb_array", "camera_name": CAMERA, "width": SIZE[0], "height": SIZE[1]}
+        builder: Any = build_task(env_id, light=False, **looks)
         builder.task.num_steps = max(len(actions), name.max_episode_steps)
         simulation = builder.task.sim_conf.frameskip_binom_n * builder.task.agent.engine.model.opt.timestep
-        every = every or max(1, round(1 / (fps * simulation)))
+        every = max(1, round(1 / (FPS * simulation)))
         try:
             builder.reset(seed=layout_seed)
-            if camera == CAMERA:
-                builder.task.model.cam(CAMERA).fovy = FIELD_OF_VIEW
-            pictures = frames(builder.render, lambda a: any(builder.step(a)[3:5]), actions, every, progress)
-            write_film(pictures, path, fps)
+            builder.task.model.cam(CAMERA).fovy = FIELD_OF_VIEW
+            sent = np.asarray(actions, dtype=np.float64)
+            write_film(frames(builder.render, lambda a: any(builder.step(a)[3:5]), sent, every, progress), path)
         finally:
             if builder.task.viewer is not None:
                 builder.task.viewer.close()
