@@ -74,6 +74,8 @@ def test_a_second_figure_tells_it_from_the_modes_that_the_first_does_not_and_twi
     assert second.startswith("action 0 averages ")
     assert second.endswith("mode 1 2.00")
     assert told[2].endswith("; much like mode 3")
+    told = distinctions(modes | {4: episodes(4), 5: episodes(5)}, NUMBERS)
+    assert told[2].endswith("; much like modes 3, 4 and 5")
 
 
 def test_nothing_is_told_of_one_mode_alone_or_of_modes_that_are_alike() -> None:

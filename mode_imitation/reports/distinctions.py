@@ -70,8 +70,10 @@ def _sentence(mode: int, others: list[int], figures: Sequence[Figure]) -> str:
         left = [other for other in left if other not in told]
     if not clauses:
         return ""
-    alike = f"; much like mode {' and '.join(map(str, left))}" if left else ""
-    return "; ".join(clauses) + alike
+    if left:
+        first, last = ", ".join(map(str, left[:-1])), left[-1]
+        clauses.append(f"much like modes {first} and {last}" if first else f"much like mode {last}")
+    return "; ".join(clauses)
 
 
 def _clause(figure: Figure, mode: int, others: list[int]) -> str:
