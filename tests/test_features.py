@@ -13,6 +13,7 @@ from torch import Tensor
 
 from experts.lidar import centroid, single_object
 from mode_imitation.data.windows import WindowShape
+from mode_imitation.errors import UserError
 from mode_imitation.model.features import (
     DELTA_LIMIT,
     Columns,
@@ -268,6 +269,20 @@ def test_ring_attention_is_the_slow_one_bearing_by_bearing_and_ring_by_ring() ->
     [(layer, first), (other, same)] = module.context_layers
     assert first == same == 3
     assert layer is not other
+
+
+def test_the_actor_is_not_shown_what_is_hidden_and_the_encoder_is() -> None:
+    config = model_config(obs_dim=9, rings=((4, 9),), hidden=((0, 2),))
+    features, seen = Features(config), draw_observations(config, 5)
+    features.fit(seen, seen, torch.zeros(5, 2))
+    changed = seen.clone()
+    changed[:, :2] += 1
+    assert torch.equal(features.rows(changed), features.rows(seen))
+    assert features.row_size == Features(dataclasses.replace(config, hidden=())).row_size - 2
+    windows = [features.window(each[:, None], each[:, None], torch.zeros(5, 1, 2)) for each in (seen, changed)]
+    assert not torch.equal(*windows)
+    with pytest.raises(UserError, match="all sensors are hidden"):
+        model_config(obs_dim=9, hidden=((0, 4), (4, 9)))
 
 
 def test_a_ring_that_never_saw_anything_gives_finite_numbers() -> None:

@@ -106,6 +106,7 @@ SEAMS = {
     "head categorical, several": ({"chunk": 3}, (2, 4)),
     "ring attention": ({"ring": "attention"}, ()),
     "mirror images": ({"mirror": True}, ()),
+    "a sensor hidden": ({"hide": ("motion",), "ring": "attention"}, ()),
     "chunks": ({"chunk": 4}, ()),
     "memory": ({"memory": 8}, ()),
     "memory and chunks": ({"memory": 8, "chunk": 4, "head": "mixture"}, ()),
@@ -365,6 +366,16 @@ def test_data_that_are_disturbed_throughout_leave_no_folder_behind(tmp_path: Pat
 def test_attention_over_rings_needs_a_ring_and_leaves_no_folder_behind(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="ring is attention, but no sensor of the data is of kind ring"):
         fit(two_laws(), small(ring="attention"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [("moton", "hide names 'moton', did you mean 'motion'"), ("near", "plain sensors of the data, which are motion")],
+)
+def test_only_a_plain_sensor_that_there_is_can_be_hidden(tmp_path: Path, name: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        fit(rich_dataset(), small(hide=(name,)), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 

@@ -28,6 +28,8 @@ class ModelConfig:
     """Columns [start, stop) of each token sensor, and how many things its numbers name, from 0 on."""
     others: tuple[tuple[str, int, int], ...] = ()
     """Kind and columns of each sensor of another kind, see features.KINDS."""
+    hidden: tuple[tuple[int, int], ...] = ()
+    """Columns [start, stop) that the actor is not shown."""
     window: WindowShape = field(default_factory=WindowShape)
     encoder: str = "pooled"
     head: str = "gaussian"
@@ -48,16 +50,22 @@ class ModelConfig:
     def __post_init__(self) -> None:
         check_fields(self)
         others = tuple(entry[1:] for entry in self.others)
-        listed = (("ring", self.rings, "start, stop"), ("token", self.tokens, "start, stop, size"))
+        listed = (
+            ("ring", self.rings, "start, stop"),
+            ("token", self.tokens, "start, stop, size"),
+            ("hidden sensor", self.hidden, "start, stop"),
+        )
         for what, entries, parts in (*listed, ("sensor", others, "start, stop")):
             for entry in entries:
                 if len(entry) != len(parts.split()) or not all(isinstance(number, Integral) for number in entry):
                     raise UserError(f"a {what} is {list(entry)}; expected [{parts}], whole numbers")
         if any(size < 1 for *_, size in self.tokens):
             raise UserError("a token sensor names 0 things or less; expected at least 1")
-        for start, stop, *_ in (*self.rings, *self.tokens, *others):
+        for start, stop, *_ in (*self.rings, *self.tokens, *self.hidden, *others):
             if not 0 <= start < stop <= self.obs_dim:
                 raise UserError(f"a sensor has the columns {start}:{stop}; expected columns within {self.obs_dim}")
+        if len({column for ends in self.hidden for column in range(*ends)}) == self.obs_dim:
+            raise UserError("all sensors are hidden from the policy; expected one at least that it sees")
         fits_choices = {"gaussian": False, "mixture": False, "categorical": True}.get(self.head)
         if fits_choices not in (None, self.action_space.discrete):
             found = "choices" if self.action_space.discrete else "numbers"
@@ -67,8 +75,8 @@ class ModelConfig:
     @property
     def for_discovery(self) -> "ModelConfig":
         """The model that codes are looked for with: they need no policy that sees single objects, remembers or plans,
-        and it takes many fits to find them."""
-        return replace(self, ring="readings", memory=0, chunk=1)
+        and it takes many fits to find them. Nothing is hidden from it."""
+        return replace(self, ring="readings", memory=0, chunk=1, hidden=())
 
     @property
     def widest(self) -> int:
@@ -95,6 +103,7 @@ class ModelConfig:
                 "window": WindowShape(**values.get("window", {})),
                 "rings": tuple(map(tuple, values.get("rings", ()))),
                 "tokens": tuple(map(tuple, values.get("tokens", ()))),
+                "hidden": tuple(map(tuple, values.get("hidden", ()))),
                 "others": tuple(map(tuple, values.get("others", ()))),
                 "actor_hidden": tuple(values.get("actor_hidden", cls.actor_hidden)),
             }

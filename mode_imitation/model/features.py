@@ -331,7 +331,8 @@ KINDS: dict[str, Callable[[Sequence[Columns], ModelConfig], SensorFeatures]] = {
 
 
 def sensor_features(config: ModelConfig) -> list[SensorFeatures]:
-    """What the actor sees of each kind of sensor that there is; plain numbers, which are the rest, come first.
+    """What the actor sees of each kind of sensor that there is; plain numbers, which are the rest but what is hidden,
+    come first.
 
     Raises:
         UserError: there is no such kind.
@@ -342,6 +343,7 @@ def sensor_features(config: ModelConfig) -> list[SensorFeatures]:
             raise UserError(f"there is no sensor kind {kind!r}{near_matches(kind, KINDS)}; expected {', '.join(KINDS)}")
         given.setdefault(kind, []).append(Columns(start, stop))
     taken = {column for sensors in given.values() for start, stop, _ in sensors for column in range(start, stop)}
+    taken |= {column for start, stop in config.hidden for column in range(start, stop)}
     plain = [Columns(column, column + 1) for column in range(config.obs_dim) if column not in taken]
     return [Plain(plain, config), *(KINDS[kind](sensors, config) for kind, sensors in given.items() if sensors)]
 

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from mode_imitation.config_checks import Count, Positive, ShareBelowOne, Widths, Within
 from mode_imitation.data.spaces import ActionSpace, Sensors, of_kind
 from mode_imitation.discovery.config import DiscoveryConfig
-from mode_imitation.errors import UserError
+from mode_imitation.errors import UserError, near_matches
 from mode_imitation.model.config import CodebookKind, ContextKind, ModelConfig, RingKind
-from mode_imitation.options import Suppress
+from mode_imitation.options import Repeated, Suppress
 
 DeviceName = Literal["auto", "cpu", "cuda"]
 
@@ -35,6 +35,9 @@ class TrainConfig(DiscoveryConfig):
     mirror: Suppress[bool] = False
     """Whether the policy sees mirror images of the demonstrations too, where the world has declared what they are: for
     few demonstrations, and experts to whom left and right are alike."""
+    hide: Suppress[Repeated] = ()
+    """Names of plain sensors that the policy is not shown: those that tell its last action (accelerometer, gyro), which
+    it would go on with instead of looking. Codes are found with them."""
     chunk: Suppress[Count] = 1
     """Actions that the policy predicts at once; it carries out half of them, then plans anew."""
     memory: Annotated[int, Within(0)] = 0
@@ -92,13 +95,20 @@ class TrainConfig(DiscoveryConfig):
             token_sizes: how many things each token sensor names, in order.
 
         Raises:
-            UserError: `ring` is attention where there is no ring to attend to.
+            UserError: `ring` is attention where there is no ring to attend to; there is no sensor to hide.
         """
         if self.ring == "attention" and not of_kind(sensors, "ring"):
             raise UserError(
                 "ring is attention, but no sensor of the data is of kind ring, as lidars are; leave it out, "
                 "or declare one (import --sensor NAME=START:STOP:ring)"
             )
+        plain = {name: sensor for name, sensor in (sensors or {}).items() if sensor.kind == "plain"}
+        for name in self.hide:
+            if name not in plain:
+                raise UserError(
+                    f"hide names {name!r}{near_matches(name, plain)}; expected plain sensors of the data, which are "
+                    f"{', '.join(plain) or 'none by name'}"
+                )
         tokens = zip(of_kind(sensors, "token"), token_sizes, strict=True)
         fitting = "categorical" if space.discrete else "gaussian"
         return ModelConfig(
@@ -112,6 +122,7 @@ class TrainConfig(DiscoveryConfig):
                 for sensor in (sensors or {}).values()
                 if sensor.kind not in ("plain", "ring", "token")
             ),
+            hidden=tuple((plain[name].start, plain[name].stop) for name in self.hide),
             window=self.window,
             encoder=self.encoder,
             head=fitting if self.head == "auto" else self.head,
