@@ -62,9 +62,8 @@ class DiscoveryConfig:
     evidence: EvidenceKind = "policy"
     """What tells modes apart: what is done in a state (policy), or that and which states are visited when
     (behaviour), for routes, gestures and whatever starts and ends alike."""
-    confidence: Suppress[Annotated[float, Within(0.5, 0.999999)]] = 0.95
-    """That two codes are two, by steps that did not decide who has which; over the whole search. Else they become
-    one."""
+    confidence: Suppress[Annotated[float, Within(0.5, 0.999999)]] = 0.975
+    """That two codes are two, by laws and networks that never saw the trajectory; else they become one."""
     rounds: Suppress[Annotated[int, Within(0)]] = 6
     """At most so often are codes joined and trajectories given to the code that explains them best; 0: the codes of
     the start stay."""

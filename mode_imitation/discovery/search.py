@@ -56,7 +56,7 @@ def find_codes(evidence: Evidence, codes: Tensor, n_codes: int, confidence: floa
         evidence: of U units.
         codes: (U,) int, groups to begin with.
         n_codes: K, the most codes there may be in the end.
-        confidence: that two codes are two, over the whole search, .95 say.
+        confidence: that two codes are two, .975 say.
         passes: of joining and reassigning, at most; they mostly settle in two.
     """
     few = REASSIGNMENTS if evidence.n_units <= MOST_GROUPS else REASSIGNMENTS_OF_MANY
@@ -149,7 +149,7 @@ def reassigned(evidence: Evidence, codes: Tensor, times: int = REASSIGNMENTS) ->
 
 
 def told_apart(evidence: Evidence, codes: Tensor, first: int, second: int, confidence: float) -> Apart:
-    """Whether two codes are two, with this confidence over the whole search.
+    """Whether two codes are two, with this confidence.
 
     Each unit chooses between them by its odd blocks and is judged by its even ones, and the other way round, under laws
     that never saw it.
@@ -185,8 +185,7 @@ def told_apart(evidence: Evidence, codes: Tensor, first: int, second: int, confi
         (float(of_side.mean()) / (spread / len(of_side) ** 0.5 + SMALLEST_SPREAD), float(of_side.mean()))
         for of_side in gaps
     )
-    # Among many units there are as many chances of a split that looks clear.
-    return Apart(gap, clarity / students_quantile(1 - (1 - confidence) / evidence.n_units, freedom))
+    return Apart(gap, clarity / students_quantile(confidence, freedom))
 
 
 def unit_scores(evidence: Evidence, codes: Tensor) -> Tensor:

@@ -1,7 +1,8 @@
 """From trajectories of several experts, mixed and unlabelled, to one policy that can be steered: the whole story.
 
     start    codes for trajectories, from the VQ-VAE under the joint objective    discovery.starts
-    search   as many codes as laws bear out which never saw the trajectory        discovery.search, evidence
+    search   as many codes as laws bear out which never saw the trajectory,       discovery.search, evidence,
+             and then a panel of networks that never saw it either                discovery.panel
     train    the policy on these codes, told the context of each one's mode       training.policy_training
 
 Labels never come in. U units (trajectories, or segments of them), S steps, K codes.
@@ -19,7 +20,8 @@ from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.discovery.evidence import evidence_of
-from mode_imitation.discovery.search import find_codes, first_groups, pairs
+from mode_imitation.discovery.panel import as_entries, panel_of
+from mode_imitation.discovery.search import find_codes, first_groups, score
 from mode_imitation.discovery.starts import STARTS, JointTraining, nearest_codes, unit_distances
 from mode_imitation.discovery.switches import (
     SwitchSearch,
@@ -177,7 +179,7 @@ def start(job: Job, data: TrainingData, config: TrainConfig, given: Tensor | Non
 
 
 def search(job: Job, data: TrainingData, config: TrainConfig) -> None:
-    """From the start's codes, and from every trajectory by itself: the better of what both end with."""
+    """From the start's codes, and from every trajectory by itself: the better of what both end with, settled."""
     state = job.state
     assert state.codes is not None
     if not (config.refine and config.rounds):
@@ -187,10 +189,12 @@ def search(job: Job, data: TrainingData, config: TrainConfig) -> None:
     proposals = [state.codes, first_groups(data, state.codes, generator)]
     found = [find_codes(evidence, codes, config.codes, config.confidence, config.rounds) for codes in proposals]
     best = max(found, key=lambda one: one.score)
-    state.codes, state.score = best.codes, best.score
+    panel = panel_of(state.model, data.showing(state.model.features), evidence, config, generator)
+    state.codes = panel.settle(best.codes)
+    state.score = score(evidence, state.codes)
     if not config.find_switches:  # else the codes of the steps are others
-        state.pairs = pairs(evidence, best.codes, config.confidence)
-    job.log.scalars("search", {"score": best.score, "n_codes": len(best.codes.unique())}, 0)
+        state.pairs = as_entries(panel.verdicts)
+    job.log.scalars("search", {"score": state.score, "n_codes": len(state.codes.unique())}, 0)
     job.advance("search", 1)
 
 
