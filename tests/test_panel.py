@@ -67,6 +67,15 @@ def test_one_code_stays_one_and_a_code_of_one_unit_is_given_up() -> None:
     assert same_partition(judges.settle(alone), TRUE)
 
 
+def test_of_few_trajectories_laws_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel, "ITERATIONS", 0)  # networks that know nothing
+    few = dataclasses.replace(DATA, episodes=DATA.episodes[:8])
+    judges = panel_on(few)
+    assert same_partition(judges.settle(TRUE[:8]), TRUE[:8])
+    (verdict,) = judges.verdicts
+    assert verdict.clarity > 1
+
+
 def test_no_network_judges_a_unit_that_it_saw() -> None:
     """What one unit does changes the scores of others, but not of those that are judged by the same network."""
     scores, folds = [], []

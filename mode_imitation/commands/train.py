@@ -130,7 +130,7 @@ def told_apart(pairs: "list[dict[str, Any]]", confidence: float) -> None:
     ]
     more = f"; {len(pairs) - len(listed)} pairs are clearer" if len(pairs) > len(listed) else ""
     print_table(
-        f"How clearly modes are told apart, by steps that did not decide who has which (1: with {confidence:.0%} "
+        f"How clearly modes are told apart, by networks that never saw the trajectory (1: with {confidence:.4g} "
         f"confidence{more})",
         ("modes", "gap (nats a step)", "clarity"),
         listed,

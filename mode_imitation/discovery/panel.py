@@ -28,7 +28,7 @@ from torch import Tensor
 
 from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.discovery.evidence import Evidence, numbers_of, phase_of, seen_of
-from mode_imitation.discovery.search import numbered
+from mode_imitation.discovery.search import numbered, told_apart
 from mode_imitation.model.batches import TrainingData
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.optimiser import adam, set_one_cycle
@@ -45,7 +45,7 @@ RESOLUTION = math.log(0.1)
 """Of numbers, in units of their spread in the data: what is off by less counts as met, so that nobody is told apart by
 the last digit of where a controller settles."""
 FEWEST = 8
-"""Units of a code whose ranks can be clear; of smaller codes a union has to be better to replace them."""
+"""Units of a code whose ranks can be clear, and that a network can learn from; between smaller codes laws decide."""
 CLOSEST = 4
 """Codes whose union with a code is judged."""
 FEW_CODES = 6
@@ -182,17 +182,20 @@ class Panel:
                 self.verdicts = []
                 break
             unions = self.close_pairs(codes, n_codes)
-            scores = self.scores(codes, unions)
+            able = int(codes.bincount().max()) >= FEWEST
+            scores = self.scores(codes, unions) if able else None
             self.verdicts = self.compare(codes, unions, scores)
-            moved = int((scores[:, :n_codes].argmax(1) != codes)[judged].sum())
+            moved = 0 if scores is None else int((scores[:, :n_codes].argmax(1) != codes)[judged].sum())
             settling = moved <= UNSETTLED * len(codes) or unsettled >= PATIENCE
             heads = self.joined(unions, n_codes, 1.0 if settling else 0.0)
             joining = len(set(heads)) < n_codes
             if turn == ROUNDS - 1 or not (joining or (moved and unsettled <= PATIENCE)):
                 break
             unsettled = 0 if joining else unsettled + 1
-            used = torch.tensor(sorted(set(heads)), device=codes.device)
-            found = torch.where(judged, used[scores[:, used].argmax(1)], codes.new_tensor(heads)[codes])
+            found = codes.new_tensor(heads)[codes]
+            if scores is not None:
+                used = found.unique()
+                found = torch.where(judged, used[scores[:, used].argmax(1)], found)
             # A unit without a step to go by is never left alone with a code.
             alone = ~judged & ~torch.isin(found, found[judged])
             codes = numbered(torch.where(alone, found[judged].mode().values, found))
@@ -279,12 +282,14 @@ class Panel:
                     parameter.grad = gradient
             optimiser.step()
 
-    def compare(self, codes: Tensor, unions: Sequence[tuple[int, int]], scores: Tensor) -> list[Verdict]:
-        """On every pair whose union was judged, the least clear one first."""
+    def compare(self, codes: Tensor, unions: Sequence[tuple[int, int]], scores: Tensor | None) -> list[Verdict]:
+        """On every pair whose union was judged, the least clear one first; without scores by the laws alone."""
+        if scores is None:
+            found = [Verdict(*pair, *told_apart(self.evidence, codes, *pair, self.confidence)) for pair in unions]
+            return sorted(found, key=lambda verdict: verdict.clarity)
         n_codes = int(codes.max()) + 1
-        known = (torch.bincount(self.unit_of_step, minlength=len(codes)) > 0) & scores.gather(1, codes[:, None])[
-            :, 0
-        ].isfinite()
+        known = torch.bincount(self.unit_of_step, minlength=len(codes)) > 0
+        known &= scores.gather(1, codes[:, None])[:, 0].isfinite()
         law = NormalDist()
         both = law.inv_cdf(1 - math.sqrt(1 - self.confidence))  # of each side, as both have to reach it
         either = law.inv_cdf(1 - (1 - self.confidence) / 2)
@@ -294,14 +299,13 @@ class Panel:
             if not all(len(side) for side in sides):
                 found.append(Verdict(*pair, 0.0, -math.inf))
                 continue
+            if max(map(len, sides)) < FEWEST:
+                found.append(Verdict(*pair, *told_apart(self.evidence, codes, *pair, self.confidence)))
+                continue
             own = [scores[side, code] for side, code in zip(sides, pair, strict=True)]
             to_other = [mine - scores[side, code] for mine, side, code in zip(own, sides, pair[::-1], strict=True)]
             to_union = [mine - scores[side, column] for mine, side in zip(own, sides, strict=True)]
-            clarity = min(map(signed_ranks, to_other)) / both
-            if max(map(len, sides)) >= FEWEST:
-                clarity = min(clarity, max(map(signed_ranks, to_union)) / either)
-            elif (together := signed_ranks(torch.cat(to_union))) < 0:
-                clarity = min(clarity, together / either)
+            clarity = min(min(map(signed_ranks, to_other)) / both, max(map(signed_ranks, to_union)) / either)
             found.append(Verdict(*pair, min(float(lost.median()) for lost in to_other), clarity))
         return sorted(found, key=lambda verdict: verdict.clarity)
 
