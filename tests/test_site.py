@@ -22,7 +22,7 @@ FEW: dict[str, Any] = {
     "joint_iterations": 2,
     "judge_iterations": 10,
     "iterations": 2,
-    "rounds": 1,
+    "rounds": 0,
     "actor_hidden": (16,),
 }
 STEPS = 10
