@@ -44,8 +44,6 @@ LOG_OF_T = math.lgamma((FREEDOM + 1) / 2) - math.lgamma(FREEDOM / 2) - 0.5 * mat
 RESOLUTION = math.log(0.1)
 """Of numbers, in units of their spread in the data: what is off by less counts as met, so that nobody is told apart by
 the last digit of where a controller settles."""
-FEWEST = 8
-"""Units of a code whose ranks can be clear, and that a network can learn from; between smaller codes laws decide."""
 CLOSEST = 4
 """Codes whose union with a code is judged."""
 FEW_CODES = 6
@@ -182,8 +180,7 @@ class Panel:
                 self.verdicts = []
                 break
             unions = self.close_pairs(codes, n_codes)
-            able = int(codes.bincount().max()) >= FEWEST
-            scores = self.scores(codes, unions) if able else None
+            scores = self.scores(codes, unions)
             self.verdicts = self.compare(codes, unions, scores)
             moved = 0 if scores is None else int((scores[:, :n_codes].argmax(1) != codes)[judged].sum())
             settling = moved <= UNSETTLED * len(codes) or unsettled >= PATIENCE
@@ -216,10 +213,11 @@ class Panel:
                 close.add((min(code, other), max(code, other)))
         return sorted(close)
 
-    def scores(self, codes: Tensor, unions: Sequence[tuple[int, int]]) -> Tensor:
+    def scores(self, codes: Tensor, unions: Sequence[tuple[int, int]]) -> Tensor | None:
         """Nats a step of every unit under every head, by networks that never saw the unit: (U,) -> (U, G)
 
-        Codes of a single unit have no head that others could be judged by: minus infinity.
+        Codes of a single unit have no head that others could be judged by: minus infinity. None where the networks
+        learnt nothing that holds for other units: then there are too few to judge by.
         """
         n_codes, device = int(codes.max()) + 1, codes.device
         sizes = torch.bincount(codes, minlength=n_codes)
@@ -231,17 +229,24 @@ class Panel:
         code_of_step, fold_of_step = codes[self.unit_of_step], fold[self.unit_of_step]
         seen = [(fold_of_step != one).nonzero()[:, 0] for one in range(NETWORKS)]
         members = [[own[answers[code_of_step[own], group] > 0] for group in range(answers.shape[1])] for own in seen]
-        total = torch.zeros(len(codes), answers.shape[1], dtype=torch.double, device=device)
+        before, after = (torch.zeros(len(codes), answers.shape[1], dtype=torch.double, device=device) for _ in range(2))
         for question in self.questions:
             networks = Networks(question, members, self.generator)
+            self.add_scores(before, networks, fold_of_step)
             self.fit(networks, seen, answers[code_of_step])
-            for piece in torch.arange(len(code_of_step), device=device).split(PIECE):
-                of_all = networks.log_density(piece.expand(NETWORKS, -1))
-                own = of_all[fold_of_step[piece], torch.arange(len(piece), device=device)]
-                total.index_add_(0, self.unit_of_step[piece], own.double())
+            self.add_scores(after, networks, fold_of_step)
+        if float((after - before).gather(1, codes[:, None]).sum()) <= 0:
+            return None
         steps = torch.bincount(self.unit_of_step, minlength=len(codes))
-        total[:, :n_codes][:, sizes < 2] = -torch.inf
-        return total / steps.clamp_min(1)[:, None]
+        after[:, :n_codes][:, sizes < 2] = -torch.inf
+        return after / steps.clamp_min(1)[:, None]
+
+    def add_scores(self, total: Tensor, networks: Networks, fold_of_step: Tensor) -> None:
+        """Add each unit's log density under every head of the network of its fold, to (U, G)."""
+        for piece in torch.arange(len(fold_of_step), device=total.device).split(PIECE):
+            of_all = networks.log_density(piece.expand(NETWORKS, -1))
+            own = of_all[fold_of_step[piece], torch.arange(len(piece), device=total.device)]
+            total.index_add_(0, self.unit_of_step[piece], own.double())
 
     def folds(self, codes: Tensor) -> Tensor:
         """Which network judges each unit, every code spread over all of them: (U,) -> (U,)"""
@@ -298,9 +303,6 @@ class Panel:
             sides = [((codes == code) & known).nonzero()[:, 0] for code in pair]
             if not all(len(side) for side in sides):
                 found.append(Verdict(*pair, 0.0, -math.inf))
-                continue
-            if max(map(len, sides)) < FEWEST:
-                found.append(Verdict(*pair, *told_apart(self.evidence, codes, *pair, self.confidence)))
                 continue
             own = [scores[side, code] for side, code in zip(sides, pair, strict=True)]
             to_other = [mine - scores[side, code] for mine, side, code in zip(own, sides, pair[::-1], strict=True)]
