@@ -296,7 +296,7 @@ class Panel:
         known = torch.bincount(self.unit_of_step, minlength=len(codes)) > 0
         known &= scores.gather(1, codes[:, None])[:, 0].isfinite()
         law = NormalDist()
-        both = law.inv_cdf(1 - math.sqrt(1 - self.confidence))  # of each side, as both have to reach it
+        both = law.inv_cdf(max(0.6, 1 - 2 * (1 - self.confidence)))  # less of each side, as both have to reach it
         either = law.inv_cdf(1 - (1 - self.confidence) / 2)
         found = []
         for column, pair in enumerate(unions, n_codes):
