@@ -14,7 +14,7 @@ from torch import Tensor
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.discovery import panel
 from mode_imitation.discovery.evidence import evidence_of
-from mode_imitation.discovery.panel import NETWORKS, RESOLUTION, Panel, Question, panel_of, signed_ranks
+from mode_imitation.discovery.panel import NETWORKS, RESOLUTION, Panel, Question, clarity_of, panel_of, signed_ranks
 from mode_imitation.discovery.search import same_partition
 from tests.small_models import seeded
 from tests.synthetic import prepared, two_laws
@@ -138,6 +138,14 @@ def test_densities_are_those_of_torch() -> None:
 
 def ranks_of(values: list[float]) -> float:
     return signed_ranks(torch.tensor(values, dtype=torch.double))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 20])
+def test_of_few_values_it_is_enough_that_all_are_positive(count: int) -> None:
+    values = torch.arange(1.0, count + 1)
+    assert clarity_of(values, 1.96) >= 1
+    assert clarity_of(torch.cat([values[1:], -values[:1]]), 1.96) < (1 if count < 20 else 2)
+    assert clarity_of(torch.arange(1.0, 101), 1.96) > 4
 
 
 @settings(max_examples=50, deadline=None)

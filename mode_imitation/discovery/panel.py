@@ -307,7 +307,9 @@ class Panel:
             own = [scores[side, code] for side, code in zip(sides, pair, strict=True)]
             to_other = [mine - scores[side, code] for mine, side, code in zip(own, sides, pair[::-1], strict=True)]
             to_union = [mine - scores[side, column] for mine, side in zip(own, sides, strict=True)]
-            clarity = min(min(map(signed_ranks, to_other)) / both, max(map(signed_ranks, to_union)) / either)
+            clarity = min(
+                *(clarity_of(lost, both) for lost in to_other), max(clarity_of(lost, either) for lost in to_union)
+            )
             found.append(Verdict(*pair, min(float(lost.median()) for lost in to_other), clarity))
         return sorted(found, key=lambda verdict: verdict.clarity)
 
@@ -337,6 +339,12 @@ def signed_ranks(values: Tensor) -> float:
     found = values.cpu().numpy()
     ranks = rankdata(np.abs(found))
     return float((np.sign(found) * ranks).sum() / np.sqrt(np.square(ranks).sum())) if len(found) else 0.0
+
+
+def clarity_of(values: Tensor, asked: float) -> float:
+    """`signed_ranks` in units of what is asked for; of few values no more is asked than that all are positive."""
+    n = len(values)
+    return signed_ranks(values) / min(asked, (1.5 * n * (n + 1) / (2 * n + 1)) ** 0.5)
 
 
 def panel_of(
