@@ -20,6 +20,7 @@ CORE = (
     "discovery/starts.py",
     "discovery/evidence.py",
     "discovery/search.py",
+    "discovery/panel.py",
 )
 """Model, losses, discovery and loop: what lies between trajectories and a steerable policy, in no other file."""
 AIM_CORE_FILES, AIM_CORE_LINES, AIM_PACKAGE_LINES, AIM_OPTIONS = 8, 1500, 17_000, 15

@@ -19,7 +19,7 @@ NOTES = {
 def milliseconds(config: TrainConfig) -> dict[str, float]:
     """About how long each piece of a stage takes: it makes the stages' progress one number."""
     policy = 45 if config.ring == "attention" else 6
-    return {"start": 9, "search": 6000, "switches": 3.75 * config.judge_iterations, "policy": policy}
+    return {"start": 9, "search": 12000, "switches": 3.75 * config.judge_iterations, "policy": policy}
 
 
 class WholeRun:
