@@ -28,7 +28,7 @@ from torch import Tensor
 
 from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.discovery.evidence import Evidence, numbers_of, phase_of, seen_of
-from mode_imitation.discovery.search import numbered, told_apart
+from mode_imitation.discovery.search import joining_gains, numbered, told_apart
 from mode_imitation.model.batches import TrainingData
 from mode_imitation.model.mode_model import ModeModel
 from mode_imitation.model.optimiser import adam, set_one_cycle
@@ -54,6 +54,8 @@ UNSETTLED, PATIENCE = 0.02, 2
 """While more than this share of the units moves, only pairs that gain nothing are joined, for so many rounds."""
 JOINED_AT_ONCE = 0.25
 """Pairs, as a share of the codes, but one at least."""
+NOBODY = -100.0
+"""Clarity of a pair of which one code has no unit that could be judged: below all that ranks can reach."""
 PIECE = 8192
 """Steps that are judged at a time."""
 
@@ -206,11 +208,10 @@ class Panel:
         own = self.evidence.log_evidence(moments)
         close = set()
         for code in range(n_codes):
-            others = torch.tensor([other for other in range(n_codes) if other != code], device=codes.device)
-            joined = [of_view.take(others) + of_view.take(others.new_tensor([code])) for of_view in moments]
-            gains = self.evidence.log_evidence(joined) - own[others]
-            for other in others[gains.argsort(descending=True)[:CLOSEST]].tolist():
-                close.add((min(code, other), max(code, other)))
+            others = [other for other in range(n_codes) if other != code]
+            gains = joining_gains(self.evidence, moments, own, code, others)
+            for closest in gains.argsort(descending=True)[:CLOSEST].tolist():
+                close.add((min(code, others[closest]), max(code, others[closest])))
         return sorted(close)
 
     def scores(self, codes: Tensor, unions: Sequence[tuple[int, int]]) -> Tensor | None:
@@ -302,7 +303,7 @@ class Panel:
         for column, pair in enumerate(unions, n_codes):
             sides = [((codes == code) & known).nonzero()[:, 0] for code in pair]
             if not all(len(side) for side in sides):
-                found.append(Verdict(*pair, 0.0, -math.inf))
+                found.append(Verdict(*pair, 0.0, NOBODY))
                 continue
             own = [scores[side, code] for side, code in zip(sides, pair, strict=True)]
             to_other = [mine - scores[side, code] for mine, side, code in zip(own, sides, pair[::-1], strict=True)]

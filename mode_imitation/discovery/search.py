@@ -10,12 +10,13 @@ U units, K codes.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mode_imitation.discovery.evidence import Evidence, Side
+from mode_imitation.discovery.evidence import Evidence, Moments, Side
 from mode_imitation.discovery.starts import kmeans_codes
 from mode_imitation.model.batches import TrainingData
 
@@ -97,9 +98,7 @@ def join(evidence: Evidence, codes: Tensor, n_codes: int, confidence: float, *, 
     alive = list(range(n_groups))
 
     def compare(group: int, others: list[int]) -> None:
-        index = torch.tensor(others, device=codes.device)
-        joined = [of_view.take(index) + of_view.take(index.new_tensor([group])) for of_view in moments]
-        found = (evidence.log_evidence(joined) - own[index] - own[group]).cpu()
+        found = joining_gains(evidence, moments, own, group, others).cpu()
         gains[group, others] = found
         gains[others, group] = found
 
@@ -129,6 +128,20 @@ def join(evidence: Evidence, codes: Tensor, n_codes: int, confidence: float, *, 
         if len(alive) > 1:
             compare(first, [group for group in alive if group != first])
     return numbered(codes)
+
+
+def joining_gains(
+    evidence: Evidence, moments: Sequence[Moments], own: Tensor, group: int, others: Sequence[int]
+) -> Tensor:
+    """Nats that are gained where one law stands for a group and each of some others: (len(others),)
+
+    Args:
+        moments: of each view, those of N groups.
+        own: (N,) log evidence of the groups.
+    """
+    index = torch.tensor(others, device=own.device)
+    joined = [of_view.take(index) + of_view.take(index.new_tensor([group])) for of_view in moments]
+    return evidence.log_evidence(joined) - own[index] - own[group]
 
 
 def reassigned(evidence: Evidence, codes: Tensor, times: int = REASSIGNMENTS) -> Tensor:
