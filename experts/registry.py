@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from experts.planar import PLANAR
 from experts.protocol import Expert, ExpertSetting
 from experts.switching import SwitchingExpert, parse_turns
 from mode_imitation.errors import UserError
@@ -26,9 +27,17 @@ NAMES = {
 }
 
 
+OF_PLANAR_WORLDS = "route_0 to route_23, right_first, zigzag, ball_0, circle_left_small_slow and their like"
+"""What a complaint says of the names in PLANAR, which are too many to list."""
+
+
 def expert_names() -> list[str]:
-    """The names of the project's own experts."""
+    """The names of the project's own experts that drive robots."""
     return list(NAMES)
+
+
+def _is_own(spec: str) -> bool:
+    return spec in NAMES or spec in PLANAR
 
 
 def expert_label(spec: str) -> str:
@@ -36,7 +45,7 @@ def expert_label(spec: str) -> str:
     turns = parse_turns(spec)
     if turns:
         return f"{'+'.join(map(expert_label, turns.specs))}@{turns.every}"
-    return spec if spec in NAMES else _split(spec)[1]
+    return spec if _is_own(spec) else _split(spec)[1]
 
 
 def check_labels(specs: Sequence[str]) -> None:
@@ -93,6 +102,8 @@ def find_class(spec: str) -> type:
     Raises:
         UserError: there is none.
     """
+    if spec in PLANAR:
+        return PLANAR[spec]
     location, name = _split(NAMES.get(spec, spec))
     if spec in NAMES:
         return getattr(importlib.import_module(location), name)
@@ -103,18 +114,18 @@ def _split(spec: str) -> tuple[str, str]:
     """`where:Class` -> (where, Class). The last colon counts: a path may begin with a drive."""
     location, colon, name = spec.rpartition(":")
     if not colon or not location or not name.isidentifier():
-        near = difflib.get_close_matches(spec, NAMES, n=1)
+        near = difflib.get_close_matches(spec, [*NAMES, *PLANAR], n=1)
         hint = f", did you mean {near[0]!r}?" if near else ";"
         raise UserError(
-            f"there is no expert {spec!r}{hint} there are {', '.join(NAMES)}, and your own as file.py:Class or "
-            "package.module:Class"
+            f"there is no expert {spec!r}{hint} there are {', '.join(NAMES)}, in planar worlds "
+            f"{OF_PLANAR_WORLDS}, and your own as file.py:Class or package.module:Class"
         )
     return location, name
 
 
 def _users_code(spec: str) -> AbstractContextManager[None]:
     """Where a user's own class raises, say so in one line; what one of our experts raises is a bug and stays one."""
-    return nullcontext() if spec in NAMES else blamed_on(spec, __file__)
+    return nullcontext() if _is_own(spec) else blamed_on(spec, __file__)
 
 
 def _construct(cls: type, setting: ExpertSetting, spec: str) -> Any:

@@ -63,3 +63,4 @@ def __dir__() -> list[str]:
 if "gymnasium" in sys.modules:
     # Who has loaded gymnasium wants gymnasium.make("mode_imitation/SafetyPointGoal1-v0"); others need not wait for it.
     importlib.import_module("mode_imitation.worlds.safety")
+    importlib.import_module("mode_imitation.worlds.planar")

@@ -27,6 +27,8 @@ class Scene:
     """(H, 2) centres of the hazards."""
     vases: np.ndarray = field(default_factory=lambda: np.zeros((0, 2)))
     """(V, 2) centres of the vases at the reset."""
+    lines: np.ndarray = field(default_factory=lambda: np.zeros((0, 4)))
+    """(L, 4) lines to be crossed, from (x, y) to (x, y)."""
     goal_radius: float = 0.3
     hazard_radius: float = 0.2
     vase_half_width: float = 0.1

@@ -116,6 +116,8 @@ def legend_handles(episodes: Sequence[Episode], *, modes: np.ndarray | None = No
         handles.append(_disc((look.HAZARD, 0.45), look.HAZARD, "hazard"))
     if any(len(scene.vases) for scene, _ in scenes):
         handles.append(Line2D([], [], color=look.VASE, marker="s", ls="", ms=6.5, label="vase"))
+    if any(len(scene.lines) for scene, _ in scenes):
+        handles.append(Line2D([], [], color=look.GOAL, lw=1.8, ls=(0, (5, 2)), label="line to cross"))
     return handles
 
 

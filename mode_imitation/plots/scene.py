@@ -110,8 +110,10 @@ def draw_arena(ax: Axes, arena: Limits, **looks: Any) -> None:
 
 
 def draw_scene(ax: Axes, scene: Scene) -> None:
-    """Arena, vases and hazards, each at its true size."""
+    """Arena, lines, vases and hazards, each at its true size."""
     draw_arena(ax, scene.arena)
+    for x, y, to_x, to_y in scene.lines:
+        ax.plot([x, to_x], [y, to_y], color=look.GOAL, lw=1.8, ls=(0, (5, 2)), zorder=2, gid="line")
     half = scene.vase_half_width
     for x, y in scene.vases:
         vase = Rectangle((x - half, y - half), 2 * half, 2 * half, facecolor=look.VASE, alpha=0.75, lw=0, zorder=2)

@@ -33,7 +33,7 @@ from mode_imitation.worlds.worker import disturbance_of, expert_setting, prepare
 
 UNKNOWN_LENGTH = 1000
 """Steps of an episode where neither the user nor the environment says how long one is."""
-CODE = ("experts", "mode_imitation/worlds", "mode_imitation/worlds/safety")
+CODE = ("experts", "mode_imitation/worlds", "mode_imitation/worlds/planar", "mode_imitation/worlds/safety")
 SETTINGS_FILE, CHUNKS = "settings.json", "chunks"
 
 

@@ -20,6 +20,7 @@ from mode_imitation.data.flattening import action_space_of, flatten, parts_of, s
 from mode_imitation.data.spaces import ActionSpace, Mirror, Sensor
 from mode_imitation.errors import UserError, near_matches
 from mode_imitation.user_code import blamed_on, find, load_module
+from mode_imitation.worlds import planar
 from mode_imitation.worlds.safety.tasks import ENV_IDS, NAMESPACE
 
 WorldSpec = str | VectorEnv | Callable[..., Any]
@@ -210,7 +211,7 @@ def open_worlds(
         spec: see `WorldSpec`.
         n_worlds: how many; a VectorEnv keeps its own number.
         threads, path, physics: of safety-gymnasium's tasks, see `worlds.safety.make_vec`.
-        max_episode_steps: of safety-gymnasium's tasks, which can be longer than usual.
+        max_episode_steps: of safety-gymnasium's tasks and the planar worlds, which can be longer than usual.
 
     Raises:
         UserError: there is no such environment, it cannot be made here, or it is none that can be driven.
@@ -219,6 +220,13 @@ def open_worlds(
         return World(spec, _offered(spec, "env_id") or getattr(spec.spec, "id", type(spec).__name__))
     if isinstance(spec, str):
         env_id = spec.removeprefix(NAMESPACE)
+        if planar.is_planar(env_id) and path == "auto":
+
+            def make_planar(n: int) -> VectorEnv:
+                limit = {} if max_episode_steps is None else {"max_episode_steps": max_episode_steps}
+                return planar.make_vec(env_id, n, autoreset_mode=AutoresetMode.DISABLED, **limit)
+
+            return World(make_planar(n_worlds), f"{NAMESPACE}{env_id}", make_planar)
         if env_id in ENV_IDS:
             from mode_imitation.worlds.safety.vector_env import make_vec
 
@@ -316,7 +324,7 @@ def _gymnasium_make(env_id: str, **options: Any) -> gymnasium.Env:
     except gymnasium.error.DependencyNotInstalled as error:
         raise UserError(f"{env_id} cannot be made: {_one_line(error)}") from None
     except gymnasium.error.UnregisteredEnv as error:
-        known = [*gymnasium.registry, *ENV_IDS]
+        known = [*gymnasium.registry, *ENV_IDS, *planar.WORLDS]
         raise UserError(
             f"there is no environment {env_id!r}{near_matches(env_id, known)} ({_one_line(error)}); expected an id "
             "that gymnasium knows, module:Id-v0, or path/to/file.py:function"

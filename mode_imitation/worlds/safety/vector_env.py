@@ -20,6 +20,7 @@ from mode_imitation.worlds.safety.process_worlds import ProcessWorlds, make_grou
 from mode_imitation.worlds.safety.sleep import can_sleep
 from mode_imitation.worlds.safety.tasks import BATCHED_ENV_IDS, Physics, parse_env_id
 from mode_imitation.worlds.safety.worlds import WorldArrays, Worlds, record_of, sizes_of
+from mode_imitation.worlds.vector_checks import checked_actions, checked_seeds, chosen_worlds
 
 Path = Literal["auto", "batched", "library"]
 WORLDS_PER_THREAD = 4
@@ -41,8 +42,6 @@ FEWEST_FREE = 8
 PATIENCE_S = 0.0005
 """How long a process stays awake for what the others send next: with 2 worlds each, two processes are 1.05 times as
 fast as one thread without it and 1.4 times with it; with 32 worlds each it brings 1%."""
-LARGEST_SEED = 2**32 - 1
-"""The library seeds numpy's RandomState, which takes 32 bits."""
 
 
 def spread(n_worlds: int, threads: int | None, processes: int | None, *, threadable: bool) -> tuple[int, int]:
@@ -55,48 +54,6 @@ def spread(n_worlds: int, threads: int | None, processes: int | None, *, threada
     if threads is None:
         threads = max(1, min(cores() // processes, n_worlds // processes // WORLDS_PER_THREAD))
     return threads, processes
-
-
-def chosen_worlds(options: dict[str, Any] | None, n_worlds: int) -> np.ndarray:
-    """(M,) worlds that the options of a reset name; all of them where they name none."""
-    mask = (options or {}).get("reset_mask")
-    if mask is None:
-        return np.arange(n_worlds)
-    if not isinstance(mask, np.ndarray) or mask.dtype != bool or mask.shape != (n_worlds,) or not mask.any():
-        found = f"{mask.dtype} array of shape {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
-        raise UserError(f"reset_mask is a {found}; expected a bool array of shape ({n_worlds},) with at least one True")
-    return np.flatnonzero(mask)
-
-
-def checked_seeds(seed: int | Sequence[int | None] | None, n_worlds: int) -> list[int | None]:
-    """One seed a world."""
-    if seed is None:
-        return [None] * n_worlds
-    seeds = [seed + world for world in range(n_worlds)] if isinstance(seed, int | np.integer) else list(seed)
-    if len(seeds) != n_worlds:
-        raise UserError(f"{len(seeds)} seeds for {n_worlds} worlds; expected one seed a world, or a single int")
-    for one in seeds:
-        if one is not None and not (isinstance(one, int | np.integer) and 0 <= one <= LARGEST_SEED):
-            raise UserError(f"seed {one!r}; expected an int from 0 to {LARGEST_SEED}, or None")
-    return [None if one is None else int(one) for one in seeds]
-
-
-def checked_actions(actions: Any, expected: tuple[int, ...], worlds: np.ndarray) -> np.ndarray:
-    """Actions as an array of the expected shape, finite in these worlds (M,)."""
-    try:
-        actions = np.asarray(actions, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise UserError(f"actions are not an array of numbers; expected one of shape {expected}") from None
-    if actions.shape != expected:
-        raise UserError(f"actions have shape {actions.shape}; expected {expected}, one row a world")
-    if not np.isfinite(actions).all():
-        bad = [world for world in worlds.tolist() if not np.isfinite(actions[world]).all()]
-        if bad:
-            raise UserError(
-                f"the action of world {bad[0]} is {actions[bad[0]].tolist()}; expected finite numbers; "
-                f"no world has stepped"
-            )
-    return actions
 
 
 def _check_path(env_id: str, path: str, physics: str, *, batchable: bool) -> None:
@@ -200,7 +157,7 @@ class NavigationVectorEnv(VectorEnv):
             self._worlds = make_group(env_id=env_id, records=np.zeros(self.num_envs, record_of(*sizes)), **how)
         x_min, y_min, x_max, y_max = map(float, builder.task.placements_conf.extents)
         self._arena = (x_min, y_min, x_max, y_max)
-        self._sizes = {
+        self._sizes: dict[str, Any] = {
             field: float(getattr(builder.task, kind).size)
             for field, kind in (("goal_radius", "goal"), ("hazard_radius", "hazards"), ("vase_half_width", "vases"))
             if hasattr(builder.task, kind)
