@@ -11,10 +11,13 @@ if TYPE_CHECKING:
 
 def run(config: ImportConfig) -> int:
     """Write the dataset and say what was not in the file."""
-    from mode_imitation.data.importing import import_arrays
+    if config.tokens is not None:
+        from mode_imitation.data.text_files import import_text as read
+    else:
+        from mode_imitation.data.importing import import_arrays as read
 
     check_kinds(config)
-    result = import_arrays(config)
+    result = read(config)
     steps = int(result.dataset.lengths.sum())
     print(f"{config.out}: {len(result.dataset)} episodes, {steps:,} steps, in {result.folder}")
     for note in result.notes:

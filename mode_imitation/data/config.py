@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from mode_imitation.config_checks import Count, Within, check_fields
 from mode_imitation.errors import UserError
@@ -17,7 +17,7 @@ class ArrayOptions:
     """Earlier observations to show beside each, for data without speeds; before the first, that one."""
     drop_short: Suppress[Count] = 1
     """Leave out episodes of fewer steps."""
-    drop_nan: bool = False
+    drop_nan: Suppress[bool] = False
     """Leave out episodes with NaN or infinity instead of refusing them."""
     choices: bool | None = None
     """Actions are choices by number, or quantities; left out, choices where they are whole numbers."""
@@ -52,7 +52,12 @@ class ImportConfig(ArrayOptions):
     episode_lengths: str = "episode_lengths"
     """Name of the number of actions of each episode, (E,); where there is none, episodes end where terminals or
     timeouts are true."""
-    positions: str = "positions"
+    tokens: Literal["bytes", "words"] | None = None
+    """Text files, or folders of .txt files, as trajectories of tokens: all bytes, or the frequent words. Labels are the
+    names of the folders."""
+    length: Annotated[int, Within(2)] | None = None
+    """Tokens of a trajectory, with --tokens: longer documents are cut; left out, each document is one."""
+    positions: Suppress[str] = "positions"
     """Name of the agent's positions, 2 columns in metres, as many rows as observations; in a table x,y."""
     labels: str = "labels"
     """Name of the experts' names or numbers, (E,), or one a step; for evaluation only."""
@@ -61,7 +66,8 @@ class ImportConfig(ArrayOptions):
     table also NAME=FIRST..LAST."""
     env: str | None = None
     """The environment that the data comes from, where one is known: rollouts and reports need it. Rarer arrays have
-    options, too: --rewards, --costs, --headings, --terminations, --timeouts; and --drop-short."""
+    options, too: --positions, --rewards, --costs, --headings, --terminations, --timeouts; and --drop-short,
+    --drop-nan."""
     rewards: Suppress[str] = "rewards"
     """Name of the rewards, one a step."""
     costs: Suppress[str] = "costs"
@@ -77,3 +83,5 @@ class ImportConfig(ArrayOptions):
         super().__post_init__()
         if not self.sources:
             raise UserError("no file is named; expected `mode-imitation import FILE --out NAME`")
+        if self.length is not None and self.tokens is None:
+            raise UserError("--length is of text; say --tokens bytes or words, too")

@@ -23,6 +23,7 @@ from mode_imitation.errors import UserError, brief, near_matches
 
 TABLES = (".csv", ".parquet")
 SUFFIXES = (".npz", ".h5", ".hdf5", *TABLES)
+TEXTS = (".txt", ".md")
 MORE = ("rewards", "costs", "positions", "headings")
 MARKS = ("terminations", "timeouts")
 OTHER_NAMES = {
@@ -98,7 +99,7 @@ def import_arrays(config: ImportConfig) -> ImportResult:
         env_id=config.env,
         sensors=dataset.sensors,
         action_space=dataset.action_space if dataset.action_space.discrete else None,
-        command=_command(config),
+        command=command_of(config),
         metadata={"imported_from": ", ".join(source.name for source in config.sources)},
     )
     missing = [key for key in (*MORE, "labels") if key not in plans[0]]
@@ -107,7 +108,7 @@ def import_arrays(config: ImportConfig) -> ImportResult:
     return ImportResult(folder, dataset, tuple(dict.fromkeys(notes + changed)))
 
 
-def _command(config: ImportConfig) -> str:
+def command_of(config: ImportConfig) -> str:
     """What to type to make the dataset again; leaves out what only says where things lie."""
     values = {item.name: getattr(config, item.name) for item in fields(config) if item.name not in NOT_TOLD}
     changed = {name: value for name, value in values.items() if value != getattr(ImportConfig, name)}
@@ -121,7 +122,8 @@ def _read(source: Path, config: ImportConfig) -> tuple[dict[str, list[str]], lis
         raise UserError(f"there is no file {source}; expected a {', '.join(SUFFIXES)} file")
     suffix = source.suffix.lower()
     if suffix not in SUFFIXES:
-        raise UserError(f"{source.name} is no {', '.join(SUFFIXES)} file; save the arrays with numpy.savez, say")
+        hint = "of text, say --tokens bytes or words" if suffix in TEXTS else "save the arrays with numpy.savez, say"
+        raise UserError(f"{source.name} is no {', '.join(SUFFIXES)} file; {hint}")
     table = suffix in TABLES
     words = [name for key in ("episode", "labels") for name in (getattr(config, key), *OTHER_NAMES[key])]
     opened = {".npz": open_npz, ".csv": lambda path: open_csv(path, words), ".parquet": open_parquet}

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.discovery.evidence import evidence_of
+from mode_imitation.discovery.ngrams import is_text, ngram_evidence
 from mode_imitation.discovery.panel import as_entries, panel_of
-from mode_imitation.discovery.search import find_codes, first_groups, score
+from mode_imitation.discovery.search import find_codes, first_groups, pairs, score
 from mode_imitation.discovery.starts import STARTS, JointTraining, nearest_codes, unit_distances
 from mode_imitation.discovery.switches import (
     SwitchSearch,
@@ -185,15 +186,20 @@ def search(job: Job, data: TrainingData, config: TrainConfig) -> None:
     if not (config.refine and config.rounds):
         return
     generator = seeded(config.seed, "search")
-    evidence = evidence_of(state.model, data.showing(state.model.features), config, generator)
+    text, shown = is_text(state.model, data), data.showing(state.model.features)
+    evidence = ngram_evidence(data) if text else evidence_of(state.model, shown, config, generator)
     proposals = [state.codes, first_groups(data, state.codes, generator)]
     found = [find_codes(evidence, codes, config.codes, config.confidence, config.rounds) for codes in proposals]
     best = max(found, key=lambda one: one.score)
-    panel = panel_of(state.model, data.showing(state.model.features), evidence, config, generator)
-    state.codes = panel.settle(best.codes)
+    if text:  # counts are no law that is linear in features: nothing is left for networks to see
+        state.codes, told = best.codes, pairs(evidence, best.codes, config.confidence)
+    else:
+        panel = panel_of(state.model, shown, evidence, config, generator)
+        state.codes = panel.settle(best.codes)
+        told = as_entries(panel.verdicts)
     state.score = score(evidence, state.codes)
     if not config.find_switches:  # else the codes of the steps are others
-        state.pairs = as_entries(panel.verdicts)
+        state.pairs = told
     job.log.scalars("search", {"score": state.score, "n_codes": len(state.codes.unique())}, 0)
     job.advance("search", 1)
 
