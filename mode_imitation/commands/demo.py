@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from mode_imitation.errors import UserError
 from mode_imitation.options import Repeated
@@ -21,6 +21,9 @@ class DemoCommand:
 
     out: Path = Path("runs/demo")
     """Everything goes here: data/, run/ with the report and the pictures."""
+    world: Literal["avoiding", "circle2d", "takeball", "diagonal"] | None = None
+    """A planar world's own demo, which needs no simulator and ends in one picture of every commanded behaviour; the
+    options but --out, --layouts, --seed and --overwrite are its own."""
     env: str = ENV
     """The world, as `generate --env` takes it; another one needs --expert."""
     expert: Repeated = ()
@@ -57,6 +60,10 @@ class DemoCommand:
 
 def run(config: DemoCommand) -> int:
     """Go through the stages; those that an earlier call has finished are kept."""
+    if config.world is not None:
+        from mode_imitation.commands import demo_planar
+
+        return demo_planar.run(config)
     counts = (config.episodes, config.layouts, config.iterations, config.joint_iterations)
     if min(*counts, 1 if config.steps is None else config.steps) < 1:
         raise UserError("episodes, steps, layouts and iterations must each be at least 1")
@@ -97,7 +104,8 @@ def generate(config: DemoCommand) -> None:
         check_same(config, found == own)
         print(f"1/4 dataset: {root / config.dataset} is there already")
         return
-    print(f"1/4 dataset: episodes of {', '.join(config.experts)}")
+    named = config.experts if len(config.experts) <= 8 else (*config.experts[:2], "...", config.experts[-1])
+    print(f"1/4 dataset: episodes of {', '.join(named)}")
     make(wanted)
 
 
@@ -114,8 +122,8 @@ def check_same(config: DemoCommand, same: bool) -> None:
         )
 
 
-def train(config: DemoCommand) -> None:
-    """Stage 2: discover the modes and train the policy."""
+def train(config: DemoCommand, settings_beside: dict[str, Any] | None = None) -> None:
+    """Stage 2: discover the modes and train the policy, with settings of training beside the demo's."""
     from mode_imitation.commands import train as command
     from mode_imitation.training.config import TrainConfig
     from mode_imitation.training.run_folder import read_info
@@ -126,6 +134,7 @@ def train(config: DemoCommand) -> None:
         seed=config.seed,
         iterations=config.iterations,
         joint_iterations=config.joint_iterations,
+        **settings_beside or {},
     )
     if (run / "run.json").exists() and not config.overwrite:
         info = read_info(run)

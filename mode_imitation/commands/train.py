@@ -96,6 +96,10 @@ def pictures(dataset: "TrajectoryDataset") -> "Hook | None":
 
     if dataset.env_id is None or find_spec("mujoco") is None or find_spec("safety_gymnasium") is None:
         return None
+    from mode_imitation.worlds.planar import is_planar
+
+    if is_planar(dataset.env_id):
+        return None  # `modes` draws them, and nothing here needs the simulator
     from mode_imitation.reports.report_pictures import draw_modes
     from mode_imitation.worlds.safety import make_vec
 

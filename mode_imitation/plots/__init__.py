@@ -7,6 +7,7 @@ Nothing here touches pyplot's global state, opens a window, or needs torch or a 
 from mode_imitation.plots.animation import animate_birdseye
 from mode_imitation.plots.attribution import plot_attribution
 from mode_imitation.plots.birdseye import plot_birdseye
+from mode_imitation.plots.commanded import plot_commanded
 from mode_imitation.plots.latent import plot_latent_map
 from mode_imitation.plots.mode_maps import ModeMap, plot_blend, plot_mode_maps, plot_reactions
 from mode_imitation.plots.overview import plot_overview

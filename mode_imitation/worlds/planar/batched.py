@@ -152,7 +152,7 @@ class PlanarVectorEnv(VectorEnv):
             rewards[fresh], terminations[fresh], truncations[fresh] = 0.0, False, False
         self._ended = terminations | truncations
         if self.autoreset_mode == AutoresetMode.SAME_STEP and self._ended.any():
-            ended = self._ended
+            ended = self._ended.copy()
             final_obs = np.full(self.num_envs, None, dtype=object)
             shown = self._observe()
             for world in np.flatnonzero(ended):

@@ -23,6 +23,21 @@ NEAREST, FURTHEST = 0.2, 0.5
 ARENA = (-1.0, -1.0, 1.0, 1.0)
 
 
+def style_of(positions: np.ndarray, center: np.ndarray) -> tuple[float, float]:
+    """How a path goes around a centre, over its second half.
+
+    Args:
+        positions: (T + 1, 2) of the agent, metres.
+        center: (2,) metres.
+
+    Returns:
+        Mean distance from the centre, metres, and mean way around it, radians a step, counterclockwise.
+    """
+    offsets = np.asarray(positions, dtype=np.float64)[len(positions) // 2 :] - center
+    turned = np.diff(np.unwrap(np.arctan2(offsets[:, 1], offsets[:, 0])))
+    return float(np.linalg.norm(offsets, axis=1).mean()), float(turned.mean())
+
+
 class CircleVectorEnv(PlanarVectorEnv):
     """Observations: the centre as seen from the agent (2), metres, in the world's axes; cosine and sine of the heading.
     Actions: turning and speed, -1 to 1.

@@ -24,6 +24,14 @@ BALLS = ((1, 7), (3, 7), (5, 7), (7, 7))
 """Along the upper wall, from left to right."""
 
 
+def ball_of(positions: np.ndarray) -> int:
+    """Which ball a path (T + 1, 2) of Takeball takes: 0 to 3 from left to right, -1 for none."""
+    cells = np.round(np.asarray(positions)).astype(int)
+    here = (cells[:, None] == np.array(BALLS)).all(axis=2)  # (T + 1, 4)
+    first = np.argmax(here.any(axis=1))
+    return int(np.argmax(here[first])) if here.any() else -1
+
+
 class GridVectorEnv(PlanarVectorEnv):
     """Observations: column, row, and whether there are balls to take (0 or 1). Actions: up, down, left, right, stay.
 
