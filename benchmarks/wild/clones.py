@@ -32,7 +32,7 @@ class Clones(nn.Module):
         sizes = (inputs, *HIDDEN, steps.actions.shape[1])
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for size, width in pairwise(sizes):
-            drawn = torch.randn(n, size, width, generator=generator) / size**0.5
+            drawn = torch.randn(n, size, width, generator=generator) * (2 / size) ** 0.5
             self.weights.append(nn.Parameter(drawn))
             self.biases.append(nn.Parameter(torch.zeros(n, 1, width)))
         self.log_spread = nn.Parameter(torch.zeros(n, 1, sizes[-1]))
@@ -43,7 +43,7 @@ class Clones(nn.Module):
         last = len(self.weights) - 1
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             inputs = inputs @ weight + bias
-            inputs = torch.tanh(inputs) if layer < last else inputs
+            inputs = torch.relu(inputs) if layer < last else inputs
         if self.choices:
             blocks = [log_softmax(block, dim=-1) for block in inputs.split(self.choices, dim=-1)]
             return (torch.cat(blocks, dim=-1) * actions).sum(-1)

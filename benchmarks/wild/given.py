@@ -9,7 +9,7 @@ from benchmarks.wild.clones import Clones, clone, explained
 from benchmarks.wild.steps import steps_of
 from mode_imitation.data.dataset import TrajectoryDataset
 
-ITERATIONS = 600
+ITERATIONS = 400
 STEPS = 100
 """Of each trajectory."""
 

@@ -47,7 +47,7 @@ SETS = {
     "pointgoal-10-10": MadeSet(POINT, each(TWO, 10)),
     "pointgoal-short": MadeSet(POINT, each(TWO, 60), steps=200),
     "pointgoal-cautious": MadeSet(POINT, each(("goal_seeking", f"{HERE}:CautiousGoalSeeking"), 40)),
-    "pointgoal-seven": MadeSet(POINT, each(SEVEN, 40)),
+    "pointgoal-seven": MadeSet(POINT, each(SEVEN, 20)),
     "pointgoal2-two": MadeSet("SafetyPointGoal2-v0", each(TWO, 40)),
     "pointbutton-two": MadeSet("SafetyPointButton1-v0", each(TWO, 40)),
     "cargoal-two": MadeSet("SafetyCarGoal1-v0", each(TWO, 40)),

@@ -19,7 +19,7 @@ STARTS, ROUNDS = 5, 15
 """As the paper has them."""
 FIRST, AGAIN = 200, 50
 """Gradient steps of the clones: in the first round, and in every other one, which goes on from there."""
-STEPS = 100
+STEPS = 50
 
 
 def pg_kmeans(dataset: TrajectoryDataset, classes: int, codes: int, seed: int) -> np.ndarray:

@@ -15,7 +15,7 @@ from mode_imitation.data.dataset import TrajectoryDataset
 
 SIZE = 8
 """Numbers of a vector."""
-ITERATIONS, BATCH = 2000, 512
+ITERATIONS, BATCH = 2000, 256
 PULL = 1e-3
 """Of the vectors to 0, so that those that say nothing do not stay where they were drawn."""
 STEPS = 100
