@@ -10,10 +10,20 @@ from matplotlib.lines import Line2D
 from mode_imitation.data.episodes import Episode
 from mode_imitation.plots import style as look
 from mode_imitation.plots.layout import LEGEND
-from mode_imitation.plots.scene import draw_goals, draw_scale, draw_scene, limits_of, positions_of, prepare_axes
+from mode_imitation.plots.scene import (
+    draw_goals,
+    draw_scale,
+    draw_scene,
+    limits_of,
+    positions_of,
+    prepare_axes,
+    square_about,
+)
 
 LIGHTNESSES = (0.36, 0.52, 0.66)
 """In turns, so that neighbouring hues differ in lightness too."""
+MARGIN = 0.04
+"""Of the arena's longer side: none of the paths is to be looked for outside."""
 
 
 def many_colors(n: int) -> list[str]:
@@ -46,13 +56,15 @@ def plot_commanded(
         UserError: an episode has no positions.
     """
     episodes = [episode for shown in drives.values() for episode in shown]
-    limits = limits_of("arena", episodes)
+    scene = episodes[0].scene
+    around = "all" if scene is None else square_about(np.reshape(scene.arena, (2, 2)), MARGIN)
+    limits = limits_of(around, episodes)
     shifts = apart * np.linspace(-1, 1, max(len(drives), 2))
     with look.style():
         prepare_axes(ax, limits, title=title)
-        if episodes[0].scene is not None:
-            draw_scene(ax, episodes[0].scene)
-            draw_goals(ax, episodes[0].scene, 0)
+        if scene is not None:
+            draw_scene(ax, scene)
+            draw_goals(ax, scene, 0)
         colors = dict(zip(drives, many_colors(len(drives)), strict=True))
         for shift, (name, shown) in zip(shifts, drives.items(), strict=False):
             for episode in shown:

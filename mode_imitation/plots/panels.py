@@ -75,16 +75,18 @@ def plot_panels(
 
 
 def caption_of(episode: Episode) -> str:
-    """Goals and cost of an episode, as far as it knows them: "11 goals · cost 54"; else success, return and length."""
+    """Goals and cost of an episode, as far as it knows them: "11 goals · cost 54"; without goals, whether it succeeds;
+    without cost either, return and length."""
     parts = []
-    if episode.goals_met is not None or episode.scene is not None:
+    has_goals = episode.goals_met is not None or (episode.scene is not None and len(episode.scene.goals) > 0)
+    if has_goals:
         goals = n_goals_reached(episode)
         parts.append(f"{goals} goal{'' if goals == 1 else 's'}")
+    elif episode.successes is not None:
+        parts.append("success" if np.any(episode.successes) else "no success")
     if episode.costs is not None:
         parts.append(f"cost {float(np.sum(episode.costs)):.0f}")
-    if not parts:
-        if episode.successes is not None:
-            parts.append("success" if np.any(episode.successes) else "no success")
+    elif not has_goals:
         if episode.rewards is not None:
             parts.append(f"return {float(np.sum(episode.rewards)):.4g}")
         parts.append(f"{len(episode)} steps")
