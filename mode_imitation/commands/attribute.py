@@ -9,6 +9,8 @@ from mode_imitation.reports.config import AttributeConfig
 MOST_ROWS = 40
 MOST_SEGMENTS = 6
 """Printed for an episode; the file has all of them."""
+EXCERPT = 40
+"""Characters of a stretch of text."""
 
 
 def run(config: AttributeConfig) -> int:
@@ -33,6 +35,7 @@ def print_attribution(data: Mapping[str, Any]) -> None:
     for entry in entries[:MOST_ROWS]:
         parts = [
             f"{part['start']:>5}-{part['end']:<5} {names[part['mode']]:<{width}} {part['probability']:.3f}"
+            + _begins(part)
             for part in entry["segments"]
         ]
         more = len(parts) - MOST_SEGMENTS
@@ -89,6 +92,12 @@ def _name(mode: int | None, matches: Mapping[str, str]) -> str:
         return "none"
     expert = matches.get(str(mode))
     return f"mode {mode}" + (f" ({expert})" if expert else "")
+
+
+def _begins(part: Mapping[str, Any]) -> str:
+    """The first words of a stretch of text."""
+    words = " ".join(part["text"].split()) if "text" in part else ""
+    return f"  {words[:EXCERPT]}{'..' if len(words) > EXCERPT else ''}" if words else ""
 
 
 def _state(state: str) -> str:

@@ -43,6 +43,10 @@ def print_report(data: "ReportData") -> None:
     for entry in data.modes:
         if entry.clauses:
             print(f"mode {entry.mode}: {entry.clauses}")
+        if entry.text:
+            print(f"mode {entry.mode}, its words: {', '.join(entry.text.words) or 'none of its own'}")
+            for text in entry.text.samples:
+                print(f"    {' '.join(text.split())}")
     rows = {f"mode {e.mode}" + (f" ({e.expert})" if e.expert else ""): e.figures for e in data.modes}
     rows |= {f"expert {name}": figures for name, figures in data.experts.items()}
     if data.layouts:

@@ -18,8 +18,16 @@ def title_of(figure: str) -> str:
 
 def run(config: RolloutConfig) -> int:
     """Drive, print the figures with their intervals, say what was written."""
-    from mode_imitation.reports.rollout_command import rollout_run
+    from mode_imitation.reports.rollout_command import rollout_run, written_by_run
 
+    written = written_by_run(config)
+    if written is not None:
+        print(f"{written.what}, after {written.prompt!r}" if written.prompt else written.what)
+        for seed, text in written.texts.items():
+            print(f"--- seed {seed}\n{written.prompt}{text}")
+        if written.folder is not None:
+            print("wrote", written.folder)
+        return 0
     result = rollout_run(config)
     count = len(result.drives)
     places = "layout" if any(drive.episode.scene is not None for drive in result.drives) else "seed"

@@ -11,6 +11,7 @@ from mode_imitation.data.config import ArrayOptions
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import OF_STATES, Episode
 from mode_imitation.data.spaces import ActionSpace, Sensor
+from mode_imitation.data.text import KEY
 from mode_imitation.errors import UserError
 
 Layout = Literal["list", "stacked", "flat"]
@@ -171,12 +172,19 @@ def join(datasets: Sequence[TrajectoryDataset]) -> TrajectoryDataset:
                     f"{first.name} and {other.name} differ in their {words} ({_short(one)} and {_short(two)}); "
                     "datasets that train together agree in these"
                 )
+    texts = [dataset.metadata.get(KEY) for dataset in datasets]
+    if any(text != texts[0] for text in texts):
+        raise UserError(
+            f"{' and '.join(dataset.name for dataset in datasets)} are texts of different tokens, or not all texts; "
+            "import them together"
+        )
     env_ids = {dataset.env_id for dataset in datasets}
     return TrajectoryDataset(
         " + ".join(dataset.name for dataset in datasets),
         tuple(episode for dataset in datasets for episode in dataset.episodes),
         first.sensors,
         env_id=env_ids.pop() if len(env_ids) == 1 else None,
+        metadata={KEY: texts[0]} if texts[0] else {},
         action_space=first.action_space,
         mirror=first.mirror if all(other.mirror == first.mirror for other in others) else None,
     )

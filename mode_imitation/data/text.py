@@ -19,9 +19,8 @@ from mode_imitation.errors import UserError
 TokenKind = Literal["bytes", "words"]
 KEY = "text"
 """Of a dataset's metadata and of run.json, where the vocabulary stands; and the name of the sensor."""
-SEEN: dict[str, int] = {"bytes": 12, "words": 4}
+SEEN: dict[str, int] = {"bytes": 6, "words": 3}
 """Tokens of an observation."""
-N_BYTES = 256
 MOST_WORDS = 1000
 """Words of a vocabulary; rarer ones are spelt."""
 OFTEN = 2
@@ -39,19 +38,21 @@ class Vocabulary:
     """What each token stands for. START is one more than there are."""
 
     kind: TokenKind
-    words: tuple[str, ...] = ()
-    """Of tokens that are words: each one's, a space before it included; the characters that occur, and UNKNOWN, too."""
+    words: tuple[str, ...]
+    """Of each token: the byte as a Latin-1 character; or the word, a space before it included, beside the characters
+    that occur. UNKNOWN is one of them."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_numbers", {word: number for number, word in enumerate(self.words)})
 
     @classmethod
     def of(cls, kind: TokenKind, texts: Iterable[str]) -> "Vocabulary":
-        """All bytes; or the most frequent words of these texts and all of their characters."""
-        if kind == "bytes":
-            return cls(kind)
+        """The bytes of these texts; or their most frequent words and all of their characters."""
         characters, words = {UNKNOWN}, Counter[str]()
         for text in texts:
+            if kind == "bytes":
+                characters |= set(_as_bytes(text))
+                continue
             characters |= set(text)
             words.update(piece for piece in PIECE.findall(text) if len(piece) > 1)
         frequent = [word for word, times in words.most_common(MOST_WORDS) if times >= OFTEN]
@@ -60,35 +61,38 @@ class Vocabulary:
     @property
     def size(self) -> int:
         """V, how many tokens there are to choose from."""
-        return N_BYTES if self.kind == "bytes" else len(self.words)
+        return len(self.words)
 
     @property
     def start(self) -> int:
         """The token START, which no text holds."""
         return self.size
 
-    @property
-    def unit(self) -> str:
-        """What a token is called."""
-        return "byte" if self.kind == "bytes" else "token"
-
     def encode(self, text: str) -> np.ndarray:
-        """(T,) int64; characters that the vocabulary does not have become UNKNOWN."""
-        if self.kind == "bytes":
-            return np.frombuffer(text.encode("utf-8"), dtype=np.uint8).astype(np.int64)
+        """(T,) int64; what the vocabulary does not have becomes UNKNOWN."""
         numbers: dict[str, int] = self._numbers  # type: ignore[attr-defined]
+        unknown = numbers[UNKNOWN]
+        if self.kind == "bytes":
+            return np.array([numbers.get(one, unknown) for one in _as_bytes(text)], dtype=np.int64)
         found: list[int] = []
         for piece in PIECE.findall(text):
             known = numbers.get(piece)
-            found += [known] if known is not None else [numbers.get(one, numbers[UNKNOWN]) for one in piece]
+            found += [known] if known is not None else [numbers.get(one, unknown) for one in piece]
         return np.array(found, dtype=np.int64)
 
     def decode(self, tokens: np.ndarray) -> str:
-        """(T,) int -> the text; START is left out, what is no UTF-8 becomes UNKNOWN."""
-        inside = [int(token) for token in tokens if token < self.size]
-        if self.kind == "bytes":
-            return bytes(inside).decode("utf-8", errors="replace")
-        return "".join(self.words[token] for token in inside)
+        """(T,) int -> the text; START is left out, and what is no UTF-8 becomes UNKNOWN."""
+        written = "".join(self.words[token] for token in tokens if token < self.size)
+        if self.kind == "words":
+            return written
+        return b"".join(b"\xff" if one == UNKNOWN else one.encode("latin-1") for one in written).decode(
+            "utf-8", errors="replace"
+        )
+
+    def unknown_in(self, text: str) -> str | None:
+        """The first character of a text that the vocabulary does not have; None where it has all."""
+        unknown = self.words.index(UNKNOWN)
+        return next((one for one in text if unknown in self.encode(one)), None)
 
     def seen(self, tokens: np.ndarray, n_seen: int) -> np.ndarray:
         """(T,) -> (T + 1, n_seen) float32, the tokens before each step and after the last."""
@@ -114,7 +118,7 @@ def vocabulary_of(known: Mapping[str, Any]) -> Vocabulary | None:
         return None
     try:
         kind, words = said["kind"], said["words"]
-        if kind not in SEEN or not all(isinstance(word, str) for word in words) or (kind == "words") != bool(words):
+        if kind not in SEEN or not all(isinstance(word, str) for word in words) or UNKNOWN not in words:
             raise ValueError
         return Vocabulary(kind, tuple(words))
     except (KeyError, TypeError, ValueError):
@@ -165,3 +169,8 @@ def in_vocabulary(episodes: Sequence[Episode], own: Vocabulary, other: Vocabular
         return list(episodes)
     n_seen = episodes[0].observations.shape[1]
     return [one for ep in episodes for one in episodes_of_text(text_of(ep, own), other, None, n_seen, ep.expert)]
+
+
+def _as_bytes(text: str) -> str:
+    """A text's bytes, each as a Latin-1 character."""
+    return text.encode("utf-8").decode("latin-1")

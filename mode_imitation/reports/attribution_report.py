@@ -15,11 +15,13 @@ import numpy as np
 from mode_imitation.atomic import check_folder, write_json
 from mode_imitation.data.dataset import TrajectoryDataset, load_dataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.text import Vocabulary, vocabulary_of
 from mode_imitation.errors import UserError
 from mode_imitation.model.threads import one_thread
 from mode_imitation.progress import progress
-from mode_imitation.reports.attribution import BLOCK, Attribution, attribute_episodes, calibrate
+from mode_imitation.reports.attribution import BLOCK, Attribution, Segment, attribute_episodes, calibrate
 from mode_imitation.reports.config import AttributeConfig
+from mode_imitation.reports.text import as_the_run_reads
 from mode_imitation.reports.turns import NONE, LabelledSteps, codes_of_steps
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.run_folder import load_run
@@ -58,7 +60,9 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
     if config.out is not None:
         check_folder(config.out, "the attribution")
     run = load_run(config.run)
-    dataset = load_dataset(config.dataset, config.root)
+    dataset, vocabulary = load_dataset(config.dataset, config.root), vocabulary_of(run.info)
+    if vocabulary is not None:
+        dataset = as_the_run_reads(dataset, vocabulary)
     policy = load_policy(run, config.device)
     sizes, expected = (dataset.obs_dim, dataset.act_dim), (policy.obs_dim, policy.act_dim)
     if sizes != expected:
@@ -111,7 +115,7 @@ def attribute_dataset(config: AttributeConfig) -> AttributionReport:
         "modes": policy.modes,
         "none": asdict(calibration),
         "matches": {str(mode): name for mode, name in matches.items()},
-        "episodes": [_entry(index, dataset.episodes[index], item) for index, item in enumerate(found)],
+        "episodes": [_entry(index, dataset.episodes[index], item, vocabulary) for index, item in enumerate(found)],
         "agreement": scores,
         "left_out": left_out,
         "versions": versions(),
@@ -157,10 +161,16 @@ def write_attribution(report: AttributionReport, folder: Path, *, birdseye: int 
     return [folder / f"{stem}.json", *files]
 
 
-def _entry(index: int, episode: Episode, found: Attribution) -> dict[str, Any]:
+def _entry(index: int, episode: Episode, found: Attribution, vocabulary: Vocabulary | None) -> dict[str, Any]:
     """Of one episode, for JSON."""
+
+    def text(part: Segment) -> dict[str, str]:
+        return {"text": vocabulary.decode(episode.actions[part.start : part.end, 0])} if vocabulary else {}
+
     segments = [
-        asdict(part) | {"mode": None if part.mode == NONE else part.mode, "probability": round(part.probability, 6)}
+        asdict(part)
+        | {"mode": None if part.mode == NONE else part.mode, "probability": round(part.probability, 6)}
+        | text(part)
         for part in found.segments
     ]
     return {

@@ -74,11 +74,13 @@ class RolloutConfig:
     the first 10 held-out ones."""
     steps: int | None = None
     """Steps per episode; left out, the environment's own number, else 1000."""
-    temperature: float = 0.0
-    """0 drives the policy's mean action; 1 draws from its distribution."""
+    temperature: float | None = None
+    """0 drives the policy's mean action; 1 draws from its distribution. Left out, 0, and 1 where it writes text."""
+    prompt: str | None = None
+    """Of a run on text: what the policy goes on from; left out, the beginning of a text."""
     env: str | None = None
     """The environment, as `generate --env` takes it; left out, that of the data that the run was trained on."""
-    figure: Repeated = ()
+    figure: Suppress[Repeated] = ()
     """A figure of your own, path/to/file.py:function of an episode that returns a number; may be repeated. The file is
     run."""
     out: str | None = None

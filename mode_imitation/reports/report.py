@@ -16,6 +16,7 @@ from mode_imitation.config_checks import check_action_noise, check_seed
 from mode_imitation.data.dataset import load_dataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import of_kind
+from mode_imitation.data.text import vocabulary_of
 from mode_imitation.errors import UserError
 from mode_imitation.model.batches import FlatEpisodes, TrainingData
 from mode_imitation.model.threads import one_thread
@@ -62,6 +63,7 @@ from mode_imitation.reports.report_data import (
     Terms,
 )
 from mode_imitation.reports.statistics import bootstrap, bootstrap_ratio
+from mode_imitation.reports.text import TextOfMode, as_the_run_reads, texts_of_modes
 from mode_imitation.reports.turns import codes_of_steps, drivers, drivers_of_windows, take_turns, turn_scores
 from mode_imitation.steering.policy import load_policy
 from mode_imitation.training.diagnostics import measure_leak
@@ -75,6 +77,8 @@ DRIVEN = "how the modes drive (goals, cost, return, motion)"
 SORTED = "clustering, leak, exemplars, sensors, the map of the windows"
 MOST_BLEND_LAYOUTS = 20
 """For the blends, of which there are eleven."""
+TOLD = 3
+"""Words that a mode on texts is described by."""
 EXEMPLARS = 3
 """Windows and episodes of the dataset shown for each mode."""
 
@@ -121,11 +125,14 @@ def make_report(config: ModesConfig) -> Report:
             "memory": policy.model.config.memory,
         },
     )
-    report = Report(config, run, policy, data, own)
+    report = Report(config, run, policy, data, own, vocabulary=vocabulary_of(run.info))
     _load_data(report)
     with one_thread():
         _sort_data(report)
-        reason = _drive_worlds(report, layouts, pair)
+        # A text has no world: what its modes do is what they write.
+        reason = None if report.vocabulary else _drive_worlds(report, layouts, pair)
+        if report.vocabulary and (config.require is not None or pair is not None):
+            raise UserError("--require and --blend need the modes to drive; the run is on texts, leave them out")
         if reason is not None:
             data.leave_out(f"{DRIVEN}: {reason}")
             if config.require is not None or pair is not None:
@@ -160,6 +167,8 @@ def _load_data(report: Report) -> None:
             report.dataset = load_dataset(named, root or recorded_root(info))
         else:
             report.dataset = load_trained_on(info, root)
+        if report.vocabulary:
+            report.dataset = as_the_run_reads(report.dataset, report.vocabulary)
         report.data.dataset = report.dataset.name
     except UserError as error:
         if named is not None:
@@ -320,13 +329,17 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
     motions = driven or {mode: _motions(report, own) for mode, own in episodes.items()}
     typical = {mode: means(motions[mode]) for mode in policy.modes}
     sentences = dict(zip(policy.modes, describe_modes(list(typical.values())), strict=True))
-    if UNKNOWN in sentences.values():
+    if UNKNOWN in sentences.values() and not report.vocabulary:
         told = distinctions(episodes, policy.model.config.action_space, dataset.sensors if dataset else None)
         sentences |= {mode: words for mode, words in told.items() if words and sentences[mode] == UNKNOWN}
+    texts: dict[int, TextOfMode] = {}
+    if report.vocabulary:
+        texts = texts_of_modes(policy, report.vocabulary, episodes, report.config.temperature)
+        sentences |= {mode: f"writes {', '.join(own.words[:TOLD]) or 'as all do'}" for mode, own in texts.items()}
     # Of the same layouts alone: a dataset's episodes are no pairs.
     apart = contrasts({mode: columns(own, FIGURES) for mode, own in driven.items()}, seed=seed)
     reactions: dict[int, dict[str, float]] = {}
-    if dataset is not None and found is not None:
+    if dataset is not None and found is not None and not report.vocabulary:
         reactions = reactions_of_modes(policy, dataset, found.episode_codes, seed=seed)
     experts: list[str | None] = [None] * policy.n_codes
     if report.agreement:
@@ -347,6 +360,7 @@ def _mode_entries(report: Report, bounds: Mapping[int, dict[str, Guarantee | Non
             exemplars=exemplars(found, mode, EXEMPLARS) if found else [],
             exemplar_episodes=exemplar_episodes(found, mode, EXEMPLARS) if found else [],
             guarantees=bounds.get(mode),
+            text=texts.get(mode),
         )
         for mode in policy.modes
     ]

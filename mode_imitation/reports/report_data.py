@@ -6,12 +6,14 @@ from typing import Any
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
+from mode_imitation.data.text import Vocabulary
 from mode_imitation.reports.closed_loop import Blend, Drive
 from mode_imitation.reports.clustering import Agreement, Clustering, Exemplar, SortedDataset
 from mode_imitation.reports.config import ModesConfig
 from mode_imitation.reports.guarantees import Guarantee, Verdict
 from mode_imitation.reports.latent_map import LatentMap
 from mode_imitation.reports.statistics import Interval
+from mode_imitation.reports.text import TextOfMode
 from mode_imitation.steering.policy import Policy
 from mode_imitation.training.run_folder import Run
 from mode_imitation.versions import platform_name, versions
@@ -39,6 +41,8 @@ class ModeEntry:
     exemplars: list[Exemplar]
     exemplar_episodes: list[int]
     guarantees: dict[str, Guarantee | None] | None
+    text: TextOfMode | None = None
+    """Where episodes are texts."""
 
     @property
     def clauses(self) -> str:
@@ -135,6 +139,8 @@ class Report:
     data: ReportData
     own: Mapping[str, Callable[[Episode], float]]
     """What --figure asks for."""
+    vocabulary: Vocabulary | None = None
+    """Of a run on texts."""
     dataset: TrajectoryDataset | None = None
     found: SortedDataset | None = None
     agreement: Agreement | None = None

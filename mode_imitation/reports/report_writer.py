@@ -101,6 +101,10 @@ def as_markdown(data: ReportData, pictures: Sequence[str] = ()) -> str:
     for name, text in ABOUT.items():
         if shown := picture(name, PICTURES[name]):
             parts += [*shown, f"{text}."]
+    if texts := {entry.mode: entry.text for entry in data.modes if entry.text}:
+        parts.append("## What each mode writes")
+        for mode, own in texts.items():
+            parts += [f"**mode {mode}**: {', '.join(own.words)}", listed([code_of(text) for text in own.samples])]
     parts += ["## Modes", _mode_table(data)]
     if data.layouts:
         temperature = data.settings["temperature"]
@@ -141,6 +145,12 @@ def as_markdown(data: ReportData, pictures: Sequence[str] = ()) -> str:
     made = ", ".join(f"{name} {version}" for name, version in data.versions.items())
     parts.append(f"Made with {made} on {data.platform}.")
     return "\n\n".join(parts) + "\n"
+
+
+def code_of(text: str) -> str:
+    """A text in one line, which Markdown shows as it is."""
+    one_line = " ".join(text.split()).replace("`", "'")
+    return f"`{one_line}`"
 
 
 def listed(lines: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from mode_imitation.atomic import check_folder
 from mode_imitation.config_checks import check_seed
 from mode_imitation.data.dataset import load_episode
+from mode_imitation.data.text import vocabulary_of
 from mode_imitation.data.writer import write_dataset
 from mode_imitation.errors import UserError
 from mode_imitation.progress import progress
@@ -22,9 +23,10 @@ from mode_imitation.reports.statistics import bootstrap
 from mode_imitation.steering.infer import encode_windows
 from mode_imitation.steering.policy import Policy, load_policy, parse_context
 from mode_imitation.steering.schedule import Schedule, parse_schedule
-from mode_imitation.training.run_folder import Run, load_run
+from mode_imitation.training.run_folder import Run, load_run, read_info
 
 if TYPE_CHECKING:
+    from mode_imitation.reports.text import Written
     from mode_imitation.worlds.protocol import World
 
 FIGURES = ("goals", "return", "steps", "success", "cost", "straightness", "speed", "turn_rate", "approach")
@@ -44,6 +46,33 @@ class Steering:
     schedule: Schedule | None = None
 
 
+def written_by_run(config: RolloutConfig) -> "Written | None":
+    """What a run on texts writes; None of a run on anything else.
+
+    Raises:
+        UserError: the run, the steering, the prompt or the output cannot be used; nothing is half-written.
+    """
+    from mode_imitation.reports.text import WRITTEN_TOKENS, write_as_asked
+
+    check_seed(config.seed)
+    _check_outputs(config)
+    vocabulary = vocabulary_of(read_info(config.run))
+    if vocabulary is None:
+        if config.prompt is not None:
+            raise UserError(f"--prompt is of runs on text; {config.run} was trained on something else, leave it out")
+        return None
+    policy = load_policy(config.run, config.device)
+    if config.temperature is not None:
+        policy.check_temperature(config.temperature)
+    steering = _steering_of(config, policy)
+    if steering.schedule is not None:
+        contexts = policy.mode_contexts(steering.schedule.modes(max(config.steps or WRITTEN_TOKENS, 1)))
+    else:
+        assert steering.context is not None
+        contexts = steering.context[None]
+    return write_as_asked(config, policy, vocabulary, contexts, steering.what, steering.label, command_of(config))
+
+
 def rollout_run(config: RolloutConfig) -> Drives:
     """Drive one episode for each layout seed; write what was asked for.
 
@@ -60,7 +89,8 @@ def rollout_run(config: RolloutConfig) -> Drives:
     layouts = parse_seeds(config.seeds) if config.seeds is not None else held_out_layouts(DEFAULT_LAYOUTS)
     run = load_run(config.run)
     policy = load_policy(run, config.device).reset(config.seed)
-    policy.check_temperature(config.temperature)
+    temperature = config.temperature or 0.0
+    policy.check_temperature(temperature)
     steering = _steering_of(config, policy)
     if config.worlds < 1:
         raise UserError(f"--worlds is {config.worlds}; expected at least 1")
@@ -75,7 +105,7 @@ def rollout_run(config: RolloutConfig) -> Drives:
             contexts = policy.mode_contexts(steering.schedule.modes(max(length_of(env, config.steps), 1)))  # (T, K)
         assert contexts is not None
         contexts = np.broadcast_to(contexts, (len(layouts), *contexts.shape))
-        controller = PolicyController(policy, contexts, temperature=config.temperature)
+        controller = PolicyController(policy, contexts, temperature=temperature)
         drives = drive_seeds(controller, env, layouts, config.steps)
         drives = [replace(drive, episode=replace(drive.episode, expert=steering.label)) for drive in drives]
         result = Drives(
@@ -173,7 +203,19 @@ def command_of(config: RolloutConfig) -> str:
     """What to type to get these rollouts again, without what only says where things go."""
     words = ["mode-imitation", "rollout", config.run.name]
     default = RolloutConfig(run=config.run)
-    for name in ("mode", "context", "like", "schedule", "seeds", "steps", "temperature", "env", "seed", "figure"):
+    for name in (
+        "mode",
+        "context",
+        "like",
+        "schedule",
+        "seeds",
+        "steps",
+        "temperature",
+        "prompt",
+        "env",
+        "seed",
+        "figure",
+    ):
         value = getattr(config, name)
         if value != getattr(default, name):
             for one in value if isinstance(value, tuple) else (value,):

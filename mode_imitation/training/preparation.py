@@ -11,6 +11,7 @@ from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.spaces import of_kind
+from mode_imitation.data.text import KEY
 from mode_imitation.data.windows import segment_lengths
 from mode_imitation.discovery.starts import check_start
 from mode_imitation.discovery.switches import units_of_codes
@@ -109,6 +110,7 @@ def describe(
         "dataset": {"name": dataset.name, "checksum": dataset.checksum, "n_episodes": len(dataset)},
         "env_id": dataset.env_id,
         "sensors": {name: [part.start, part.stop, part.kind] for name, part in (dataset.sensors or {}).items()},
+        KEY: dataset.metadata.get(KEY),
         "layout_seeds": dataset.layout_seeds,
         "training_episodes": training.tolist(),
         "held_out_episodes": held_out.tolist(),
