@@ -99,7 +99,7 @@ def test_every_row_method_and_seed_is_a_cell_and_what_is_finished_is_kept(
     published = json.loads((folder / "docs" / "wild.json").read_text())
     assert published["rows"]["long"]["methods"]["linear-experts"]["nmi"]["mean"] == 1.0
     assert "/" not in published["command"].replace("--data FOLDER", "")
-    assert "| long | 12 | 60 | 2 |" in (folder / "docs" / "wild.md").read_text()
+    assert "| long | 12 | 60 | 2 |" in (out / "results.md").read_text()
     # A damaged cell is made again; --finished makes none.
     kept[0].write_text("{")
     assert wild.main([*typed, "--finished"]) == 0
@@ -355,6 +355,19 @@ def test_clusters_are_joined_where_it_costs_least() -> None:
     assert joined(scores, 3).tolist() == [0, 1, 1, 2]
     assert joined(scores, 2).tolist() == [0, 2, 2, 2]
     assert joined(scores, 9).tolist() == [0, 1, 1, 2]
+
+
+def test_what_is_finished_is_shown_without_making_anything(folder: Path, capsys: pytest.CaptureFixture) -> None:
+    typed = ["--data", str(folder), "--out", str(folder / "out"), "--methods", "kmeans"]
+    assert wild.main([*typed, "--rows", "long", "--seeds", "1"]) == 0
+    capsys.readouterr()
+    assert wild.main([*typed, "--rows", "folder,mountaincar", "--seeds", "2", "--finished"]) == 0
+    told = capsys.readouterr().out
+    assert "in brackets: how many seeds" in told
+    rows = {line.split()[0]: line.split() for line in told.splitlines() if line.strip().startswith(("long", "short"))}
+    assert (rows["long"][-1], rows["short"][-1]) == ("(1)", "-")
+    assert "mountaincar" not in told
+    assert not (folder / "out" / "data").exists()
 
 
 def test_halves_divide_each_class_evenly() -> None:

@@ -25,7 +25,7 @@ class WildConfig:
     out: Path = Path("runs/wild")
     """Folder; every finished cell (row, method, codes, seed) and all data that are made are kept there."""
     publish: Path | None = None
-    """Copy the results, one JSON and one page, into this folder too."""
+    """Copy the results, one JSON, into this folder too."""
     finished: bool = False
     """Make no cells: show what is finished."""
 

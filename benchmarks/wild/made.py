@@ -64,6 +64,11 @@ SETS = {
 }
 
 
+def folder(name: str, root: Path) -> Path:
+    """Where a set lies, or will."""
+    return root / "wild" / f"{name}-v0"
+
+
 def make(name: str, root: Path) -> TrajectoryDataset:
     """The set's episodes, made where they are missing; the same seed for all, as seeds are the methods'.
 
@@ -71,7 +76,7 @@ def make(name: str, root: Path) -> TrajectoryDataset:
         UserError: they cannot be made or read.
     """
     out = f"wild/{name}-v0"
-    if not (root / out).exists():
+    if not folder(name, root).exists():
         from mode_imitation.worlds.config import GenerateConfig
         from mode_imitation.worlds.generate import generate
 

@@ -81,7 +81,7 @@ def appliances() -> TrajectoryDataset:
 def watch() -> TrajectoryDataset:
     """Ten people do seven exercises of the shoulder, with either arm; a watch's six sensors. (Burns et al. 2018)"""
     path = place_of("seglearn", "seglearn/data/watch_dataset.npy")
-    content = np.load(path, allow_pickle=True).item()
+    content = np.load(path, allow_pickle=True).item()  # what a package pickled is trusted as its code is
     series = [np.asarray(one)[::WATCH_EVERY] for one in content["X"]]
     return of_series("watch", series, [content["y_labels"][label] for label in content["y"]])
 

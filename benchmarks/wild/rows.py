@@ -27,6 +27,8 @@ class Row:
     """With labels; raises UserError where the data cannot be read or made."""
     lacking: str | None = None
     """What has to be installed first."""
+    there: bool = True
+    """Whether it needs not be made first."""
 
 
 def chosen_rows(config: WildConfig) -> tuple[list[Row], list[str]]:
@@ -61,7 +63,10 @@ def all_rows(config: WildConfig) -> list[Row]:
     files = sorted(config.data.glob("*.npz")) if config.data else []
     rows = [Row(path.stem, "folder", partial(of_file, path)) for path in files]
     rows += [Row(name, "packages", one.load, one.lacking()) for name, one in packages.SETS.items()]
-    rows += [Row(name, "made", partial(made.make, name, config.out / "data")) for name in made.SETS]
+    root = config.out / "data"
+    rows += [
+        Row(name, "made", partial(made.make, name, root), there=made.folder(name, root).exists()) for name in made.SETS
+    ]
     return list({row.name: row for row in reversed(rows)}.values())[::-1]  # a file goes before its namesake
 
 

@@ -38,15 +38,19 @@ def run_benchmark(config: WildConfig) -> dict[str, Any]:
         check_folder(config.publish, "the results", "--publish")
     if not rows:
         raise UserError("there is no row; give --data, or --rows made")
-    # Work with more codes than classes takes longest; who waits sees the rest first.
+    if config.finished:
+        rows = [row for row in rows if row.there]
+        return summary(config, rows, methods, notes)
+    busy = f"another benchmark is at work in {config.out}; wait for it, or choose another --out"
+    with locked(config.out / ".lock", busy):
+        return summary(config, rows, methods, notes)
+
+
+def summary(config: WildConfig, rows: list[Row], methods: dict[str, Method], notes: list[str]) -> dict[str, Any]:
+    """See `run_benchmark`."""
     plan = [cell for seed in range(config.seeds) for row in rows for cell in cells_of(row, methods, config, seed)]
     loaded: dict[str, TrajectoryDataset] = {}
-    with (
-        locked(
-            config.out / ".lock", f"another benchmark is at work in {config.out}; wait for it, or choose another --out"
-        ),
-        progress("wild", len(rows), "rows read or made") as bar,
-    ):
+    with progress("wild", len(rows), "rows read or made") as bar:
         for row in rows:
             bar.advance(0, note=row.name)
             loaded[row.name] = load(row)
@@ -55,9 +59,8 @@ def run_benchmark(config: WildConfig) -> dict[str, Any]:
     found = {cell: result for cell, path in paths.items() if (result := read(path)) is not None}
     missing = [] if config.finished else [cell for cell in plan if found.get(cell, {}).get("status") != "complete"]
     if missing:
-        busy = f"another benchmark is at work in {config.out}; wait for it, or choose another --out"
         label = "wild" + (f", {len(plan) - len(missing)} cells were there" if len(missing) < len(plan) else "")
-        with locked(config.out / ".lock", busy), progress(label, len(missing), "cells") as bar:
+        with progress(label, len(missing), "cells") as bar:
             for cell in missing:
                 bar.advance(0, note=str(cell))
                 found[cell] = make(cell, loaded[cell.row], paths[cell])
@@ -174,17 +177,16 @@ def command_of(config: WildConfig) -> str:
 
 
 def write_results(results: dict[str, Any], config: WildConfig) -> list[Path]:
-    """Write results.json and results.md, and the published copies; return their paths."""
+    """Write results.json and results.md, and the published copy; return their paths."""
     lines = ["# The wild benchmark", "", "```bash", results["command"], "```", "", *as_markdown(tables(results))]
     lines += [f"- {METHODS[name].title}: {what}" for name, what in results["methods"].items()]
     lines += ["", *(f"- failed: {cell}: {reason}" for cell, reason in results["failed"].items())]
     lines += [f"- {note}" for note in results["notes"]]
     lines += ["", ", ".join(f"{name} {version}" for name, version in results["versions"].items()), ""]
-    folders = [(config.out, "results")] + [(config.publish, "wild")] * (config.publish is not None)
-    written = []
-    for folder, name in folders:
-        assert folder is not None
-        write_json(folder / f"{name}.json", results)
-        write_text(folder / f"{name}.md", "\n".join(lines))
-        written += [folder / f"{name}.json", folder / f"{name}.md"]
+    written = [config.out / "results.json", config.out / "results.md"]
+    written += [config.publish / "wild.json"] * (config.publish is not None)
+    for path in written:
+        if path.suffix == ".json":
+            write_json(path, results)
+    write_text(config.out / "results.md", "\n".join(lines))
     return written

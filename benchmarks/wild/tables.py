@@ -24,11 +24,15 @@ def _all(results: Mapping[str, Any], methods: Sequence[str]) -> Table:
     for name, row in results["rows"].items():
         least, most = row["steps"]
         steps = str(most) if least == most else f"{least}-{most}"
-        figures = [text(row["methods"].get(method, {}).get("nmi")) for method in methods]
+        figures = [of_seeds(row["methods"].get(method, {}), results["seeds"]) for method in methods]
         rows.append((name, str(row["trajectories"]), steps, str(row["classes"]), *figures))
+    fewer = any(
+        entry["seeds"] < results["seeds"] for row in results["rows"].values() for entry in row["methods"].values()
+    )
+    some = " (in brackets: how many seeds, where fewer)" * fewer
     times = ", ".join(map(str, results["times"]))
     title = (
-        f"NMI of trajectories and classes: means over {results['seeds']} seeds with 95% intervals; methods that "
+        f"NMI of trajectories and classes: means over {results['seeds']} seeds{some} with 95% intervals; methods that "
         f"are not told the number of classes are given {times} times as many codes; their figures are means of these"
     )
     return title, ("row", "trajectories", "steps", "classes", *(METHODS[name].title for name in methods)), rows
@@ -42,6 +46,11 @@ def _by_codes(results: Mapping[str, Any], swept: Sequence[str]) -> Table:
         rows.append((row_name, *(text(entry.get("nmi")) for entry in by_times)))
     titles = (f"{METHODS[name].title}, {times} times" for name, times in columns)
     return "NMI by the number of codes that is given", ("row", *titles), rows
+
+
+def of_seeds(entry: Mapping[str, Any], seeds: int) -> str:
+    """A method's NMI, and how many seeds it is of, where it is fewer than were asked for."""
+    return text(entry.get("nmi")) + (f" ({entry['seeds']})" if 0 < entry.get("seeds", 0) < seeds else "")
 
 
 def text(figure: Mapping[str, Any] | None) -> str:
