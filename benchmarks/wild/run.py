@@ -184,7 +184,8 @@ def write_results(results: dict[str, Any], config: WildConfig) -> list[Path]:
     lines += [f"- {note}" for note in results["notes"]]
     lines += ["", ", ".join(f"{name} {version}" for name, version in results["versions"].items()), ""]
     written = [config.out / "results.json", config.out / "results.md"]
-    written += [config.publish / "wild.json"] * (config.publish is not None)
+    if config.publish is not None:
+        written.append(config.publish / "wild.json")
     for path in written:
         if path.suffix == ".json":
             write_json(path, results)
