@@ -86,6 +86,8 @@ def shown_rule(episode: "Episode") -> str:
     return max(RULES, key=agreement)
 
 
+OF_SHORT: dict[str, Any] = {"horizon": 4, "gap": 1, "stride": 1}
+"""On a grid the shortest way has six steps."""
 PLANS = {
     "avoiding": Plan(
         "mode_imitation/Avoiding-v0",
@@ -106,8 +108,28 @@ PLANS = {
         shown_by=shown_style,
         kind="style",
     ),
-    "takeball": Plan("mode_imitation/Takeball-v0", list(BALLS), 20, 8, shown_ball, "ball", drawn=3, apart=0.25),
-    "diagonal": Plan("mode_imitation/Diagonal-v0", list(RULES), 20, 8, shown_rule, "rule", drawn=3, apart=0.25),
+    "takeball": Plan(
+        "mode_imitation/Takeball-v0",
+        list(BALLS),
+        episodes=100,
+        codes=8,
+        shown_by=shown_ball,
+        kind="ball",
+        settings=OF_SHORT,
+        drawn=3,
+        apart=0.25,
+    ),
+    "diagonal": Plan(
+        "mode_imitation/Diagonal-v0",
+        list(RULES),
+        episodes=100,
+        codes=8,
+        shown_by=shown_rule,
+        kind="rule",
+        settings=OF_SHORT,
+        drawn=3,
+        apart=0.25,
+    ),
 }
 
 
