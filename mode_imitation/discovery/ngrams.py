@@ -112,6 +112,15 @@ class NgramEvidence(Evidence):
         return densities
 
 
+def confidence_among(confidence: float, n_units: int) -> float:
+    """That two codes of texts are two, where one error in any of so many units is to be as rare as asked for.
+
+    Texts of one source differ among each other in what they are about, and the search finds the groups of them that
+    differ most; so the confidence of one comparison is not enough.
+    """
+    return 1 - (1 - confidence) / n_units
+
+
 def is_text(model: ModeModel, data: TrainingData) -> bool:
     """Whether all that is seen are names, and what every step does is what is seen last at the next."""
     config = model.config

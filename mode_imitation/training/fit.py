@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.discovery.evidence import evidence_of
-from mode_imitation.discovery.ngrams import is_text, ngram_evidence
+from mode_imitation.discovery.ngrams import confidence_among, is_text, ngram_evidence
 from mode_imitation.discovery.panel import as_entries, panel_of
 from mode_imitation.discovery.search import find_codes, first_groups, pairs, score
 from mode_imitation.discovery.starts import STARTS, JointTraining, nearest_codes, unit_distances
@@ -189,10 +189,11 @@ def search(job: Job, data: TrainingData, config: TrainConfig) -> None:
     text, shown = is_text(state.model, data), data.showing(state.model.features)
     evidence = ngram_evidence(data) if text else evidence_of(state.model, shown, config, generator)
     proposals = [state.codes, first_groups(data, state.codes, generator)]
-    found = [find_codes(evidence, codes, config.codes, config.confidence, config.rounds) for codes in proposals]
+    confidence = confidence_among(config.confidence, data.n_units) if text else config.confidence
+    found = [find_codes(evidence, codes, config.codes, confidence, config.rounds) for codes in proposals]
     best = max(found, key=lambda one: one.score)
     if text:  # counts are no law that is linear in features: nothing is left for networks to see
-        state.codes, told = best.codes, pairs(evidence, best.codes, config.confidence)
+        state.codes, told = best.codes, pairs(evidence, best.codes, confidence)
     else:
         panel = panel_of(state.model, shown, evidence, config, generator)
         state.codes = panel.settle(best.codes)
