@@ -23,7 +23,7 @@ COMMANDS = {
     "demo": "the main job, end to end: experts drive, discover, train, report, pictures",
     "experts": "measure the scripted experts, or your own, on held-out layouts",
     "generate": "let experts drive, and record a dataset",
-    "import": "turn arrays (.npz, HDF5) or tables (CSV, Parquet) into a dataset",
+    "import": "turn arrays (.npz, HDF5), tables (CSV, Parquet) or text into a dataset",
     "info": "what a dataset holds, as a table and a picture",
     "verify": "check a dataset against its checksums",
     "train": "discover modes and train one policy conditioned on them",

@@ -134,7 +134,7 @@ def told_apart(pairs: "list[dict[str, Any]]", confidence: float) -> None:
     ]
     more = f"; {len(pairs) - len(listed)} pairs are clearer" if len(pairs) > len(listed) else ""
     print_table(
-        f"How clearly modes are told apart, by networks that never saw the trajectory (1: with {confidence:.4g} "
+        f"How clearly modes are told apart, by judges that never saw the trajectory (1: with {confidence:.4g} "
         f"confidence{more})",
         ("modes", "gap (nats a step)", "clarity"),
         listed,

@@ -28,13 +28,14 @@ class ArrayOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ImportConfig(ArrayOptions):
-    """Which arrays or columns are what. A name left alone is taken where the file has it.
+    """Which arrays or columns are what. A name left alone is taken where the file has it. Or text, with --tokens.
 
     E episodes of T steps; arrays lie one after another, (sum of T, ..), or stacked, (E, T, ..).
     """
 
     sources: Annotated[tuple[Path, ...], Argument("FILE [FILE ...]")]
-    """Files of arrays (.npz, .h5, .hdf5) or tables of one row a step (.csv, .parquet); several are appended."""
+    """Files of arrays (.npz, .h5, .hdf5) or tables of one row a step (.csv, .parquet); several are appended. With
+    --tokens text files, or folders of them."""
     out: str
     """Name of the new dataset, namespace/name-vN, "mine/driving-v0" say."""
     root: Path | None = None
@@ -53,8 +54,8 @@ class ImportConfig(ArrayOptions):
     """Name of the number of actions of each episode, (E,); where there is none, episodes end where terminals or
     timeouts are true."""
     tokens: Literal["bytes", "words"] | None = None
-    """Text files, or folders of .txt files, as trajectories of tokens: all bytes, or the frequent words. Labels are the
-    names of the folders."""
+    """Text files, or folders of .txt files, as trajectories of tokens: bytes, or frequent words. Labels are names of
+    the files' folders."""
     length: Annotated[int, Within(2)] | None = None
     """Tokens of a trajectory, with --tokens: longer documents are cut; left out, each document is one."""
     positions: Suppress[str] = "positions"
