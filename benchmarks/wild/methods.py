@@ -65,7 +65,11 @@ METHODS = {
         trains=True,
     ),
     "pg-kmeans": Method(
-        "PG-Kmeans", "the best of five, joined to the number of classes", lazy("pg_kmeans", "pg_kmeans"), told=False
+        "PG-Kmeans",
+        "the best of five, joined to the number of classes",
+        lazy("pg_kmeans", "pg_kmeans"),
+        told=False,
+        version=2,
     ),
     "kmeans": Method("k-means", "of means and spreads of states, changes and actions", clusters.kmeans_of_statistics),
     "paths": Method("k-means of paths", "of the states at ten evenly spaced times", clusters.kmeans_of_paths),
