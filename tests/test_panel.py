@@ -16,6 +16,7 @@ from mode_imitation.discovery import panel
 from mode_imitation.discovery.evidence import evidence_of
 from mode_imitation.discovery.panel import NETWORKS, RESOLUTION, Panel, Question, clarity_of, panel_of, signed_ranks
 from mode_imitation.discovery.search import same_partition
+from mode_imitation.model.optimiser import adam, set_gradients
 from tests.small_models import seeded
 from tests.synthetic import prepared, two_laws
 from tests.test_fit import small
@@ -90,6 +91,19 @@ def test_no_network_judges_a_unit_that_it_saw() -> None:
     assert 2 <= with_it.sum() < 15
     same = (scores[0] == scores[1]).all(1)
     assert torch.equal(same, with_it)
+
+
+def test_gradients_of_any_strides_reach_the_fused_update() -> None:
+    gradient = torch.arange(12.0).reshape(3, 4) - 6
+    updated = []
+    for given in (gradient.T, gradient.T.contiguous()):
+        weights = torch.zeros(4, 3, requires_grad=True)
+        optimiser = adam([weights], 0.1)
+        set_gradients([weights], [given])
+        optimiser.param_groups[0]["eps"] = 1.0
+        optimiser.step()
+        updated.append(weights.detach())
+    assert torch.equal(*updated)
 
 
 def test_every_code_is_spread_over_all_networks() -> None:

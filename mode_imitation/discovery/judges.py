@@ -12,7 +12,7 @@ from torch import Tensor
 from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.model.batches import TrainingData, rows_of
 from mode_imitation.model.mode_model import Actor, ModeModel, log_prob
-from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.optimiser import adam, set_gradients, set_one_cycle
 from mode_imitation.model.threads import side_by_side
 
 STEP_LIMIT = 2.5
@@ -69,8 +69,7 @@ def fit_twins(
         drawn = [(twin, data.draw_steps(own, config.judge_batch, batches)) for twin, own in fitted]
         found = side_by_side(gradients, drawn, None if data.device.type == "cpu" else 1)
         for (twin, _), of_twin in zip(drawn, found, strict=True):
-            for parameter, gradient in zip(twin.parameters(), of_twin, strict=True):
-                parameter.grad = gradient
+            set_gradients(twin.parameters(), of_twin)
         optimiser.step()
     return Twins(*twins, half)
 

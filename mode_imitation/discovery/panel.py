@@ -31,7 +31,7 @@ from mode_imitation.discovery.evidence import Evidence, numbers_of, phase_of, se
 from mode_imitation.discovery.search import joining_gains, numbered, told_apart
 from mode_imitation.model.batches import TrainingData
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.optimiser import adam, set_gradients, set_one_cycle
 from mode_imitation.model.threads import side_by_side
 
 NETWORKS = 4
@@ -122,7 +122,7 @@ class Networks:
         self.weights[-1] *= 0.3  # heads begin near what their groups do on average
         begin = [[torch.cat(question.marginal(steps)) for steps in of_one] for of_one in members]
         expected, log_spread = torch.stack([torch.stack(of_one) for of_one in begin])[:, None].chunk(2, dim=-1)
-        self.offsets[-1], self.log_spread = expected.flatten(2), log_spread.contiguous()
+        self.offsets[-1], self.log_spread = expected.flatten(2).contiguous(), log_spread.contiguous()
 
     def parameters(self) -> list[Tensor]:
         return [*self.weights, *self.offsets, self.log_spread]
@@ -284,8 +284,7 @@ class Panel:
             for (half, _), found in zip(
                 drawn, side_by_side(gradients, drawn, None if device.type == "cpu" else 1), strict=True
             ):
-                for parameter, gradient in zip(half.parameters(), found, strict=True):
-                    parameter.grad = gradient
+                set_gradients(half.parameters(), found)
             optimiser.step()
 
     def compare(self, codes: Tensor, unions: Sequence[tuple[int, int]], scores: Tensor | None) -> list[Verdict]:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mode_imitation.discovery.starts import PIECE, nearest_codes, unit_distances
 from mode_imitation.model.batches import TrainingData, rows_of
 from mode_imitation.model.mode_model import ModeModel
-from mode_imitation.model.optimiser import adam, set_one_cycle
+from mode_imitation.model.optimiser import adam, set_gradients, set_one_cycle
 from mode_imitation.model.threads import side_by_side
 from mode_imitation.training.config import TrainConfig
 
@@ -73,8 +73,8 @@ class PolicyTraining:
             pieces.append(self.agree)
         halves = side_by_side(lambda piece: piece(), pieces, self.n_threads)
         agreement, reconstruction = halves.pop() if pieces[-1] == self.agree else (None, None)
-        for weights, *gradients in zip(self.of_actor, *(gradients for _, gradients in halves), strict=True):
-            weights.grad = sum(gradients) / len(halves)  # type: ignore[assignment]
+        of_halves = zip(*(gradients for _, gradients in halves), strict=True)
+        set_gradients(self.of_actor, (torch.stack(of_one).mean(0) for of_one in of_halves))
         self.optimiser.step()
         return PolicyStep(torch.stack([nll for nll, _ in halves]).mean(), rate, agreement, reconstruction)
 
