@@ -96,10 +96,10 @@ def test_no_network_judges_a_unit_that_it_saw() -> None:
 def test_gradients_of_any_strides_reach_the_fused_update() -> None:
     gradient = torch.arange(12.0).reshape(3, 4) - 6
     updated = []
-    for given in (gradient.T, gradient.T.contiguous()):
+    for handed in (gradient.T, gradient.T.contiguous()):
         weights = torch.zeros(4, 3, requires_grad=True)
         optimiser = adam([weights], 0.1)
-        set_gradients([weights], [given])
+        set_gradients([weights], [handed])
         optimiser.param_groups[0]["eps"] = 1.0
         optimiser.step()
         updated.append(weights.detach())
