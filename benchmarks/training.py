@@ -148,7 +148,7 @@ def main() -> None:
     fetched = {name: max(rate(fetch, seconds) for _ in range(ROUNDS)) * batch for name, fetch in sources.items()}
     first = next(iter(fetched.values()))
     print_table(
-        f"windows of {config.horizon} transitions, batches of {batch}, best of {ROUNDS} rounds",
+        f"windows of {config.window.horizon} transitions, batches of {batch}, best of {ROUNDS} rounds",
         ("", "windows/s", "ours / it"),
         [(name, f"{value:,.0f}", f"{first / value:.1f}") for name, value in fetched.items()],
     )

@@ -327,7 +327,7 @@ def test_a_list_stands_for_a_tuple_of_widths(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"codes": 9}, "codes is 9, but dataset test/two-laws-v0 has only 7 trajectories"),
-        ({"horizon": 60}, "a window spans"),
+        ({"horizon": 60}, "shorter than a window, which spans"),
         ({"segment": 2}, "segments of 2 steps"),
         ({"encoder": "gur"}, "there is no encoder 'gur', did you mean 'gru'"),
         ({"head": "gausian"}, "there is no head 'gausian', did you mean 'gaussian'"),

@@ -46,7 +46,7 @@ def test_the_leak_equals_a_slow_count(changes: dict) -> None:
             group = slice(first, first + pool)
             distances = model.codebook.distances(model.encode(*data.windows(starts[group]))).mean(0)
             contexts = model.context(distances[None]), model.mode_contexts()[codes[units[first]]][None]
-            steps = (starts[group][:, None] + torch.arange(config.horizon) * config.gap).flatten()
+            steps = (starts[group][:, None] + torch.arange(config.window.horizon) * config.window.gap).flatten()
             rows, actions = data.rows_at(steps, model.features), data.actions_at(steps)
             for nlls, context in zip((inferred, fixed), contexts, strict=True):
                 parameters = model.predict(rows, context.expand(len(rows), -1))[:, 0]

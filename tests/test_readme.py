@@ -151,7 +151,9 @@ def test_the_readmes_table_of_results_is_what_the_benchmark_wrote(label: str) ->
 
 
 @pytest.mark.parametrize("column", ["two", "four", "six"])
-@pytest.mark.parametrize(("data", "file"), [("", ""), (", fresh", "-fresh"), (", new layouts", "-confirmation"), (", 0.2", "-0.2")])
+@pytest.mark.parametrize(
+    ("data", "file"), [("", ""), (", fresh", "-fresh"), (", new layouts", "-confirmation"), (", 0.2", "-0.2")]
+)
 def test_the_tables_of_the_results_page_are_what_the_benchmark_wrote(column: str, data: str, file: str) -> None:
     rows = [line for line in PAGES["docs/results.md"].splitlines() if line.startswith(f"| {column}{data} | ")]
     rows = [row for row in rows if cells(row)[1] in METHODS]

@@ -208,7 +208,7 @@ def test_a_failing_cell_is_recorded_tried_again_and_costs_the_others_nothing(
     arguments = ["sweep", NAME, "--root", str(tmp_path), "--out", str(out), "--jobs", "1", *options.split()]
     assert main(arguments) == 1
     printed = capsys.readouterr().out
-    assert "failed: k = 2, stride 500, seed 0: episode 0 has 60 steps, a window spans 535" in printed
+    assert "failed: k = 2, stride 500, seed 0: 10 of 10 episodes are shorter than a window, which spans 535" in printed
     written = json.loads((out / "sweep.json").read_text())
     assert [cell["status"] for cell in written["cells"]] == ["done", "failed"]
     assert written["recommendation"]["stride"] == 2
@@ -271,7 +271,7 @@ def test_every_cell_failing_is_one_line(tmp_path: Path) -> None:
 
 def test_data_that_no_cell_can_be_trained_on_are_refused_before_anything_is_written(tmp_path: Path) -> None:
     stored(tmp_path)
-    with pytest.raises(UserError, match="no cell of the sweep can be trained: episode 0 has 60 steps"):
+    with pytest.raises(UserError, match="no cell of the sweep can be trained: 10 of 10 episodes are shorter"):
         sweep(tiny(tmp_path, tmp_path / "sweep", strides="500", codes="2"), in_this_process)
     assert not (tmp_path / "sweep").exists()
 

@@ -11,6 +11,7 @@ from mode_imitation.data.windows import (
     window_starts,
     window_steps,
 )
+from mode_imitation.discovery.config import DiscoveryConfig
 from mode_imitation.errors import UserError
 
 LENGTHS = st.lists(st.integers(0, 12), min_size=1, max_size=6)
@@ -73,8 +74,28 @@ def test_whole_trajectories_are_the_units_where_no_segment_is_asked_for() -> Non
 
 
 def test_an_episode_shorter_than_a_window_is_named() -> None:
-    with pytest.raises(UserError, match="episode 1 has 30 steps, a window spans 40"):
-        segment_lengths(np.array([100, 30]), None, WindowShape().span)
+    found = "2 of 3 episodes are shorter than a window, which spans 40 steps; the shortest, episode 2, has 20"
+    with pytest.raises(UserError, match=found):
+        segment_lengths(np.array([100, 30, 20]), None, WindowShape().span)
+
+
+OPEN = st.one_of(st.none(), st.integers(1, 12))
+
+
+@given(st.integers(1, 100), st.one_of(st.none(), st.integers(1, 100)), OPEN, OPEN, OPEN)
+def test_a_window_that_is_left_open_fits_and_what_was_set_stays(
+    shortest: int, segment: int | None, horizon: int | None, gap: int | None, stride: int | None
+) -> None:
+    asked = DiscoveryConfig(horizon=horizon, gap=gap, stride=stride, segment=segment)
+    window = asked.fitted_to(shortest).window
+    for given_one, taken in ((horizon, window.horizon), (gap, window.gap), (stride, window.stride)):
+        assert given_one is None or given_one == taken
+    unit = shortest if segment is None else min(shortest, segment)
+    if asked.window.span <= unit:
+        assert window == asked.window
+    elif horizon is None and stride is None:
+        assert window.span <= (unit + 1) // 2
+    assert asked.fitted_to(shortest).fitted_to(shortest).window == window
 
 
 def test_segments_shorter_than_a_window_are_refused() -> None:

@@ -120,8 +120,8 @@ def bound(model: ModeModel, setup: Setup, generator: torch.Generator) -> Bound:
     config, data = setup.config, setup.data
     units = data.draw_units(max(1, config.joint_windows // config.pool), generator)
     starts = data.draw_starts(units.repeat_interleave(config.pool), generator)
-    size = (len(starts), min(config.joint_steps, config.horizon))
-    places = torch.randint(config.horizon, size, generator=generator)
+    size = (len(starts), min(config.joint_steps, config.window.horizon))
+    places = torch.randint(config.window.horizon, size, generator=generator)
     steps = data.steps(starts[:, None] + places * data.window.gap, model.features)
     return bound_of(model, data.windows(starts), steps, config.pool)
 

@@ -46,8 +46,13 @@ class FitWatcher:
             # A group of windows shares a code, as in training.
             units = data.draw_units(max(1, WINDOWS // config.pool), generator).repeat_interleave(config.pool)
             starts, others = (data.draw_starts(units, generator) for _ in range(2))
-            chosen = torch.randint(config.horizon, (len(units), 1), generator=generator)
-            self.batches[name] = data, data.windows(starts), data.windows(others), starts[:, None] + chosen * config.gap
+            chosen = torch.randint(config.window.horizon, (len(units), 1), generator=generator)
+            self.batches[name] = (
+                data,
+                data.windows(starts),
+                data.windows(others),
+                starts[:, None] + chosen * config.window.gap,
+            )
             self.fits[name], self.own_window_fits[name] = [], []
 
     def __call__(self, call: HookCall) -> None:

@@ -11,9 +11,6 @@ import numpy as np
 
 from mode_imitation.data.dataset import TrajectoryDataset
 
-SHORT = 44
-"""Episodes from so many steps on are looked at as `train` does by default, shorter ones step by step."""
-
 
 def ours(dataset: TrajectoryDataset, classes: int, codes: int, seed: int, **settings: Any) -> np.ndarray:
     """(E,) modes, from k-means clusters on.
@@ -28,10 +25,8 @@ def ours(dataset: TrajectoryDataset, classes: int, codes: int, seed: int, **sett
     del classes
     import mode_imitation as mi
 
-    shortest = int(dataset.lengths.min())
-    window = {} if shortest >= SHORT else {"horizon": min(8, max(1, (shortest - 1) // 2)), "gap": 1, "stride": 1}
     fixed: dict[str, Any] = {"start": "kmeans", "iterations": 1, "held_out": 0.0, "device": "cpu"}
-    chosen: dict[str, Any] = fixed | window | {"codes": codes, "seed": seed} | settings
+    chosen: dict[str, Any] = fixed | {"codes": codes, "seed": seed} | settings
     with quiet() as folder:
         found = mi.fit(dataset, out=folder / "run", **chosen)
     return found.assignment

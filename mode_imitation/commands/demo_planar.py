@@ -86,8 +86,6 @@ def shown_rule(episode: "Episode") -> str:
     return max(RULES, key=agreement)
 
 
-OF_SHORT: dict[str, Any] = {"horizon": 4, "gap": 1, "stride": 1}
-"""On a grid the shortest way has six steps."""
 PLANS = {
     "avoiding": Plan(
         "mode_imitation/Avoiding-v0",
@@ -115,7 +113,6 @@ PLANS = {
         codes=8,
         shown_by=shown_ball,
         kind="ball",
-        settings=OF_SHORT,
         drawn=3,
         apart=0.25,
     ),
@@ -126,7 +123,6 @@ PLANS = {
         codes=8,
         shown_by=shown_rule,
         kind="rule",
-        settings=OF_SHORT,
         drawn=3,
         apart=0.25,
     ),

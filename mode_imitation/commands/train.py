@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from mode_imitation.data.windows import WindowShape
 from mode_imitation.errors import UserError
 from mode_imitation.options import Argument, Suppress
 from mode_imitation.training.config import TrainConfig
@@ -143,7 +144,9 @@ def told_apart(pairs: "list[dict[str, Any]]", confidence: float) -> None:
 
 def report(run: "Run") -> None:
     """Print what came out."""
-    summary = run.info["summary"]
+    summary, window = run.info["summary"], TrainConfig.from_dict(run.info["config"]).window
+    if window.span < (usual := WindowShape().span):
+        print(f"windows span {window.span} steps ({usual} where every episode is long enough)")
     n_modes, shares = summary["n_modes"], enumerate(summary["shares"])
     listed = ", ".join(f"mode {mode} {share:.0%}" for mode, share in shares)
     print(f"{n_modes} mode{'s' * (n_modes != 1)} ({listed} of the training steps)")

@@ -98,10 +98,11 @@ def segment_lengths(lengths: np.ndarray, segment: int | None, span: int) -> tupl
     lengths = np.asarray(lengths, dtype=np.int64)
     short = np.flatnonzero(lengths < span)
     if len(short):
-        episode = int(short[0])
+        episode = int(lengths.argmin())
         raise UserError(
-            f"episode {episode} has {lengths[episode]} steps, a window spans {span}; "
-            "lower --horizon, --gap or --stride, or leave the episode out"
+            f"{len(short)} of {len(lengths)} episodes are shorter than a window, which spans {span} steps; the "
+            f"shortest, episode {episode}, has {lengths[episode]}; leave out horizon, gap and stride for a window "
+            "that fits"
         )
     if segment is None:
         return lengths.copy(), np.arange(len(lengths))

@@ -1,7 +1,7 @@
 """Settings of how codes are found; imports no torch, so that the command line answers at once."""
 
-from dataclasses import dataclass
-from typing import Annotated, Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, Self
 
 from mode_imitation.config_checks import Amount, Count, Positive, Seed, ShareBelowOne, Within, check_fields
 from mode_imitation.data.windows import WindowShape
@@ -27,12 +27,12 @@ class DiscoveryConfig:
     With --find-switches no code lasts less, but for the first and the last of an episode."""
     find_switches: bool = False
     """Look for the steps at which experts switch, from the codes of the segments on: slower."""
-    horizon: Suppress[Count] = 8
-    """Transitions in a window."""
-    gap: Suppress[Count] = 5
-    """Steps from one transition of a window to the next."""
-    stride: Suppress[Count] = 5
-    """Steps that one transition spans: s[t + stride] - s[t]."""
+    horizon: Suppress[Count | None] = None
+    """Transitions in a window; None: 8, fewer where episodes are very short."""
+    gap: Suppress[Count | None] = None
+    """Steps from one transition of a window to the next; None: 5, fewer where episodes are short."""
+    stride: Suppress[Count | None] = None
+    """Steps that one transition spans, s[t + stride] - s[t]; None: 5, fewer where episodes are short."""
     start: Suppress[str] = "vqvae"
     """Where the codes come from that the search begins with: vqvae (the joint objective), kmeans, random or given."""
     joint_iterations: Suppress[Count] = 800
@@ -79,7 +79,32 @@ class DiscoveryConfig:
 
     @property
     def window(self) -> WindowShape:
-        return WindowShape(self.horizon, self.gap, self.stride, self.see_states, self.see_actions)
+        usual = WindowShape()
+        horizon, gap, stride = self.horizon or usual.horizon, self.gap or usual.gap, self.stride or usual.stride
+        return WindowShape(horizon, gap, stride, self.see_states, self.see_actions)
+
+    def fitted_to(self, shortest: int) -> Self:
+        """These settings with a window that fits: what is left open is as usual, or less where that spans too much.
+
+        Args:
+            shortest: steps of the shortest episode. A shortened window spans half of it at most, so that there are
+                several.
+        """
+        if self.segment is not None:
+            shortest = min(shortest, self.segment)
+        window = self.window
+        if window.span > shortest:
+            usual = WindowShape()
+            most = max(1, (shortest + 1) // 2)
+            horizons = [self.horizon] if self.horizon else range(usual.horizon, 0, -1)
+            spacings = range(usual.gap, 0, -1)
+            shapes = (
+                replace(window, horizon=h, gap=self.gap or s, stride=self.stride or s)
+                for h in horizons
+                for s in spacings
+            )
+            window = next((shape for shape in shapes if shape.span <= most), window)
+        return replace(self, horizon=window.horizon, gap=window.gap, stride=window.stride)
 
     @property
     def reconstruction(self) -> float:

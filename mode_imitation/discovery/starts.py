@@ -83,8 +83,8 @@ def drawn_objective(
     n_groups = max(1, config.joint_windows // config.pool)
     units = data.draw_units(n_groups, generator).repeat_interleave(config.pool)
     starts = data.draw_starts(units, generator)
-    size = (len(units), min(config.joint_steps, config.horizon))
-    places = torch.randint(config.horizon, size, generator=generator, device=data.device)
+    size = (len(units), min(config.joint_steps, config.window.horizon))
+    places = torch.randint(config.window.horizon, size, generator=generator, device=data.device)
     steps = starts[:, None] + places * data.window.gap
     return joint_objective(
         model,

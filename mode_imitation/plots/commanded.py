@@ -22,7 +22,7 @@ from mode_imitation.plots.scene import (
 
 LIGHTNESSES = (0.36, 0.52, 0.66)
 """In turns, so that neighbouring hues differ in lightness too."""
-MARGIN = 0.04
+MARGIN = 0.09
 """Of the arena's longer side: none of the paths is to be looked for outside."""
 
 

@@ -103,7 +103,7 @@ def fit(
     Raises:
         UserError: the folder, the data or the settings do not allow it; nothing is half-written.
     """
-    device = choose_device(config.device)
+    device, config = choose_device(config.device), config.fitted_to(int(dataset.lengths.min()))
     training, held_out = held_out_split(len(dataset), config.held_out, config.seed)
     check(dataset, config, training, codes)
     record = {**describe(dataset, config, training, held_out), "given_codes": digest_of(codes), "source": source}
