@@ -63,9 +63,11 @@ def test_one_code_stays_one_and_a_code_of_one_unit_is_given_up() -> None:
     judges = panel_on(DATA)
     assert torch.equal(judges.settle(torch.zeros(16, dtype=torch.long)), torch.zeros(16, dtype=torch.long))
     assert judges.verdicts == []
-    alone = TRUE.clone()
+    alone, judged = TRUE.clone(), torch.ones(2 * N_EACH, dtype=torch.bool)
     alone[3] = 2
+    assert same_partition(judges.without_singles(alone, judged), TRUE)
     assert same_partition(judges.settle(alone), TRUE)
+    assert not judges.without_singles(torch.arange(2 * N_EACH), judged).any()
 
 
 def test_of_few_trajectories_laws_decide(monkeypatch: pytest.MonkeyPatch) -> None:

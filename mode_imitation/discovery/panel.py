@@ -54,8 +54,6 @@ UNSETTLED, PATIENCE = 0.02, 2
 """While more than this share of the units moves, only pairs that gain nothing are joined, for so many rounds."""
 JOINED_AT_ONCE = 0.25
 """Pairs, as a share of the codes, but one at least."""
-NOBODY = -100.0
-"""Clarity of a pair of which one code has no unit that could be judged: below all that ranks can reach."""
 PIECE = 8192
 """Steps that are judged at a time."""
 
@@ -178,6 +176,7 @@ class Panel:
         judged = torch.bincount(self.unit_of_step, minlength=len(codes)) > 0
         unsettled = 0
         for turn in range(ROUNDS):
+            codes = self.without_singles(codes, judged)
             if (n_codes := int(codes.max()) + 1) == 1:
                 self.verdicts = []
                 break
@@ -200,6 +199,19 @@ class Panel:
             codes = numbered(torch.where(alone, found[judged].mode().values, found))
         return codes
 
+    def without_singles(self, codes: Tensor, judged: Tensor) -> Tensor:
+        """A code of one unit has no head that could judge it, and would spoil another's: the unit goes where laws say.
+
+        Args:
+            codes: (U,) numbered.
+            judged: (U,) whether a unit has a step to go by.
+        """
+        many = torch.bincount(codes[judged], minlength=int(codes.max()) + 1) > 1
+        if many.all() or not many.any():
+            return codes if many.any() else torch.zeros_like(codes)
+        others = self.evidence.predictive(codes).masked_fill(~many, -torch.inf).argmax(1)
+        return numbered(torch.where(many[codes], codes, others))
+
     def close_pairs(self, codes: Tensor, n_codes: int) -> list[tuple[int, int]]:
         """Pairs of codes whose union is judged: those that lose least evidence when they are joined."""
         if n_codes <= FEW_CODES:
@@ -217,11 +229,9 @@ class Panel:
     def scores(self, codes: Tensor, unions: Sequence[tuple[int, int]]) -> Tensor | None:
         """Nats a step of every unit under every head, by networks that never saw the unit: (U,) -> (U, G)
 
-        Codes of a single unit have no head that others could be judged by: minus infinity. None where the networks
-        learnt nothing that holds for other units: then there are too few to judge by.
+        None where the networks learnt nothing that holds for other units: then there are too few to judge by.
         """
         n_codes, device = int(codes.max()) + 1, codes.device
-        sizes = torch.bincount(codes, minlength=n_codes)
         answers = torch.zeros(n_codes, n_codes + len(unions), device=device)  # which heads answer for a code
         answers[:, :n_codes] = torch.eye(n_codes)
         for column, pair in enumerate(unions, n_codes):
@@ -239,7 +249,6 @@ class Panel:
         if float((after - before).gather(1, codes[:, None]).sum()) <= 0:
             return None
         steps = torch.bincount(self.unit_of_step, minlength=len(codes))
-        after[:, :n_codes][:, sizes < 2] = -torch.inf
         return after / steps.clamp_min(1)[:, None]
 
     def add_scores(self, total: Tensor, networks: Networks, fold_of_step: Tensor) -> None:
@@ -294,16 +303,12 @@ class Panel:
             return sorted(found, key=lambda verdict: verdict.clarity)
         n_codes = int(codes.max()) + 1
         known = torch.bincount(self.unit_of_step, minlength=len(codes)) > 0
-        known &= scores.gather(1, codes[:, None])[:, 0].isfinite()
         law = NormalDist()
         both = law.inv_cdf(max(0.6, 1 - 2 * (1 - self.confidence)))  # less of each side, as both have to reach it
         either = law.inv_cdf(1 - (1 - self.confidence) / 2)
         found = []
         for column, pair in enumerate(unions, n_codes):
             sides = [((codes == code) & known).nonzero()[:, 0] for code in pair]
-            if not all(len(side) for side in sides):
-                found.append(Verdict(*pair, 0.0, NOBODY))
-                continue
             own = [scores[side, code] for side, code in zip(sides, pair, strict=True)]
             to_other = [mine - scores[side, code] for mine, side, code in zip(own, sides, pair[::-1], strict=True)]
             to_union = [mine - scores[side, column] for mine, side in zip(own, sides, strict=True)]
