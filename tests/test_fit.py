@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from mode_imitation.commands.train import beside
 from mode_imitation.data.dataset import TrajectoryDataset
 from mode_imitation.data.episodes import Episode
 from mode_imitation.data.spaces import ActionSpace, Mirror, Sensor
@@ -168,6 +169,7 @@ def test_training_finds_the_experts_without_labels(tmp_path: Path) -> None:
     run = fit(data, small(joint_iterations=100, judge_iterations=100), tmp_path / "run")
     labels = [data.episodes[index].expert for index in run.info["training_episodes"]]
     assert run.info["summary"]["n_modes"] == run.model.n_modes == 2
+    assert run.info["summary"]["beside"] == {"encoder": 1.0, "kmeans": pytest.approx(1.0)}
     assert len(set(zip(labels, run.info["assignment"], strict=True))) == 2
     assert run.model.alive.tolist() == [True, True, False]
     shares = run.info["summary"]["shares"]
@@ -413,3 +415,11 @@ def test_every_setting_has_help_text(module: Any) -> None:
     for node, following in itertools.pairwise(body):
         if isinstance(node, ast.AnnAssign):
             assert isinstance(following, ast.Expr), ast.unparse(node)
+
+
+@pytest.mark.parametrize(("own", "said"), [(1.0, False), (0.95, False), (0.8, True), (None, False)])
+def test_an_encoder_that_errs_is_told_of(own: float | None, said: bool, capsys: pytest.CaptureFixture) -> None:
+    beside({"encoder": own, "kmeans": 0.5}, 3)
+    printed = capsys.readouterr().out
+    assert "told 3, groups them alike with NMI 0.50" in printed
+    assert ("only 80% of the training trajectories" in printed) == said

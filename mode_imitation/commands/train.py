@@ -142,6 +142,21 @@ def told_apart(pairs: "list[dict[str, Any]]", confidence: float) -> None:
     )
 
 
+FAITHFUL = 0.95
+"""Share of the trajectories to which the encoder gives their own mode, below which that is said."""
+
+
+def beside(others: "dict[str, float | None]", n_modes: int) -> None:
+    """Print how the modes stand beside those that the encoder and k-means give."""
+    if (alike := others.get("kmeans")) is not None:
+        print(f"k-means of what trajectories do on average, told {n_modes}, groups them alike with NMI {alike:.2f}")
+    if (own := others.get("encoder")) is not None and own < FAITHFUL:
+        print(
+            f"the encoder gives only {own:.0%} of the training trajectories their own mode: what infers a mode from an "
+            "episode (--like, attribute, modes) is wrong as often; train with more --joint-iterations or --iterations"
+        )
+
+
 def report(run: "Run") -> None:
     """Print what came out."""
     summary, window = run.info["summary"], TrainConfig.from_dict(run.info["config"]).window
@@ -156,6 +171,7 @@ def report(run: "Run") -> None:
             '"One mode only, what now?" says how to find out'
         )
     told_apart(summary["pairs"], run.info["config"]["confidence"])
+    beside(summary.get("beside") or {}, n_modes)
     for name, figures in summary["figures"].items():
         listed = ", ".join(f"{words} {figures[key]:.3f}" for key, words in PRINTED.items() if key in figures)
         print(f"{name.replace('_', '-')} episodes: {listed}")

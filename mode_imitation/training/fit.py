@@ -23,7 +23,7 @@ from mode_imitation.discovery.evidence import evidence_of
 from mode_imitation.discovery.ngrams import confidence_among, is_text, ngram_evidence
 from mode_imitation.discovery.panel import as_entries, panel_of
 from mode_imitation.discovery.search import find_codes, first_groups, pairs, score
-from mode_imitation.discovery.starts import STARTS, JointTraining, nearest_codes, unit_distances
+from mode_imitation.discovery.starts import STARTS, JointTraining, kmeans_codes, nearest_codes, unit_distances
 from mode_imitation.discovery.switches import (
     SwitchSearch,
     codes_by_episode,
@@ -318,6 +318,20 @@ def renamed(pairs: list[dict[str, Any]], before: Tensor, after: Tensor) -> list[
     return [entry | {"first": first, "second": second} for first, second, entry in found]
 
 
+def compare(model: ModeModel, data: TrainingData, codes: Tensor, config: TrainConfig) -> dict[str, float | None]:
+    """How (U,) codes stand beside others: the share of units to which the encoder gives their own code, and the
+    normalised mutual information with k-means of what units do on average, told as many; None where neither is asked.
+    """
+    if config.find_switches or not config.refine or model.n_modes < 2:
+        return {"encoder": None, "kmeans": None}
+    from sklearn.metrics import normalized_mutual_info_score
+
+    found = nearest_codes(model, unit_distances(model, data, seeded(config.seed, "compare", data.device)))
+    clusters = kmeans_codes(data, model.n_modes, seeded(config.seed, "compare", data.device))
+    alike = normalized_mutual_info_score(codes.cpu().numpy(), clusters.cpu().numpy())
+    return {"encoder": float((found == codes).double().mean()), "kmeans": float(alike)}
+
+
 def summary(job: Job, data: TrainingData, config: TrainConfig) -> dict[str, Any]:
     """What run.json says of a finished run."""
     state = job.state
@@ -338,6 +352,7 @@ def summary(job: Job, data: TrainingData, config: TrainConfig) -> dict[str, Any]
             "shares": model.mode_shares[:n_modes].tolist(),
             "score": state.score,
             "pairs": state.pairs,
+            "beside": compare(model, data, codes, config),
             "rounds": state.rounds,
             "seconds": {stage: round(seconds, 2) for stage, seconds in state.seconds.items()},
             "figures": state.figures,
