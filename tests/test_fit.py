@@ -169,7 +169,9 @@ def test_training_finds_the_experts_without_labels(tmp_path: Path) -> None:
     run = fit(data, small(joint_iterations=100, judge_iterations=100), tmp_path / "run")
     labels = [data.episodes[index].expert for index in run.info["training_episodes"]]
     assert run.info["summary"]["n_modes"] == run.model.n_modes == 2
-    assert run.info["summary"]["beside"] == {"encoder": 1.0, "kmeans": pytest.approx(1.0)}
+    others = run.info["summary"]["beside"]
+    assert others["encoder"] >= 0.8
+    assert others["kmeans"] < 0.9  # the experts differ in what they do in a state, not in what they do on average
     assert len(set(zip(labels, run.info["assignment"], strict=True))) == 2
     assert run.model.alive.tolist() == [True, True, False]
     shares = run.info["summary"]["shares"]
