@@ -19,8 +19,6 @@ from mode_imitation.errors import UserError
 
 APPLIANCE_READINGS = 500
 """Of 1460: an appliance's cycle takes 4, and more of them tell nothing new."""
-WATCH_EVERY = 5
-"""The watch is read 50 times a second; 10 are enough for an arm."""
 APPLIANCES = (
     *("phone", "coffee machine", "computer", "fridge", "hi-fi", "lamp", "laptop", "microwave", "printer"),
     "television",
@@ -78,18 +76,9 @@ def appliances() -> TrajectoryDataset:
     return of_series("appliances", short, [APPLIANCES[int(label)] for label in labels])
 
 
-def watch() -> TrajectoryDataset:
-    """Ten people do seven exercises of the shoulder, with either arm; a watch's six sensors. (Burns et al. 2018)"""
-    path = place_of("seglearn", "seglearn/data/watch_dataset.npy")
-    content = np.load(path, allow_pickle=True).item()  # what a package pickled is trusted as its code is
-    series = [np.asarray(one)[::WATCH_EVERY] for one in content["X"]]
-    return of_series("watch", series, [content["y_labels"][label] for label in content["y"]])
-
-
 SETS = {
     "vowels": PackagedSet("sktime", "nine speakers, two vowels", vowels),
     "gunpoint": PackagedSet("sktime", "two people's hands, two gestures", gunpoint),
-    "watch": PackagedSet("seglearn", "ten people's arms, seven exercises", watch),
     "appliances": PackagedSet("sktime", "machines of ten kinds at the mains", appliances),
 }
 
