@@ -14,8 +14,8 @@ U units (trajectories, or segments of them), S steps, F features, A numbers that
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -50,7 +50,31 @@ PIECE = 512
 
 
 @dataclass(frozen=True)
-class Moments:
+class Sums:
+    """Of each of N groups, what adds where groups merge: fields are arrays whose first axis is the groups."""
+
+    def parts(self) -> tuple[Tensor, ...]:
+        return tuple(getattr(self, entry.name) for entry in fields(self))
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(*(own + more for own, more in zip(self.parts(), other.parts(), strict=True)))
+
+    def __sub__(self, other: Self) -> Self:
+        return type(self)(*(own - less for own, less in zip(self.parts(), other.parts(), strict=True)))
+
+    def take(self, groups: Tensor) -> Self:
+        """Those of some groups, or (N,) bool."""
+        return type(self)(*(part[groups] for part in self.parts()))
+
+    def summed(self, codes: Tensor, n_codes: int) -> Self:
+        """(N,) codes of the groups -> the sums of each code."""
+        return type(self)(
+            *(part.new_zeros(n_codes, *part.shape[1:]).index_add(0, codes, part) for part in self.parts())
+        )
+
+
+@dataclass(frozen=True)
+class Moments(Sums):
     """Sums over the steps of each of N groups."""
 
     features: Tensor
@@ -61,23 +85,6 @@ class Moments:
     """(N, A) of squared numbers."""
     counts: Tensor
     """(N,) steps."""
-
-    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.features, self.products, self.squares, self.counts
-
-    def __add__(self, other: "Moments") -> "Moments":
-        return Moments(*(own + more for own, more in zip(self.parts(), other.parts(), strict=True)))
-
-    def __sub__(self, other: "Moments") -> "Moments":
-        return Moments(*(own - less for own, less in zip(self.parts(), other.parts(), strict=True)))
-
-    def take(self, groups: Tensor) -> "Moments":
-        """Those of some groups, or (N,) bool."""
-        return Moments(*(part[groups] for part in self.parts()))
-
-    def summed(self, codes: Tensor, n_codes: int) -> "Moments":
-        """(N,) codes of the groups -> the moments of each code."""
-        return Moments(*(part.new_zeros(n_codes, *part.shape[1:]).index_add(0, codes, part) for part in self.parts()))
 
 
 def log_evidence(moments: Moments, precision: float) -> Tensor:

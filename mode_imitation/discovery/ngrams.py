@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mode_imitation.discovery.evidence import Evidence, Side, odd_blocks
+from mode_imitation.discovery.evidence import Evidence, Side, Sums, odd_blocks
 from mode_imitation.model.batches import TrainingData
 from mode_imitation.model.mode_model import ModeModel
 
@@ -33,7 +33,7 @@ PIECE = 2**22
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Sums):
     """Of each of N groups of texts: what follows what, and how often."""
 
     grams: Tensor
@@ -44,23 +44,6 @@ class Counts:
     """(N,) log evidence of what one unit only has."""
     counts: Tensor
     """(N,) steps."""
-
-    def parts(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.grams, self.contexts, self.alone, self.counts
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(own + more for own, more in zip(self.parts(), other.parts(), strict=True)))
-
-    def __sub__(self, other: "Counts") -> "Counts":
-        return Counts(*(own - less for own, less in zip(self.parts(), other.parts(), strict=True)))
-
-    def take(self, groups: Tensor) -> "Counts":
-        """Those of some groups, or (N,) bool."""
-        return Counts(*(part[groups] for part in self.parts()))
-
-    def summed(self, codes: Tensor, n_codes: int) -> "Counts":
-        """(N,) codes of the groups -> the counts of each code."""
-        return Counts(*(part.new_zeros(n_codes, *part.shape[1:]).index_add(0, codes, part) for part in self.parts()))
 
 
 @dataclass(frozen=True)
